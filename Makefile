@@ -1,0 +1,74 @@
+# Each target does its own set-up in .venv, so that `make demo` and `make test` work on a fresh machine with
+# Python >= 3.10, a C++17 compiler and CMake. `make PYTHON=python3.12 ...` chooses the interpreter of a new .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+
+# Two stamps: dependencies follow pyproject.toml, the compiled core follows the C++ sources.
+INSTALLED := $(VENV)/.installed
+CORE := $(VENV)/.core
+CORE_SOURCES := CMakeLists.txt $(shell find cpp -type f 2>/dev/null)
+
+# Tests and the demo share two cores: one computing thread a process is faster than threads that wait for each other.
+TEST_WORKERS ?= 2
+export OMP_NUM_THREADS ?= 1
+
+# CMake and Ninja come from .venv where the system has none.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup core demo test check format bench clean
+
+help:
+	@echo "make setup   install bitvit with everything for development into $(VENV)"
+	@echo "make demo    train, export and run a 1-bit vision transformer on small digits (about 5 minutes)"
+	@echo "make test    run all tests"
+	@echo "make check   run linters, the type checker and the C++ format check"
+	@echo "make format  apply the formatters"
+	@echo "make bench   time the kernels and a whole model against other engines"
+	@echo "make core    rebuild the C++ core after a change under cpp/ (the other targets do this too)"
+
+setup: $(CORE)
+
+core: $(CORE)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "bitvit needs Python 3.10 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet "scikit-build-core>=0.11" "nanobind>=2.4"
+	@command -v cmake >/dev/null || $(PIP) install --quiet cmake
+	@command -v ninja >/dev/null || $(PIP) install --quiet ninja
+	$(PIP) install --quiet --no-build-isolation --editable ".[train,dev]"
+	@$(BIN)/python -c 'import torchvision, timm, lightning' || \
+		{ echo "torch, torchvision, timm and lightning do not work together in $(VENV): remove it and run make setup"; exit 1; }
+	@touch $(INSTALLED) $(CORE)
+
+$(CORE): $(INSTALLED) $(CORE_SOURCES)
+	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $(CORE)
+
+demo: $(CORE)
+	$(BIN)/python examples/demo.py --out runs/demo
+
+test: $(CORE)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS)
+
+check: $(CORE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	find cpp -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+
+format: $(CORE)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	find cpp -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format -i
+
+bench: $(CORE)
+	$(PIP) install --quiet --no-build-isolation --editable ".[bench]"
+	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/latency.py --model gsb_deit_small_patch16_224
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
