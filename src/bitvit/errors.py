@@ -1,0 +1,25 @@
+"""The errors that speak to the user: one clear line each, saying what was wrong, where, and what to do.
+
+The command line prints such an error as ``error: ...`` and exits with 2. Anything else that escapes is a defect of
+bitvit.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BitvitError", "ImageError", "OutputError", "UsageError"]
+
+
+class BitvitError(Exception):
+    """Base of every error that the user can cause and mend."""
+
+
+class UsageError(BitvitError, ValueError):
+    """An argument or option has a value that makes no sense, or two of them contradict each other."""
+
+
+class ImageError(BitvitError):
+    """An image cannot be read, decoded or prepared."""
+
+
+class OutputError(BitvitError):
+    """A result cannot be written (missing or read-only folder, full disk). Nothing is left half-written."""

@@ -1,0 +1,95 @@
+"""The ``.bitvit`` file: schema, reader, writer, validation, and the NumPy interpreter that defines every result.
+
+Only NumPy and safetensors are needed. ``docs/format.md`` is the same contract in words.
+"""
+
+from __future__ import annotations
+
+from bitvit.program.bits import from_stored, pack_bits, sign_bits, stored_shape, to_stored, unpack_bits
+from bitvit.program.errors import (
+    ChecksumError,
+    LabelsError,
+    MetadataError,
+    MissingTensorError,
+    NewerFormatError,
+    NonFiniteError,
+    NotABitvitFileError,
+    OperandError,
+    OperatorAttributeError,
+    OperatorParameterError,
+    PreprocessingError,
+    ProgramError,
+    SizeLimitError,
+    TensorContentError,
+    TensorShapeError,
+    TensorTypeError,
+    TruncatedFileError,
+    UnknownOperatorError,
+    UnreadableFileError,
+    UnusedTensorError,
+    ValueDefinitionError,
+)
+from bitvit.program.interpreter import Interpreter, run_operator
+from bitvit.program.operators import OPERATORS
+from bitvit.program.reader import read_bytes, read_file
+from bitvit.program.registry import OperatorSpec
+from bitvit.program.schema import (
+    FORMAT_VERSION,
+    INTERPOLATIONS,
+    VALUE_TYPES,
+    BitvitFile,
+    Op,
+    Preprocessing,
+    Program,
+    Value,
+)
+from bitvit.program.validation import validate, validate_file
+from bitvit.program.writer import to_bytes, write_file
+
+__all__ = [
+    "FORMAT_VERSION",
+    "INTERPOLATIONS",
+    "OPERATORS",
+    "VALUE_TYPES",
+    "BitvitFile",
+    "ChecksumError",
+    "Interpreter",
+    "LabelsError",
+    "MetadataError",
+    "MissingTensorError",
+    "NewerFormatError",
+    "NonFiniteError",
+    "NotABitvitFileError",
+    "Op",
+    "OperandError",
+    "OperatorAttributeError",
+    "OperatorParameterError",
+    "OperatorSpec",
+    "Preprocessing",
+    "PreprocessingError",
+    "Program",
+    "ProgramError",
+    "SizeLimitError",
+    "TensorContentError",
+    "TensorShapeError",
+    "TensorTypeError",
+    "TruncatedFileError",
+    "UnknownOperatorError",
+    "UnreadableFileError",
+    "UnusedTensorError",
+    "Value",
+    "ValueDefinitionError",
+    "from_stored",
+    "pack_bits",
+    "read_bytes",
+    "read_file",
+    "run_operator",
+    "sign_bits",
+    "stored_shape",
+    "to_bytes",
+    "to_stored",
+    "unpack_bits",
+    "validate",
+    "validate_file",
+    "write_file",
+]

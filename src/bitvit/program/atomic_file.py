@@ -1,0 +1,63 @@
+"""Files that are either complete or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from bitvit.errors import OutputError
+
+__all__ = ["write_atomically"]
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file under a temporary name beside it, force it to disk, and rename it into place.
+
+    Whatever happens on the way (full disk, Ctrl-C), an older file of that name stays as it was, and no temporary file
+    stays behind.
+
+    Raises:
+        OutputError: the folder does not exist or is read-only, the disk is full, or the path is no regular file.
+    """
+    target = Path(path)
+    temporary: Path | None = None
+    try:
+        target = target.resolve()  # a link is followed, not replaced
+        if target.exists() and not target.is_file():
+            raise OutputError(f"cannot write {path}: it exists and is not a regular file")
+        temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links; ValueError: a null character
+        _remove(temporary)
+        if isinstance(error, FileNotFoundError):
+            raise OutputError(f"cannot write {path}: the folder {target.parent} does not exist") from None
+        raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _remove(temporary: Path | None) -> None:
+    if temporary is not None:
+        with contextlib.suppress(OSError):  # the folder is gone or read-only: then nothing was written either
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system can do that."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError:
+            pass  # some file systems cannot sync a folder; the file is complete all the same
+        finally:
+            os.close(descriptor)
