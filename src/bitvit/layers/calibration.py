@@ -1,0 +1,59 @@
+"""The explicit pass that gives learned scales their initial values from data."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitvit.errors import BitvitError
+from bitvit.layers.staged import CalibratedLayer
+
+
+class CalibrationError(BitvitError):
+    """The scales of a model cannot be set from the given images."""
+
+
+def calibrate(model: nn.Module, images: Tensor) -> None:
+    """Set every learned scale of a model from one batch of images.
+
+    One forward pass in evaluation mode without gradients: each layer with learned scales sets them from its own input
+    just before it uses them, so later layers see inputs that are already quantized as they will be in training (GSB Eq.
+    21-25 and 34 for attention and values, least squares for the other activations, the covered range for 8-bit inputs).
+
+    Args:
+        model: a binarized model in stage 2 (activations binary).
+        images: normalized images ``[B, 3, H, W]``; some dozens of training images are enough.
+
+    Raises:
+        CalibrationError: the batch is empty or not finite, or a layer was not reached (for instance because the model
+            is in stage 1).
+    """
+    if images.dim() == 0 or images.shape[0] == 0:
+        raise CalibrationError("calibration needs at least one image, got an empty batch")
+    if not bool(torch.isfinite(images).all()):
+        raise CalibrationError("calibration images contain NaN or infinity: check the data set and its normalization")
+    waiting = {name: module for name, module in model.named_modules() if isinstance(module, CalibratedLayer)}
+    reached: set[int] = set()
+
+    def set_scales(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if isinstance(module, CalibratedLayer):
+            module.calibrate(inputs[0])
+            reached.add(id(module))
+
+    hooks = [module.register_forward_pre_hook(set_scales) for module in model.modules()]
+    was_training = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad():
+            model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in was_training:
+            module.training = training
+    missed = [name for name, module in waiting.items() if id(module) not in reached]
+    if missed:
+        raise CalibrationError(
+            f"{len(missed)} layers took no part in the forward pass, the first is {missed[0]!r}: "
+            'calibrate in stage 2, after set_stage(model, "full")'
+        )

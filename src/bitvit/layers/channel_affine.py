@@ -1,0 +1,29 @@
+"""LayerScale with a shift, as BinaryViT and BHViT put before a residual connection."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ChannelAffine(nn.Module):
+    """Scale and shift of each channel: ``y = x * scale + shift``.
+
+    Args:
+        channels: size of the last axis.
+        initial_scale: initial value of every scale: 0.1 before the main residual connections, 0 on extra branches.
+
+    Shape: ``[..., C] -> [..., C]``.
+
+    Source: "LayerScale" of BinaryViT and BHViT (MODELS section 3).
+    """
+
+    def __init__(self, channels: int, initial_scale: float) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((channels,), float(initial_scale)))
+        self.shift = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift the last axis."""
+        return x * self.scale + self.shift
+
+    def extra_repr(self) -> str:
+        return f"{self.scale.numel()}"

@@ -1,0 +1,138 @@
+"""MSMHA: BHViT's attention inside windows that also see a summary token of every window."""
+
+import torch
+from torch import Tensor, nn
+
+from bitvit.errors import UsageError
+from bitvit.layers.attention_quantizers import AttentionQuantizerKind
+from bitvit.layers.channel_affine import ChannelAffine
+from bitvit.layers.maps import average_pool, max_pool, nearest_upsample
+from bitvit.layers.react_attention import AttentionCore
+from bitvit.layers.react_linear import ReactLinear, ReactOptions
+from bitvit.layers.rprelu import RPReLU
+
+
+def split_windows(x: Tensor, window: int) -> Tensor:
+    """Cut a map into windows: ``[B, H, W, C] -> [B, H/w * W/w, w * w, C]``, windows and tokens row-major."""
+    b, h, w, c = x.shape
+    tiles = x.view(b, h // window, window, w // window, window, c).transpose(2, 3)
+    return tiles.reshape(b, (h // window) * (w // window), window * window, c)
+
+
+def join_windows(x: Tensor, window: int, size: tuple[int, int]) -> Tensor:
+    """Undo `split_windows`: ``[B, windows, w * w, C] -> [B, H, W, C]``."""
+    h, w = size
+    tiles = x.reshape(x.shape[0], h // window, w // window, window, window, x.shape[-1])
+    return tiles.transpose(2, 3).reshape(x.shape[0], h, w, x.shape[-1])
+
+
+class WindowTokens(nn.Module):
+    """The tokens of each window, followed by the summary tokens of all windows, normalized.
+
+    ``summary = mix * maxpool(x) + (1 - mix) * avgpool(x)`` with kernel and stride w and padding ``(w - 1) // 2`` (the
+    average divides by ``w * w`` always, the maximum pads with minus infinity); then LayerNorm of every token.
+
+    Args:
+        channels: C. window: w.
+
+    Shape: map ``[B, H, W, C] -> [B * windows, w * w + windows, C]``.
+    """
+
+    def __init__(self, channels: int, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.mix = nn.Parameter(torch.full((channels,), 0.5))
+        self.norm = nn.LayerNorm(channels, eps=1e-5)
+
+    def summaries(self, x: Tensor) -> Tensor:
+        """Return one summary token per window, ``[B, windows, C]``."""
+        w, pad = self.window, (self.window - 1) // 2
+        largest = max_pool(x, w, w, pad)
+        mean = average_pool(x, (w, w), (w, w), (pad, pad))
+        return (self.mix * largest + (1 - self.mix) * mean).flatten(1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gather and normalize the tokens."""
+        windows = split_windows(x, self.window)
+        shared = self.summaries(x).unsqueeze(1).expand(-1, windows.shape[1], -1, -1)
+        result: Tensor = self.norm(torch.cat([windows, shared], dim=2).flatten(0, 1))
+        return result
+
+
+class WindowMerge(nn.Module):
+    """Merge what each window returned for its own tokens and for the summary tokens.
+
+    ``y = share * window part + (1 - share) * up(mean over windows of the summary part)``, nearest upsampling.
+
+    Args:
+        channels: C. window: w.
+
+    Shape: ``[B * windows, w * w + windows, C]`` and the map's size -> ``[B, H, W, C]``.
+    """
+
+    def __init__(self, channels: int, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.share = nn.Parameter(torch.full((channels,), 0.5))
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Merge both parts into one map."""
+        grid = (size[0] // self.window, size[1] // self.window)
+        tokens = torch.unflatten(x, 0, (-1, grid[0] * grid[1]))
+        own, shared = tokens.split([self.window * self.window, grid[0] * grid[1]], dim=2)
+        summary = nearest_upsample(torch.unflatten(shared.mean(dim=1), 1, grid), size)
+        return self.share * join_windows(own, self.window, size) + (1 - self.share) * summary
+
+
+class WindowAttention(nn.Module):
+    """Multi-scale multi-head attention over windows and summary tokens.
+
+    With ``u = WindowTokens(x)``: ``q, k, v = unit(u)``; ``o = rprelu(norm(attend(q, k, v)) + q + k + v)`` in each
+    window; ``y = affine(unit(merge(o)))``. Units are `ReactLinear`.
+
+    Args:
+        channels: C. num_heads: H. window: w; the map's height and width must be multiples of it.
+        quantizer: ``"decomposed"`` (default of BHViT) or ``"banded"`` (its GSB variant).
+        options: shared choices of the network. affine: scale and shift the output (initially 0.1).
+
+    Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
+
+    Raises:
+        UsageError: the map cannot be cut into windows.
+
+    Source: MODELS section 5.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        window: int,
+        options: ReactOptions,
+        *,
+        quantizer: AttentionQuantizerKind = "decomposed",
+        affine: bool = True,
+    ) -> None:
+        super().__init__()
+        self.tokens = WindowTokens(channels, window)
+        self.query = ReactLinear(channels, channels, options)
+        self.key = ReactLinear(channels, channels, options)
+        self.value = ReactLinear(channels, channels, options)
+        self.core = AttentionCore(channels, num_heads, quantizer, options)
+        self.norm = options.make_norm(channels)
+        self.activation = RPReLU(channels)
+        self.merge = WindowMerge(channels, window)
+        self.output = ReactLinear(channels, channels, options)
+        self.affine: nn.Module = ChannelAffine(channels, 0.1) if affine else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within each window and with the summaries."""
+        size = (x.shape[1], x.shape[2])
+        if size[0] % self.tokens.window or size[1] % self.tokens.window:
+            raise UsageError(f"a {size[0]} x {size[1]} map cannot be cut into windows of {self.tokens.window}")
+        tokens = self.tokens(x)
+        query, key, value = self.query(tokens), self.key(tokens), self.value(tokens)
+        context = self.norm(self.core(query, key, value))
+        merged = self.merge(self.activation(context + query + key + value), size)
+        result: Tensor = self.affine(self.output(merged))
+        return result

@@ -1,0 +1,30 @@
+"""Models: timm's vision transformers made binary, registered with timm under their own names.
+
+Importing this package registers the models.
+"""
+
+from bitvit.models.binarize import UnsupportedModelError, binarize
+from bitvit.models.parameter_groups import no_weight_decay
+from bitvit.models.registry import create_model, list_models, register, teacher_of
+from bitvit.models.scheme import SCHEMES, BinarizationScheme, SchemeLike, resolve_scheme
+from bitvit.models.stages import Stage, get_stage, set_attention_phase, set_stage
+
+__all__ = [
+    "SCHEMES",
+    "BinarizationScheme",
+    "SchemeLike",
+    "Stage",
+    "UnsupportedModelError",
+    "binarize",
+    "create_model",
+    "get_stage",
+    "list_models",
+    "no_weight_decay",
+    "register",
+    "resolve_scheme",
+    "set_attention_phase",
+    "set_stage",
+    "teacher_of",
+]
+
+register()

@@ -1,0 +1,184 @@
+"""BHViT: a binary hybrid pyramid, convolutions first and window attention later (CVPR 2025)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from bitvit.layers.attention_quantizers import AttentionQuantizerKind
+from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
+from bitvit.layers.dilated_mixer import DilatedMixer
+from bitvit.layers.react_branches import ShiftBranches
+from bitvit.layers.react_linear import ReactMlp, ReactOptions
+from bitvit.layers.token_norm import NormKind
+from bitvit.layers.window_attention import WindowAttention
+from bitvit.models.pyramid import (
+    Pyramid,
+    PyramidStage,
+    PyramidStem,
+    as_pair,
+    make_downsampling,
+    make_head,
+    stage_sizes,
+)
+from bitvit.quantizers.triangular_sign import SignOfZero
+
+CONVOLUTION_STAGES = 2
+"""Stages that mix tokens with `DilatedMixer`; the later ones attend in windows."""
+
+
+class BhvitBlock(nn.Module):
+    """One block: a token mixer and an FFN, each with a residual; shift branches beside the FFN.
+
+    ``x = x + mixer(norm1(x))``; ``h = norm2(x)``; ``x = x + mlp(h) + branches(h)``.
+
+    Args:
+        channels: C. hidden: width of the FFN.
+        mixer: module from map to map, `DilatedMixer` or `WindowAttention`.
+        branch_kernels: sizes of the shift branches, empty for none.
+        affine: scale and shift every output (`ChannelAffine`).
+        drop_path: probability of stochastic depth.
+        options: shared choices of the network.
+
+    Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int,
+        mixer: nn.Module,
+        options: ReactOptions,
+        *,
+        branch_kernels: Sequence[int] = (3, 5),
+        affine: bool = True,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm1 = options.make_norm(channels)
+        self.mixer = mixer
+        self.norm2 = options.make_norm(channels)
+        self.mlp = ReactMlp(channels, hidden, options, affine=affine)
+        self.branches = ShiftBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
+        self.drop_path: nn.Module = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block."""
+        x = x + self.drop_path(self.mixer(self.norm1(x)))
+        h = self.norm2(x)
+        update = self.mlp(h)
+        if self.branches is not None:
+            update = update + self.branches(h)
+        result: Tensor = x + self.drop_path(update)
+        return result
+
+
+class Bhvit(Pyramid):
+    """BHViT: dilated binary convolutions in the first two stages, window attention in the later ones.
+
+    Image sizes: the maps of the attention stages must be multiples of the window: multiples of 224 for the published
+    shape (patch 4, window 7, four stages).
+
+    Args:
+        img_size: height and width of the images. patch_size: kernel and stride of the stem. in_chans: image channels.
+        num_classes: classes; 0 removes the head.
+        embed_dims: widths of the stages, multiples of 4, each a multiple of the one before.
+        depths: blocks of each stage. num_heads: attention heads of each stage (those of the first two are not used).
+        mlp_dims: FFN widths, multiples of the stage's width.
+        window_size: side of the attention windows, one number or one for each stage.
+        attention: ``"decomposed"`` (quantization decomposition) or ``"banded"`` (the GSB variant).
+        branch_kernels: sizes of the shift branches, of 3 and 5; empty for none.
+        affine: scale and shift before residual connections and on branches.
+        norm: ``"batch"`` (published) or ``"layer"``. norm_eps: its epsilon.
+        recu: ReCU gradients for linear weights.
+        binary_downsampling: False keeps the layers between stages in full precision (``somefp``).
+        drop_path_rate: stochastic depth of the last block, rising linearly from 0.
+        sign_of_zero: ``"zero"`` for the authors' checkpoints only.
+
+    Raises:
+        UsageError: sizes that do not fit each other.
+
+    Source: BHViT (MODELS sections 3 and 5).
+    """
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 224,
+        patch_size: int = 4,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        embed_dims: Sequence[int] = (64, 128, 256, 512),
+        depths: Sequence[int] = (3, 4, 8, 4),
+        num_heads: Sequence[int] = (1, 1, 4, 8),
+        mlp_dims: Sequence[int] = (512, 1024, 1024, 2048),
+        window_size: int | Sequence[int] = 7,
+        attention: Literal["decomposed", "banded"] = "decomposed",
+        branch_kernels: Sequence[int] = (3, 5),
+        affine: bool = True,
+        norm: NormKind = "batch",
+        norm_eps: float = 1e-5,
+        recu: bool = False,
+        binary_downsampling: bool = True,
+        drop_path_rate: float = 0.0,
+        sign_of_zero: SignOfZero = "plus",
+    ) -> None:
+        super().__init__(embed_dims, patch_size, num_classes)
+        options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
+        self.options = options
+        count = len(depths)
+        windows = [window_size] * count if isinstance(window_size, int) else list(window_size)
+        multiples = [1 if i < CONVOLUTION_STAGES else windows[i] for i in range(count)]
+        sizes = stage_sizes(as_pair(img_size), patch_size, count, multiples)
+        self.stem = PyramidStem(
+            in_chans, embed_dims[0], patch_size, sizes[0], options.make_norm(embed_dims[0]), gelu=True
+        )
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        quantizer: AttentionQuantizerKind = attention
+        stages = []
+        for i in range(count):
+            channels = embed_dims[i]
+            downsampling: nn.Module = nn.Identity()
+            if i > 0:
+                downsampling = make_downsampling(
+                    embed_dims[i - 1], channels, sizes[i], options, binary=binary_downsampling, centre=True
+                )
+            blocks = []
+            for _ in range(depths[i]):
+                mixer: nn.Module = DilatedMixer(channels, options)
+                if i >= CONVOLUTION_STAGES:
+                    mixer = WindowAttention(
+                        channels, num_heads[i], windows[i], options, quantizer=quantizer, affine=affine
+                    )
+                blocks.append(
+                    BhvitBlock(
+                        channels,
+                        mlp_dims[i],
+                        mixer,
+                        options,
+                        branch_kernels=branch_kernels,
+                        affine=affine,
+                        drop_path=next(rates),
+                    )
+                )
+            stages.append(PyramidStage(downsampling, blocks))
+        self.stages = nn.ModuleList(stages)
+        self.norm, self.head = make_head(options, embed_dims[-1], num_classes)
+
+
+def weight_oscillation_loss(model: nn.Module) -> Tensor:
+    """Return BHViT's regularizer against weight oscillation: the mean over binary layers of ``mean(| |w| - 1 |)``.
+
+    Weighted 0.1 beside 0.9 of the distillation loss in the published recipe (MODELS section 5).
+
+    Args:
+        model: any network; its `ChannelwiseBinaryLinear` and `ChannelwiseBinaryConv2d` layers count.
+
+    Returns:
+        A scalar, 0 for a network without such layers.
+    """
+    layers = [m for m in model.modules() if isinstance(m, ChannelwiseBinaryLinear | ChannelwiseBinaryConv2d)]
+    if not layers:
+        return torch.zeros(())
+    return torch.stack([(layer.weight.abs() - 1).abs().mean() for layer in layers]).mean()

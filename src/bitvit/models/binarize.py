@@ -1,0 +1,161 @@
+"""Turn a full-precision vision transformer of timm into its binary student, weights included."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from timm.layers.attention import Attention
+from timm.layers.mlp import Mlp
+from timm.layers.patch_embed import PatchEmbed
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import nn
+
+from bitvit.errors import BitvitError
+from bitvit.layers import (
+    BinaryAttention,
+    BinaryLinear,
+    BinaryMlp,
+    GsbAttentionBinarizer,
+    GsbValueBinarizer,
+    QuantizedConv2d,
+    QuantizedLinear,
+    SignActivation,
+    XnorAttentionBinarizer,
+)
+from bitvit.models.scheme import BinarizationScheme, SchemeLike, resolve_scheme
+
+
+class UnsupportedModelError(BitvitError):
+    """A model cannot be binarized: it is not a plain vision transformer."""
+
+
+def binarize(model: nn.Module, scheme: SchemeLike = "gsb") -> nn.Module:
+    """Make a binary student of a vision transformer.
+
+    Attention, Mlp, patch convolution and heads are replaced in a deep copy, which keeps the model's weights and the
+    names of its parameters; parameters of the quantizers are added. The student is in stage 2 (see
+    `bitvit.models.set_stage`); its learned scales want `bitvit.layers.calibrate`. Its scheme is
+    ``student.binarization_scheme``.
+
+    Args:
+        model: timm's ``VisionTransformer`` or ``VisionTransformerDistilled``, with plain blocks.
+        scheme: name (``"gsb"``, ``"baseline"``), `BinarizationScheme`, or a mapping of fields that differ from GSB's.
+
+    Returns:
+        The student, of the same class; its inputs and outputs are those of ``model``.
+
+    Raises:
+        UnsupportedModelError: the model has parts without a binary form; the message names the part.
+        UsageError: the scheme makes no sense.
+    """
+    resolved = resolve_scheme(scheme)
+    _check(model)
+    return _binarize_in_place(copy.deepcopy(model), resolved)
+
+
+def _check(model: nn.Module) -> None:
+    name = type(model).__name__
+    if not isinstance(model, VisionTransformer):
+        raise UnsupportedModelError(f"{name} is not a timm VisionTransformer, the only kind that can be binarized")
+    if any(isinstance(module, BinaryLinear) for module in model.modules()):
+        raise UnsupportedModelError(f"this {name} is already binary")
+    if not isinstance(model.patch_embed, PatchEmbed) or not isinstance(model.patch_embed.proj, nn.Conv2d):
+        raise UnsupportedModelError(f"patch embedding {type(model.patch_embed).__name__} has no binary form")
+    if model.dynamic_img_size:
+        raise UnsupportedModelError("a binary model has a fixed image size: create the model without dynamic_img_size")
+    if isinstance(getattr(model, "attn_pool", None), nn.Module):
+        raise UnsupportedModelError("attention pooling has no binary form")
+    for index, block in enumerate(model.blocks):
+        part = _unsupported_part(block)
+        if part:
+            raise UnsupportedModelError(f"blocks.{index}: {part} has no binary form")
+
+
+def _unsupported_part(block: nn.Module) -> str | None:
+    """Name the first part of a block that cannot be replaced, or None."""
+    if type(block) is not Block:
+        return type(block).__name__
+    if type(block.attn) is not Attention:
+        return f"attention {type(block.attn).__name__}"
+    if type(block.mlp) is not Mlp:
+        return f"feed-forward part {type(block.mlp).__name__}"
+    identities = {"query norm": block.attn.q_norm, "key norm": block.attn.k_norm, "attention norm": block.attn.norm}
+    for name, layer in {**identities, "feed-forward norm": block.mlp.norm}.items():
+        if not isinstance(layer, nn.Identity):
+            return name
+    if block.attn.gate is not None:
+        return "gated attention"
+    if block.attn.attn_dim != block.attn.proj.out_features or not isinstance(block.mlp.fc1, nn.Linear):
+        return "attention or feed-forward part of unusual shape"
+    return None
+
+
+def _binarize_in_place(model: nn.Module, scheme: BinarizationScheme) -> nn.Module:
+    assert isinstance(model, VisionTransformer)
+    num_patches = model.patch_embed.num_patches
+    num_tokens = num_patches + model.num_prefix_tokens
+    for block in model.blocks:
+        block.attn = _binary_attention(block.attn, scheme, num_tokens, num_patches)
+        block.mlp = _binary_mlp(block.mlp, scheme)
+    if scheme.first_last_bits == 8:
+        model.patch_embed.proj = QuantizedConv2d.from_float(model.patch_embed.proj)
+        for name in ("head", "head_dist"):
+            head = getattr(model, name, None)
+            if isinstance(head, nn.Linear):
+                setattr(model, name, QuantizedLinear.from_float(head))
+    like = model.pos_embed if model.pos_embed is not None else next(model.parameters())
+    model.to(device=like.device, dtype=like.dtype)
+    model.train(model.training)
+    setattr(model, "binarization_scheme", scheme)  # noqa: B010 (timm's class does not declare it)
+    return model
+
+
+def _binary_attention(attn: Any, scheme: BinarizationScheme, num_tokens: int, num_patches: int) -> BinaryAttention:
+    heads, head_dim = attn.num_heads, attn.head_dim
+    attention: GsbAttentionBinarizer | XnorAttentionBinarizer
+    if scheme.gsb_attention:
+        attention = GsbAttentionBinarizer(
+            heads,
+            num_tokens,
+            components=scheme.components_attention,
+            offset=scheme.offset,
+            offset_bits=scheme.offset_bits,
+            base=scheme.base_map,
+            type_a=scheme.type_a,
+        )
+    else:
+        attention = XnorAttentionBinarizer(num_patches)
+    value: GsbValueBinarizer | SignActivation
+    if scheme.gsb_value:
+        value = GsbValueBinarizer(heads, head_dim, scheme.components_value)
+    else:
+        value = SignActivation(heads, head_dim, scheme.linear_statistics)
+    binary = BinaryAttention(
+        heads * head_dim,
+        heads,
+        attention,
+        value,
+        statistics=scheme.linear_statistics,
+        qkv_bias=attn.qkv.bias is not None,
+        proj_bias=attn.proj.bias is not None,
+        attn_drop=attn.attn_drop.p,
+        proj_drop=attn.proj_drop.p,
+    )
+    binary.load_state_dict(attn.state_dict(), strict=False)
+    return binary
+
+
+def _binary_mlp(mlp: Any, scheme: BinarizationScheme) -> BinaryMlp:
+    binary = BinaryMlp(
+        mlp.fc1.in_features,
+        mlp.fc1.out_features,
+        mlp.fc2.out_features,
+        statistics=scheme.linear_statistics,
+        type_a=scheme.type_a,
+        bias=(mlp.fc1.bias is not None, mlp.fc2.bias is not None),
+        drop=(mlp.drop1.p, mlp.drop2.p),
+    )
+    binary.act = mlp.act
+    binary.load_state_dict(mlp.state_dict(), strict=False)
+    return binary

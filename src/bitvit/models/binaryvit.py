@@ -1,0 +1,149 @@
+"""BinaryViT: a pyramid of binary attention blocks with pooling branches (2023)."""
+
+from collections.abc import Sequence
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from bitvit.layers.react_attention import ReactAttention
+from bitvit.layers.react_branches import PoolingBranches
+from bitvit.layers.react_linear import ReactMlp, ReactOptions
+from bitvit.layers.token_norm import NormKind
+from bitvit.models.pyramid import (
+    Pyramid,
+    PyramidStage,
+    PyramidStem,
+    as_pair,
+    make_downsampling,
+    make_head,
+    stage_sizes,
+)
+from bitvit.quantizers.triangular_sign import SignOfZero
+
+
+class BinaryVitBlock(nn.Module):
+    """One block: attention and FFN, each with a residual; pooling branches beside the FFN.
+
+    ``x = x + attention(norm1(x))``; ``h = norm2(x)``; ``x = x + mlp(h) + branches(h)``.
+
+    Args:
+        channels: C. num_heads: H. hidden: width of the FFN. reduction: see `ReactAttention`.
+        branch_kernels: sizes of the pooling branches, empty for none.
+        affine: scale and shift every output (`ChannelAffine`).
+        drop_path: probability of stochastic depth.
+        options: shared choices of the network.
+
+    Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        hidden: int,
+        options: ReactOptions,
+        *,
+        reduction: int = 1,
+        branch_kernels: Sequence[int] = (3, 5),
+        affine: bool = True,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm1 = options.make_norm(channels)
+        self.attention = ReactAttention(channels, num_heads, options, reduction=reduction, affine=affine)
+        self.norm2 = options.make_norm(channels)
+        self.mlp = ReactMlp(channels, hidden, options, affine=affine)
+        self.branches = PoolingBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
+        self.drop_path: nn.Module = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block."""
+        size = (x.shape[1], x.shape[2])
+        attended = self.attention(self.norm1(x).flatten(1, 2), size)
+        x = x + self.drop_path(torch.unflatten(attended, 1, size))
+        h = self.norm2(x)
+        update = self.mlp(h)
+        if self.branches is not None:
+            update = update + self.branches(h)
+        result: Tensor = x + self.drop_path(update)
+        return result
+
+
+class BinaryVit(Pyramid):
+    """BinaryViT, the pyramid of binary attention blocks.
+
+    Image sizes: height and width must be multiples of the stem's patch times every stage's stride and attention
+    reduction: multiples of 32 for the published shape.
+
+    Args:
+        img_size: height and width of the images. patch_size: kernel and stride of the stem. in_chans: image channels.
+        num_classes: classes; 0 removes the head.
+        embed_dims: widths of the stages, each a multiple of the one before. depths: blocks of each stage.
+        num_heads: attention heads of each stage. mlp_dims: FFN widths, multiples of the stage's width.
+        reductions: each stage's reduction of keys and values.
+        branch_kernels: sizes of the pooling branches; empty for none.
+        affine: scale and shift before residual connections and on branches.
+        norm: ``"batch"`` (published) or ``"layer"``. norm_eps: its epsilon.
+        binary_downsampling: False keeps the layers between stages in full precision (``somefp``).
+        drop_path_rate: stochastic depth of the last block, rising linearly from 0.
+        sign_of_zero: ``"zero"`` for the authors' checkpoints only.
+
+    Raises:
+        UsageError: sizes that do not fit each other.
+
+    Source: BinaryViT (MODELS sections 3 and 4).
+    """
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 224,
+        patch_size: int = 4,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        embed_dims: Sequence[int] = (64, 128, 256, 512),
+        depths: Sequence[int] = (3, 4, 8, 4),
+        num_heads: Sequence[int] = (1, 2, 4, 8),
+        mlp_dims: Sequence[int] = (512, 1024, 1024, 2048),
+        reductions: Sequence[int] = (8, 4, 1, 1),
+        branch_kernels: Sequence[int] = (3, 5),
+        affine: bool = True,
+        norm: NormKind = "batch",
+        norm_eps: float = 1e-5,
+        binary_downsampling: bool = True,
+        drop_path_rate: float = 0.0,
+        sign_of_zero: SignOfZero = "plus",
+        recu: bool = False,
+    ) -> None:
+        super().__init__(embed_dims, patch_size, num_classes)
+        options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
+        self.options = options
+        count = len(depths)
+        sizes = stage_sizes(as_pair(img_size), patch_size, count, reductions)
+        self.stem = PyramidStem(
+            in_chans, embed_dims[0], patch_size, sizes[0], options.make_norm(embed_dims[0]), gelu=False
+        )
+        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        stages = []
+        for i in range(count):
+            downsampling: nn.Module = nn.Identity()
+            if i > 0:
+                downsampling = make_downsampling(
+                    embed_dims[i - 1], embed_dims[i], sizes[i], options, binary=binary_downsampling, centre=False
+                )
+            blocks = [
+                BinaryVitBlock(
+                    embed_dims[i],
+                    num_heads[i],
+                    mlp_dims[i],
+                    options,
+                    reduction=reductions[i],
+                    branch_kernels=branch_kernels,
+                    affine=affine,
+                    drop_path=next(rates),
+                )
+                for _ in range(depths[i])
+            ]
+            stages.append(PyramidStage(downsampling, blocks))
+        self.stages = nn.ModuleList(stages)
+        self.norm, self.head = make_head(options, embed_dims[-1], num_classes)

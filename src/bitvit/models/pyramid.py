@@ -1,0 +1,212 @@
+"""What the four-stage networks (BinaryViT, BHViT) share: stem, stages, pooled head, features of each stage."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitvit.errors import UsageError
+from bitvit.layers.maps import channels_first, channels_last
+from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling, PositionEmbedding
+from bitvit.layers.react_linear import ReactOptions
+
+
+def as_pair(value: int | Sequence[int]) -> tuple[int, int]:
+    """Return ``(height, width)`` from one number or two."""
+    if isinstance(value, int):
+        return value, value
+    height, width = value
+    return int(height), int(width)
+
+
+class PyramidStem(nn.Module):
+    """Patch convolution in full precision, normalization, optional GELU, position embedding.
+
+    Args:
+        in_channels: channels of the image. channels: C. patch_size: kernel and stride of the convolution.
+        size: height and width of the output map.
+        norm: normalization of C channels.
+        gelu: apply the exact (erf) GELU after the normalization.
+
+    Shape: images ``[B, 3, h p, w p]`` -> map ``[B, h, w, C]``.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, patch_size: int, size: tuple[int, int], norm: nn.Module, *, gelu: bool
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, patch_size, stride=patch_size)
+        self.norm = norm
+        self.activation: nn.Module = nn.GELU() if gelu else nn.Identity()
+        self.position = PositionEmbedding(size, channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed the images."""
+        x = self.activation(self.norm(channels_last(self.conv(images))))
+        result: Tensor = self.position(x.flatten(1, 2))
+        return torch.unflatten(result, 1, self.position.size)
+
+
+class PyramidStage(nn.Module):
+    """Optional downsampling, then blocks that keep the map's shape."""
+
+    def __init__(self, downsampling: nn.Module, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.downsampling = downsampling
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the stage on a map."""
+        result: Tensor = self.blocks(self.downsampling(x))
+        return result
+
+
+class Pyramid(nn.Module):
+    """A stem, stages of halving resolution, and a full-precision head on the average of the last map's tokens.
+
+    Subclasses build ``stem``, ``stages``, ``norm`` and ``head``.
+
+    Shape: images ``[B, 3, H, W]`` (normalized floats) -> logits ``[B, classes]``.
+    """
+
+    stem: nn.Module
+    stages: nn.ModuleList
+    norm: nn.Module
+    head: nn.Module
+
+    def __init__(self, embed_dims: Sequence[int], patch_size: int, num_classes: int) -> None:
+        super().__init__()
+        self.embed_dims = tuple(embed_dims)
+        self.num_features = self.head_hidden_size = self.embed_dims[-1]
+        self.num_classes = num_classes
+        self.feature_info = [
+            {"num_chs": dim, "reduction": patch_size * 2**index, "module": f"stages.{index}"}
+            for index, dim in enumerate(self.embed_dims)
+        ]
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the normalized last map, ``[B, h, w, C]``."""
+        x = self.stem(images)
+        for stage in self.stages:
+            x = stage(x)
+        result: Tensor = self.norm(x)
+        return result
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Average the tokens of a map and classify them."""
+        pooled = x.flatten(1, 2).mean(dim=1)
+        result: Tensor = pooled if pre_logits else self.head(pooled)
+        return result
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.forward_head(self.forward_features(images))
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """Return the maps of chosen stages, as timm's feature extraction expects.
+
+        Args:
+            x: images. indices: stages (negative from the end), a number of last stages, or None for all.
+            norm: normalize the last map. stop_early: skip the stages after the last chosen one.
+            output_fmt: ``"NCHW"`` or ``"NHWC"``. intermediates_only: leave out the final map.
+        """
+        if output_fmt not in ("NCHW", "NHWC"):
+            raise UsageError(f"feature maps come as NCHW or NHWC, not {output_fmt!r}")
+        count = len(self.stages)
+        chosen = list(range(count)) if indices is None else indices
+        if isinstance(chosen, int):
+            chosen = list(range(count - chosen, count))
+        wanted = {index % count for index in chosen}
+        maps: list[Tensor] = []
+        features = self.stem(x)
+        for index, stage in enumerate(self.stages):
+            if stop_early and index > max(wanted):
+                break
+            features = stage(features)
+            if index in wanted:
+                last = index == count - 1
+                found = self.norm(features) if norm and last else features
+                maps.append(channels_first(found) if output_fmt == "NCHW" else found)
+        if intermediates_only:
+            return maps
+        return self.norm(features), maps
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Drop what the chosen stages do not need (timm's feature extraction)."""
+        count = len(self.stages)
+        chosen = list(range(count - indices, count)) if isinstance(indices, int) else [i % count for i in indices]
+        self.stages = self.stages[: max(chosen) + 1]
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0)
+        return chosen
+
+    def get_classifier(self) -> nn.Module:
+        """Return the head."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the head by a new one for ``num_classes`` classes; 0 removes it."""
+        del global_pool
+        self.num_classes = num_classes
+        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that weight decay spares."""
+        return {name for name, _ in self.named_parameters() if name.endswith("embedding")}
+
+
+def stage_sizes(
+    img_size: tuple[int, int], patch_size: int, count: int, multiples: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Return the size of each stage's map.
+
+    Args:
+        img_size: height and width of the image. patch_size: stride of the stem. count: number of stages.
+        multiples: what each stage's height and width must be a multiple of.
+
+    Raises:
+        UsageError: the image's size does not suit the network; says which sizes do.
+    """
+    step = max(patch_size * 2**index * multiple for index, multiple in enumerate(multiples))
+    for index, multiple in enumerate(multiples):
+        unit = patch_size * 2**index * multiple
+        if img_size[0] % unit or img_size[1] % unit:
+            raise UsageError(
+                f"an image of {img_size[0]} x {img_size[1]} does not suit this network: height and width must be "
+                f"multiples of {step}"
+            )
+    return [(img_size[0] // (patch_size * 2**i), img_size[1] // (patch_size * 2**i)) for i in range(count)]
+
+
+def make_downsampling(
+    in_channels: int,
+    out_channels: int,
+    size: tuple[int, int],
+    options: ReactOptions,
+    *,
+    binary: bool,
+    centre: bool,
+) -> nn.Module:
+    """Return the binary or the full-precision layer between two stages."""
+    if binary:
+        return BinaryDownsampling(in_channels, out_channels, size, options, centre=centre)
+    return FloatDownsampling(in_channels, out_channels, size, options)
+
+
+def make_head(options: ReactOptions, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
+    """Return the final normalization and the full-precision classifier."""
+    head = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
+    return options.make_norm(channels), head

@@ -1,0 +1,179 @@
+"""ReActDeiT: a DeiT-shaped binary network, the starting point of BinaryViT and of its ablation."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from bitvit.errors import UsageError
+from bitvit.layers.react_attention import ReactAttention
+from bitvit.layers.react_branches import PoolingBranches
+from bitvit.layers.react_downsampling import PositionEmbedding
+from bitvit.layers.react_linear import ReactMlp, ReactOptions
+from bitvit.layers.token_norm import NormKind
+from bitvit.models.pyramid import as_pair
+from bitvit.quantizers.triangular_sign import SignOfZero
+
+
+class ReactBlock(nn.Module):
+    """One block on tokens: attention and FFN, each with a residual; optional pooling branches beside the FFN.
+
+    Branches see the patch tokens as a map; class tokens in front receive nothing from them.
+
+    Args:
+        channels: C. num_heads: H. hidden: width of the FFN.
+        size: height and width of the map of patch tokens.
+        branch_kernels: sizes of the pooling branches, empty for none.
+        affine: scale and shift every output. drop_path: probability of stochastic depth.
+        options: shared choices of the network.
+
+    Shape: tokens ``[B, N, C] -> [B, N, C]``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        hidden: int,
+        size: tuple[int, int],
+        options: ReactOptions,
+        *,
+        branch_kernels: Sequence[int] = (),
+        affine: bool = False,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.norm1 = options.make_norm(channels)
+        self.attention = ReactAttention(channels, num_heads, options, affine=affine)
+        self.norm2 = options.make_norm(channels)
+        self.mlp = ReactMlp(channels, hidden, options, affine=affine)
+        self.branches = PoolingBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
+        self.drop_path: nn.Module = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block."""
+        x = x + self.drop_path(self.attention(self.norm1(x), self.size))
+        h = self.norm2(x)
+        update = self.mlp(h)
+        if self.branches is not None:
+            extra = h.shape[1] - self.size[0] * self.size[1]
+            pooled = self.branches(torch.unflatten(h[:, extra:], 1, self.size)).flatten(1, 2)
+            update = update + F.pad(pooled, (0, 0, extra, 0))
+        result: Tensor = x + self.drop_path(update)
+        return result
+
+
+class ReactDeit(nn.Module):
+    """A binary vision transformer of DeiT's shape with BinaryViT's binary layers.
+
+    The switches lead from the baseline to BinaryViT's blocks one at a time: ``global_pool="avg"`` (average-pooling
+    head), ``branch_kernels=(3, 5)`` (pooling branches), ``affine=True`` (LayerScale); the last step, the pyramid, is
+    `BinaryVit`.
+
+    Image sizes: height and width must be multiples of the patch.
+
+    Args:
+        img_size: height and width of the images. patch_size: kernel and stride of the stem. in_chans: image channels.
+        num_classes: classes; 0 removes the head.
+        embed_dim: C. depth: number of blocks. num_heads: H. mlp_dim: width of the FFN, a multiple of C.
+        global_pool: ``"token"``: a class token feeds the head; ``"avg"``: no class token, the head sees the mean.
+        branch_kernels, affine, norm, norm_eps, recu, drop_path_rate, sign_of_zero: see `BinaryVit`.
+
+    Shape: images ``[B, 3, H, W]`` -> logits ``[B, classes]``.
+
+    Raises:
+        UsageError: sizes that do not fit each other.
+
+    Source: the baseline of BinaryViT (MODELS section 4).
+    """
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 224,
+        patch_size: int = 16,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        embed_dim: int = 384,
+        depth: int = 12,
+        num_heads: int = 6,
+        mlp_dim: int = 1536,
+        global_pool: Literal["token", "avg"] = "token",
+        branch_kernels: Sequence[int] = (),
+        affine: bool = False,
+        norm: NormKind = "batch",
+        norm_eps: float = 1e-5,
+        recu: bool = False,
+        drop_path_rate: float = 0.0,
+        sign_of_zero: SignOfZero = "plus",
+    ) -> None:
+        super().__init__()
+        height, width = as_pair(img_size)
+        if height % patch_size or width % patch_size:
+            raise UsageError(f"an image of {height} x {width} cannot be cut into patches of {patch_size}")
+        if global_pool not in ("token", "avg"):
+            raise UsageError(f"global_pool is 'token' or 'avg', not {global_pool!r}")
+        size = (height // patch_size, width // patch_size)
+        options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
+        self.options = options
+        self.num_classes = num_classes
+        self.num_features = self.head_hidden_size = embed_dim
+        self.global_pool = global_pool
+        self.patch_embed = nn.Conv2d(in_chans, embed_dim, patch_size, stride=patch_size)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if global_pool == "token" else None
+        self.position = PositionEmbedding(size, embed_dim, extra_tokens=int(global_pool == "token"))
+        rates = torch.linspace(0, drop_path_rate, depth).tolist()
+        self.blocks = nn.Sequential(
+            *(
+                ReactBlock(
+                    embed_dim,
+                    num_heads,
+                    mlp_dim,
+                    size,
+                    options,
+                    branch_kernels=branch_kernels,
+                    affine=affine,
+                    drop_path=rate,
+                )
+                for rate in rates
+            )
+        )
+        self.norm = options.make_norm(embed_dim)
+        self.head: nn.Module = nn.Linear(embed_dim, num_classes) if num_classes else nn.Identity()
+        if self.class_token is not None:
+            nn.init.trunc_normal_(self.class_token, std=0.02)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the normalized tokens, ``[B, N, C]``."""
+        x = self.patch_embed(images).flatten(2).transpose(1, 2)
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1)
+        result: Tensor = self.norm(self.blocks(self.position(x)))
+        return result
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Take the class token or the tokens' mean, and classify it."""
+        pooled = x[:, 0] if self.class_token is not None else x.mean(dim=1)
+        result: Tensor = pooled if pre_logits else self.head(pooled)
+        return result
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.forward_head(self.forward_features(images))
+
+    def get_classifier(self) -> nn.Module:
+        """Return the head."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the head by a new one for ``num_classes`` classes; 0 removes it."""
+        del global_pool
+        self.num_classes = num_classes
+        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that weight decay spares."""
+        return {"class_token", "position.embedding"}

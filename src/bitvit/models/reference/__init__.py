@@ -1,0 +1,71 @@
+"""Importing the checkpoints that the authors of GSB, BinaryViT and BHViT released.
+
+The result is an ordinary module of this library: it can be evaluated, fine-tuned and exported. Where a release's
+arithmetic differs from its paper, the module carries the release's as a variant.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from bitvit.models.reference.config import FAMILIES, ReferenceConfig, detect_family, read_config
+from bitvit.models.reference.errors import CheckpointImportError, KeyMismatchError
+from bitvit.models.reference.families import build_model, key_pairs, unused_keys
+from bitvit.models.reference.gsb_models import set_threshold_scope
+from bitvit.models.reference.keys import load_pairs
+from bitvit.models.reference.reader import read_checkpoint
+
+__all__ = [
+    "FAMILIES",
+    "CheckpointImportError",
+    "KeyMismatchError",
+    "ReferenceConfig",
+    "detect_family",
+    "from_reference",
+    "read_checkpoint",
+    "read_config",
+    "set_threshold_scope",
+    "to_reference",
+]
+
+
+def from_reference(
+    config: Mapping[str, Any] | None, state_dict: Mapping[str, Tensor], family: str | None = None
+) -> nn.Module:
+    """Build the network of an authors' checkpoint and load its weights.
+
+    Args:
+        config: the configuration the authors' code was built with: ``{"model": {...}}``, its inner object, or the plain
+            ``config.json`` of a pyramid; None infers everything from the tensors' names and shapes.
+        state_dict: the authors' tensors under their names.
+        family: ``"gsb"``, ``"binaryvit"``, ``"reactdeit"`` or ``"bhvit"``; None takes it from the config or the names.
+
+    Returns:
+        The network in evaluation mode, float32. It takes normalized images ``[B, 3, H, W]``. A GSB network takes its
+        thresholds over the whole batch, as the release does; `set_threshold_scope` makes each image independent of its
+        batch.
+
+    Raises:
+        CheckpointImportError: the configuration or the tensors are of no known network.
+        KeyMismatchError: names every missing, unexpected or misshapen tensor.
+    """
+    resolved = read_config(config, state_dict, family)
+    model = build_model(resolved, state_dict)
+    load_pairs(model, key_pairs(model), state_dict, f"a {resolved.family} network", unused_keys(state_dict))
+    return model.eval()
+
+
+def to_reference(model: nn.Module, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors (parameters or their gradients) under the authors' names and in their layout.
+
+    Args:
+        model: from `from_reference`.
+        tensors: by our parameter names; names of the model that are absent here are left out.
+        like: the authors' tensors, whose shapes the result takes.
+    """
+    return {
+        pair.theirs: pair.to_theirs(tensors[pair.ours], like[pair.theirs].shape)
+        for pair in key_pairs(model)
+        if pair.ours in tensors and pair.theirs in like
+    }

@@ -1,0 +1,147 @@
+"""Building the GSB release's networks and naming their tensors."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from bitvit.layers.token_norm import TokenBatchNorm
+from bitvit.models.reference.config import ReferenceConfig, count_indices, square_side
+from bitvit.models.reference.errors import CheckpointImportError
+from bitvit.models.reference.gsb_layers import (
+    ReleaseAttention,
+    ReleaseAttentionBinarizer,
+    ReleaseConv2d,
+    ReleaseHead,
+    ReleaseMlp,
+    ReleaseValueBinarizer,
+    ReleaseWeightAttention,
+    ReleaseWeightLinear,
+)
+from bitvit.models.reference.gsb_quantizers import Scope
+from bitvit.models.reference.keys import PrefixRule
+
+Tensors = Mapping[str, Tensor]
+GsbStage = Literal["full", "weights"]
+
+_MODULES: dict[str, GsbStage] = {"One_bit_vit_new": "full", "One_bit_vit_weight": "weights"}
+
+
+def gsb_stage(config: ReferenceConfig, state_dict: Tensors) -> GsbStage:
+    """Return which of the release's two training stages a checkpoint is of."""
+    detected: GsbStage = "full" if "blocks.0.attn.clip_attn" in state_dict else "weights"
+    if config.module is None:
+        return detected
+    if config.module not in _MODULES:
+        raise CheckpointImportError(f"unknown module {config.module!r}; known are {', '.join(_MODULES)}")
+    return _MODULES[config.module]
+
+
+def _arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
+    """Arguments of timm's network: from the config, else from shapes."""
+    network = config.network
+    try:
+        patch = state_dict["patch_embed.proj.weight"]
+        tokens = state_dict["pos_embed"].shape[1]
+        hidden, width = state_dict["blocks.0.mlp.fc1.weight"].shape
+        heads = state_dict["blocks.0.attn.move_q.bias"].shape[0]
+        classes = state_dict["head.weight"].shape[0]
+    except KeyError as error:
+        raise CheckpointImportError(
+            f"the checkpoint lacks {error.args[0]}, without which its shape cannot be told"
+        ) from None
+    distilled = bool(network.get("distilled", "dist_token" in state_dict))
+    size = network.get("input_size", network.get("image_size"))
+    if size is None:
+        size = square_side(tokens - 1 - distilled, "pos_embed") * int(patch.shape[-1])
+    return {
+        "img_size": tuple(size) if isinstance(size, Sequence) else int(size),
+        "patch_size": int(network.get("patch_size", patch.shape[-1])),
+        "in_chans": int(network.get("in_chans", patch.shape[1])),
+        "num_classes": int(network.get("num_classes", classes)),
+        "embed_dim": int(network.get("hidden_size", width)),
+        "depth": int(network.get("depth", count_indices(state_dict, "blocks."))),
+        "num_heads": int(network.get("num_attention_heads", heads)),
+        "mlp_ratio": float(network.get("mlp_ratio", hidden / width)),
+        "qkv_bias": bool(network.get("qkv_bias", "blocks.0.attn.qkv.bias" in state_dict)),
+        "drop_path_rate": float(network.get("drop_path_rate", 0.0)),
+        "norm_layer": partial(nn.LayerNorm, eps=float(network.get("layer_norm_eps", 1e-12))),
+        "distilled": distilled,
+    }
+
+
+def build_gsb(config: ReferenceConfig, state_dict: Tensors) -> VisionTransformer:
+    """Build the network of a GSB checkpoint, with new weights: timm's DeiT with the release's layers.
+
+    Stage 2 ("full"): binary weights and activations, 8-bit ends. Stage 1 ("weights"): fc1 and fc2 have binary weights,
+    all else is in full precision, and a BatchNorm follows the patch convolution.
+    """
+    stage = gsb_stage(config, state_dict)
+    arguments = _arguments(config, state_dict)
+    distilled = arguments.pop("distilled")
+    network = VisionTransformerDistilled if distilled else VisionTransformer
+    model: VisionTransformer = network(**arguments)
+    width, heads = arguments["embed_dim"], arguments["num_heads"]
+    assert model.pos_embed is not None
+    tokens = model.pos_embed.shape[1]
+    blocks: Any = model.blocks
+    for block in blocks:
+        hidden = int(block.mlp.fc1.out_features)
+        if stage == "full":
+            block.attn = ReleaseAttention(width, heads, tokens, arguments["qkv_bias"])
+            block.mlp = ReleaseMlp(width, hidden)
+        else:
+            block.attn = ReleaseWeightAttention(width, heads, arguments["qkv_bias"])
+            block.mlp.fc1 = ReleaseWeightLinear(width, hidden)
+            block.mlp.fc2 = ReleaseWeightLinear(hidden, width)
+    if stage == "full":
+        model.patch_embed.proj = ReleaseConv2d.from_float(model.patch_embed.proj)
+        for name in ("head", "head_dist"):
+            if isinstance(getattr(model, name, None), nn.Linear):
+                setattr(model, name, ReleaseHead.from_float(getattr(model, name)))
+    else:
+        model.patch_embed.norm = TokenBatchNorm(width)
+    if isinstance(model, VisionTransformerDistilled):
+        model.set_distilled_training(True)
+    return model
+
+
+def set_threshold_scope(model: nn.Module, scope: Scope) -> None:
+    """Take the maxima of attention and values over the whole ``"batch"`` (the release) or over each ``"image"``."""
+    for layer in model.modules():
+        if isinstance(layer, ReleaseAttentionBinarizer | ReleaseValueBinarizer):
+            layer.threshold_scope = scope
+
+
+def gsb_rules(model: VisionTransformer) -> Iterator[PrefixRule]:
+    """Yield the rules of a GSB network."""
+    for name in ("cls_token", "dist_token", "pos_embed"):
+        yield PrefixRule("", "", {name: name})
+    shift = {"weight": "weight", "bias": "bias", "input_shift": "move.bias"}
+    yield PrefixRule("patch_embed.proj", "patch_embed.proj", {"weight": "weight", "bias": "bias", "raw_step": "alpha"})
+    yield PrefixRule("patch_embed.norm", "patch_embed.norm")
+    yield PrefixRule("norm", "norm")
+    for head in ("head", "head_dist"):
+        yield PrefixRule(head, head, shift | {"raw_input_step": "input_clip_val", "raw_weight_step": "weight_clip_val"})
+    linear = shift | {"raw_input_scale": "input_clip_val"}
+    for index in range(len(model.blocks)):
+        block = f"blocks.{index}"
+        for name in ("norm1", "norm2"):
+            yield PrefixRule(f"{block}.{name}", f"{block}.{name}")
+        for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
+            yield PrefixRule(f"{block}.{name}", f"{block}.{name}", linear)
+        attention = f"{block}.attn"
+        for name, letter in (("query", "q"), ("key", "k"), ("value", "v")):
+            yield PrefixRule(attention, attention, {f"{name}_shift": f"move_{letter}.bias"})
+            yield PrefixRule(
+                f"{attention}.{name}", attention, {"shift": f"move_{letter}.bias", "raw_scale": f"clip_{name}"}
+            )
+        # The release adds its offsets; ours are subtracted.
+        yield PrefixRule(f"{attention}.attention", attention, {"offset": "move_att.bias"}, negated=True)
+        yield PrefixRule(f"{attention}.value", attention, {"omega": "move_v.bias"}, negated=True)
+        for part, name in (("attention", "clip_attn"), ("value", "clip_value")):
+            stacked = (name, f"{name}2", f"{name}3")
+            yield PrefixRule(f"{attention}.{part}", attention, {"raw_scales": stacked})

@@ -1,0 +1,71 @@
+"""Finding and creating models by name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import timm
+from timm.models import is_model
+from torch import nn
+
+from bitvit.errors import UsageError
+
+# Importing a module registers its models with timm.
+_MODULES = ("deit_teachers", "gsb_deit", "binary_deit", "tiny_deit")
+
+_TEACHERS = {
+    "tiny_patch16_224": "deit_tiny_distilled_patch16_224",
+    "small_patch16_224": "deit_small_distilled_patch16_224",
+    "base_patch16_224": "deit_base_distilled_patch16_224",
+    "micro_patch4_32": "deit_micro_distilled_patch4_32",
+}
+
+
+def register() -> None:
+    """Register bitvit's models with timm; calling it again does nothing."""
+    for module in _MODULES:
+        importlib.import_module(f"bitvit.models.{module}")
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of bitvit's own models that match a shell pattern, sorted; timm's own are in ``timm.list_models``.
+
+    The tiny models for tests are listed only by a pattern that starts with ``test_`` or ``deit_test_``.
+    """
+    register()
+    names = timm.list_models(pattern, module=_MODULES)
+    wants_tests = pattern.startswith(("test_", "deit_test_"))
+    return sorted(name for name in names if wants_tests or not name.startswith(("test_", "deit_test_")))
+
+
+def create_model(name: str, **kwargs: Any) -> nn.Module:
+    """Create a registered model, bitvit's or timm's.
+
+    Args:
+        name: registered name, such as ``gsb_deit_small_patch16_224``.
+        kwargs: arguments of ``timm.create_model``, among them ``num_classes``, ``img_size``, ``drop_path_rate``; binary
+            models also take ``scheme`` (a name, a `BinarizationScheme` or a mapping of changed fields) and
+            ``distilled``.
+
+    Raises:
+        UsageError: no model has that name.
+    """
+    register()
+    if not is_model(name):
+        raise UsageError(f"unknown model {name!r}; `bitvit models` lists the names")
+    model: nn.Module = timm.create_model(name, **kwargs)
+    return model
+
+
+def teacher_of(name: str) -> str | None:
+    """Name of the full-precision model of the same shape as a binary DeiT, or None where there is none."""
+    register()
+    for prefix in ("gsb_deit_", "binary_deit_"):
+        if name.startswith(prefix):
+            return _TEACHERS.get(name.removeprefix(prefix))
+    if name.startswith(("test_gsb_deit", "test_binary_deit")):
+        if name.endswith(("_odd", "_many_components")):
+            return "deit_test_odd_distilled_patch5_20"
+        return "deit_test_patch4_16" if name.endswith("_single") else "deit_test_distilled_patch4_16"
+    return None

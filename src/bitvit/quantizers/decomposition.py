@@ -1,0 +1,76 @@
+"""Quantization decomposition: attention in four levels, which are three nested binary maps (BHViT)."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+LEVELS = 3
+"""Number of binary maps; levels run from 0 to 3."""
+
+
+class _RoundClip(Function):
+    """Round half to even, clip to [0, 3]; the gradient passes where the rounded value is in [0, 3], bounds included."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        rounded = torch.round(x)
+        ctx.save_for_backward((rounded >= 0) & (rounded <= LEVELS))
+        return rounded.clamp(0, LEVELS)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        (inside,) = ctx.saved_tensors
+        grad: Tensor = grad_outputs[0] * inside
+        return grad
+
+
+class _ScaleGradient(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        return grad_outputs[0] * ctx.factor, None
+
+
+def decompose_attention(probabilities: Tensor, step: Tensor, zero_point: Tensor) -> tuple[Tensor, Tensor]:
+    """Quantize attention probabilities to levels 0..3 and a step for each head; the value is their product.
+
+    Forward: ``clip(round(3 p / a + z), 0, 3)`` and ``a``; the level is the sum of three binary maps ``1{level >= j}``,
+    which is how a packed engine evaluates it. ``z`` moves the thresholds only and is not subtracted again.
+    Backward: round and clip pass the gradient where the rounded value lies in [0, 3], bounds included; the gradients of
+    ``a`` and ``z`` are multiplied by ``H / sqrt(3 * numel(p))`` (learned step size).
+
+    Args:
+        probabilities: softmax output, ``[B, H, N, M]``.
+        step: ``a``, ``[H]``, positive, learned.
+        zero_point: ``z``, ``[H]``, learned.
+
+    Returns:
+        Levels in the shape of ``probabilities`` and steps ``[H, 1, 1]``.
+
+    Source: BHViT, quantization decomposition (MODELS section 5). Deviation: torch from mid-2026 on gives gradient 0
+    exactly on a clamp's bounds; the bounds are inclusive here, as the authors trained.
+    """
+    factor = step.numel() / math.sqrt(LEVELS * probabilities.numel())
+    scaled_step: Tensor = _ScaleGradient.apply(step, factor)
+    scaled_zero: Tensor = _ScaleGradient.apply(zero_point, factor)
+    a, z = scaled_step.view(-1, 1, 1), scaled_zero.view(-1, 1, 1)
+    levels: Tensor = _RoundClip.apply(probabilities * LEVELS / a + z)
+    return levels, a
+
+
+@torch.no_grad()
+def initial_decomposition(probabilities: Tensor, zero_point: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the initial step and zero point, ``[H]`` each, for attention probabilities ``[B, H, N, M]``.
+
+    ``a = 2 mean(3 p) / sqrt(3)`` and ``z = 0.9 z + 0.1 min(3 p)``, each for one head (MODELS section 5).
+    """
+    scaled = probabilities * LEVELS
+    step = 2 * scaled.mean(dim=(0, 2, 3)) / math.sqrt(LEVELS)
+    return step, 0.9 * zero_point + 0.1 * scaled.amin(dim=(0, 2, 3))

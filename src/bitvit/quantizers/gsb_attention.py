@@ -1,0 +1,145 @@
+"""Group superposition binarization of attention (GSB Eq. 9-25)."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from bitvit.quantizers._masks import between, greater, less, signs
+from bitvit.quantizers.positive import MIN_SCALE
+from bitvit.quantizers.thresholds import component_factors
+
+AttentionBase = Literal["round", "sign", "mask"]
+"""What A_bin is: Eq. 11 (``"round"``), a sign (Table V), or a mask above half the row's maximum (Table VIII)."""
+
+BASE_FACTOR = 0.5
+"""Coefficient c_0 of the base component when it is a mask."""
+
+
+class _GsbAttention(Function):
+    """Saves the input and its row maxima; recomputing the masks from them is cheaper than storing them."""
+
+    @staticmethod
+    def forward(ctx: Any, attention: Tensor, scales: Tensor, factors: tuple[float, ...], base: AttentionBase) -> Tensor:
+        row_max = attention.amax(dim=-1, keepdim=True)
+        ctx.save_for_backward(attention, scales, row_max)
+        ctx.factors, ctx.base = factors, base
+        out = _base_map(attention, scales[0], row_max, base).mul_(scales[0])
+        for factor, scale in zip(factors, scales[1:], strict=True):
+            out.addcmul_(greater(attention, factor * row_max), scale)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        attention, scales, row_max = ctx.saved_tensors
+        grad = grad_outputs[0]
+        base_scale = scales[0]
+        masked = _base_map(attention, base_scale, row_max, ctx.base).mul_(grad)
+        scale_sums = [masked.sum()]
+        if ctx.base == "mask":
+            grad_attention = less(attention, BASE_FACTOR * row_max + 1).mul_(masked).mul_(base_scale)
+        else:
+            window = between(attention, base_scale) if ctx.base == "round" else less(attention.abs(), base_scale)
+            grad_attention = window.mul_(grad)
+            scale_sums[0] = scale_sums[0] - torch.sum(grad_attention * attention) / base_scale
+        for factor, scale in zip(ctx.factors, scales[1:], strict=True):
+            threshold = factor * row_max
+            masked = greater(attention, threshold).mul_(grad)
+            scale_sums.append(masked.sum())
+            grad_attention.addcmul_(less(attention, threshold + 1).mul_(masked), scale)
+        grad_scales = torch.stack(scale_sums) * (attention.shape[0] / attention.numel())
+        return grad_attention, grad_scales, None, None
+
+
+def _base_map(attention: Tensor, base_scale: Tensor, row_max: Tensor, base: AttentionBase) -> Tensor:
+    """``A_bin`` as 0.0 and 1.0, or -1.0 and 1.0 for the sign."""
+    if base == "round":
+        return greater(attention, 0.5 * base_scale)
+    return greater(attention, BASE_FACTOR * row_max) if base == "mask" else signs(attention)
+
+
+def gsb_attention(
+    attention: Tensor, scales: Tensor, factors: tuple[float, ...] | None = None, base: AttentionBase = "round"
+) -> Tensor:
+    """Approximate attention by a base map and k masks, each with a learned scale.
+
+    Forward: ``a_0 A_bin + sum_i a_i M_i`` with ``A_bin = 1{A_t / a_0 > 0.5}`` and ``M_i = 1{A_t > c_i rowmax(A_t)}``,
+    both strict; rowmax is over the last axis and takes no gradient. Base ``"sign"``: ``A_bin = sign(A_t)``; base
+    ``"mask"``: ``A_bin = 1{A_t > 0.5 rowmax(A_t)}``.
+
+    Backward (g = dL/dy, Theta_i = c_i rowmax):
+    ``dL/dA_t = g (1{0 < A_t/a_0 < 1} + sum_i a_i 1{0 < A_t - Theta_i < 1})``;
+    ``dL/da_0 = mean(g (A_bin - A_t/a_0 1{0 < A_t/a_0 < 1}))``, ``dL/da_i = mean(g M_i)``, means over one image's H N M
+    values, summed over images. Base ``"sign"``: the window is ``|A_t/a_0| < 1``, as Eq. 29 and 31; base ``"mask"``: a_0
+    is treated as a_i.
+
+    Args:
+        attention: ``A_t = softmax - Phi`` (Eq. 9), ``[B, H, N, M]``.
+        scales: ``a_0 .. a_k``, positive, ``[k + 1]``.
+        factors: ``c_1 .. c_k``; by default ``0.5 + 0.4 i / k``.
+        base: definition of ``A_bin``.
+
+    Returns:
+        The approximation, same shape.
+
+    Source: GSB Eq. 10-20; Tables V and VIII for the other bases. The authors' release takes the maximum over the whole
+    batch, and its gradients differ (MODELS.md section 2).
+    """
+    if factors is None:
+        factors = component_factors(scales.numel() - 1)
+    out: Tensor = _GsbAttention.apply(attention, scales, factors, base)
+    return out
+
+
+def attention_components(
+    attention: Tensor, base_scale: Tensor, factors: tuple[float, ...], base: AttentionBase
+) -> Tensor:
+    """The unscaled components ``A_bin, M_1 .. M_k`` of `gsb_attention`, stacked ``[k+1, B, H, N, M]``; no gradient."""
+    with torch.no_grad():
+        row_max = attention.amax(dim=-1, keepdim=True)
+        masks = [greater(attention, factor * row_max) for factor in factors]
+        return torch.stack([_base_map(attention, base_scale, row_max, base), *masks])
+
+
+def fit_attention_scales(attention: Tensor, factors: tuple[float, ...], base: AttentionBase = "round") -> Tensor:
+    """Initial scales from data: least squares with the base scale fixed at the mean.
+
+    ``a_0 = mean(A_t)``; ``a_i = mean of the values in the band [Theta_i, Theta_{i+1}) - (a_0 + .. + a_{i-1})``, the
+    last band open above. A band without values, or one whose mean is not above the sum before it, gives the smallest
+    allowed scale, never NaN. With base ``"mask"`` the bands start at ``c_0 = 0.5`` and a_0 is its band's mean: there
+    Eq. 23 can be solved without Eq. 25's approximation. With base ``"sign"``, ``a_0 = mean(|A_t|)``.
+
+    Args:
+        attention: ``A_t`` of the calibration images, ``[B, H, N, M]``.
+        factors: ``c_1 .. c_k``.
+        base: definition of ``A_bin``.
+
+    Returns:
+        ``[k + 1]`` positive scales.
+
+    Source: GSB Eq. 21-25 (Eq. 24 has a misprint, 25 is its intended solution).
+    """
+    with torch.no_grad():
+        row_max = attention.amax(dim=-1, keepdim=True)
+        if base == "mask":
+            levels, edges = [], [BASE_FACTOR, *factors]
+        else:
+            levels, edges = [attention.mean() if base == "round" else attention.abs().mean()], list(factors)
+        at_least = [attention >= edge * row_max for edge in edges]
+        for index, reached in enumerate(at_least):
+            band = reached & ~at_least[index + 1] if index + 1 < len(at_least) else reached
+            count = band.sum()
+            mean = torch.where(band, attention, attention.new_zeros(())).sum() / count.clamp_min(1)
+            levels.append(torch.where(count > 0, mean, attention.new_zeros(())))
+        return scales_of_levels(levels)
+
+
+def scales_of_levels(levels: list[Tensor]) -> Tensor:
+    """Turn the wanted sums ``a_0 + .. + a_i`` into scales: differences, each at least the smallest allowed scale."""
+    scales: list[Tensor] = []
+    total = torch.zeros_like(levels[0])
+    for level in levels:
+        scales.append((level - total).clamp_min(MIN_SCALE))
+        total = total + scales[-1]
+    return torch.stack(scales)

@@ -1,0 +1,54 @@
+"""The baseline's binary attention: one factor gamma for each image, in two training phases (GSB Eq. 7 and 8)."""
+
+import torch
+from torch import Tensor
+
+from bitvit.quantizers._masks import greater
+from bitvit.quantizers.learned_scale import learned_round
+
+
+def attention_gamma(attention: Tensor, phase: Tensor | int, patches: int) -> Tensor:
+    """Scale of each image's attention.
+
+    Phase 1 (Eq. 2): ``g1 = mean(A)``. Phase 2 (Eq. 8): ``g2 = mean of the values above 0.5``; where no value is, or
+    where fewer than ``patches`` values of ``A / g2`` exceed 0.5, the image switches back to ``g1``. No gradient.
+
+    Args:
+        attention: softmax output ``[B, H, N, M]``.
+        phase: 1 or 2.
+        patches: number of image patches (tokens without class and distillation token).
+
+    Returns:
+        ``gamma`` shaped ``[B, 1, 1, 1]``, positive.
+
+    Source: GSB Eq. 2, 7, 8 and the switch mechanism of section III-B.
+    """
+    with torch.no_grad():
+        axes = (1, 2, 3)
+        mean = attention.mean(dim=axes, keepdim=True)
+        above = greater(attention, attention.new_full((), 0.5))
+        total = (above * attention).sum(dim=axes, keepdim=True)
+        mean_above = total / above.sum(dim=axes, keepdim=True).clamp_min(1)
+        kept = greater(attention, 0.5 * mean_above).sum(dim=axes, keepdim=True)
+        usable = (mean_above > 0) & (kept >= patches)
+        is_second = torch.as_tensor(phase, device=attention.device) == 2
+        return torch.where(usable & is_second, mean_above, mean)
+
+
+def xnor_attention(attention: Tensor, phase: Tensor | int, patches: int) -> Tensor:
+    """Binarize attention with a factor computed from each image.
+
+    Forward: ``gamma * clip(round(A / gamma), 0, 1)``, gamma as in `attention_gamma`. Backward:
+    ``dL/dA = dL/dy * 1{0 < A / gamma < 1}``, gamma taken as a constant.
+
+    Args:
+        attention: softmax output ``[B, H, N, M]``.
+        phase: 1 or 2.
+        patches: number of image patches.
+
+    Returns:
+        Values in {0, gamma}, same shape.
+
+    Source: GSB Eq. 7 (its result multiplied by gamma, as beta multiplies an activation in Eq. 1) and Eq. 8.
+    """
+    return learned_round(attention, attention_gamma(attention, phase, patches))

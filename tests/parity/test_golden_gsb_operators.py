@@ -1,0 +1,202 @@
+"""Operators of the authors' GSB release against ours, where release and paper coincide.
+
+Differences that belong to the release alone are stated in each test; the importer's compatibility variant covers them.
+The golden folder is not part of a checkout: without it these tests are skipped.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bitvit.layers import BinaryLinear, QuantizedConv2d, QuantizedLinear
+from bitvit.quantizers import (
+    binary_weight,
+    gsb_attention,
+    gsb_value,
+    learned_round,
+    learned_sign,
+    learned_step,
+    positive,
+)
+
+GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "ops" / "gsb.safetensors"
+pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason="no golden data beside this checkout")
+
+# Float32 on other machines sums in another order; values are of order 1.
+CLOSE = {"rtol": 2e-6, "atol": 2e-6}
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Tensor]:
+    return load_file(str(GOLDEN))
+
+
+def case(golden: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.partition("/")[2]: value for key, value in golden.items() if key.startswith(f"{name}/")}
+
+
+def grad_of(tensor: Tensor) -> Tensor:
+    assert tensor.grad is not None
+    return tensor.grad
+
+
+def test_layerwise_weights(golden: dict[str, Tensor]) -> None:
+    data = case(golden, "bwn_layerwise")
+    weight = data["in.input"].clone().requires_grad_()
+    y = binary_weight(weight)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(grad_of(weight), data["grad.input"], **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["elastic_signed_1", "elastic_signed_1_tinyalpha"])
+def test_signed_activation(golden: dict[str, Tensor], name: str) -> None:
+    """Release only: sign(0) = 0, and the scale's gradient is a sum over sqrt(numel), ours a sum over numel."""
+    data = case(golden, name)
+    nonzero = data["in.input"] != 0
+    assert nonzero.all() == (name == "elastic_signed_1_tinyalpha")
+    x, scale = data["in.input"][None].requires_grad_(), data["in.alpha"].clone().requires_grad_()
+    y = learned_sign(x, positive(scale))
+    y.backward(data["grad_out"][None])
+    torch.testing.assert_close(y[0][nonzero], data["out"][nonzero], **CLOSE)
+    assert y[0][~nonzero].gt(0).all()
+    assert data["out"][~nonzero].eq(0).all()
+    torch.testing.assert_close(grad_of(x)[0], data["grad.input"], **CLOSE)
+    zeros_part = data["grad_out"][~nonzero].sum() / x.numel()
+    release = data["grad.alpha"] / x.numel() ** 0.5
+    torch.testing.assert_close(grad_of(scale) - zeros_part, release, rtol=1e-4, atol=1e-6)
+
+
+def test_nonnegative_activation(golden: dict[str, Tensor]) -> None:
+    """Release only: the gradient's window includes 0 and the scale (ours, by Eq. 17, does not); sqrt(numel) as above."""
+    data = case(golden, "elastic_unsigned_1")
+    x, scale = data["in.input"][None].requires_grad_(), data["in.alpha"].clone().requires_grad_()
+    y = learned_round(x, scale)
+    y.backward(data["grad_out"][None])
+    torch.testing.assert_close(y[0], data["out"], **CLOSE)
+    bound = (data["in.input"] == 0) | (data["in.input"] == data["in.alpha"])
+    assert bound.sum() == 3
+    torch.testing.assert_close(grad_of(x)[0][~bound], data["grad.input"][~bound], **CLOSE)
+    assert grad_of(x)[0][bound].eq(0).all()
+    torch.testing.assert_close(data["grad.input"][bound], data["grad_out"][bound], **CLOSE)
+
+
+@pytest.mark.parametrize(("name", "input_type"), [("linear_1_1_sym", "signed"), ("linear_1_1_asym", "nonnegative")])
+def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) -> None:
+    """Release only: the input scale's gradient is divided by sqrt(numel of the batch), ours by numel of an image."""
+    data = case(golden, name)
+    layer = BinaryLinear(20, 12, input_type=input_type)  # type: ignore[arg-type]
+    layer.load_state_dict(
+        {
+            "weight": data["param.weight"],
+            "bias": data["param.bias"],
+            "input_shift": data["param.move.bias"],
+            "raw_input_scale": data["param.input_clip_val"],
+        }
+    )
+    x = data["in.input"].clone().requires_grad_()
+    y = layer(x)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(grad_of(x), data["grad.input"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.input_shift), data["grad.move.bias"], **CLOSE)
+    factor = x.numel() ** 0.5 / x[0].numel()
+    torch.testing.assert_close(grad_of(layer.raw_input_scale), factor * data["grad.input_clip_val"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["conv2dq_w8", "conv2dq_w8_lazy"])
+def test_patch_convolution(golden: dict[str, Tensor], name: str) -> None:
+    """Release only: the steps' gradient counts the whole weight, ours one output channel (a factor sqrt(6) here)."""
+    data = case(golden, name)
+    layer = QuantizedConv2d(3, 6, kernel_size=4, stride=4)
+    layer.load_state_dict(
+        {"weight": data["param.weight"], "bias": data["param.bias"], "raw_step": data["param.alpha"]}
+    )
+    x = data["in.x"].clone().requires_grad_()
+    y = layer(x)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(grad_of(x), data["grad.x"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.raw_step), 6**0.5 * data["grad.alpha"], rtol=1e-3, atol=1e-5)
+
+
+def test_head(golden: dict[str, Tensor]) -> None:
+    """Release only: the input step's gradient counts the whole batch, ours one image (a factor sqrt(3) here)."""
+    data = case(golden, "linear_8_8_head")
+    layer = QuantizedLinear(20, 12)
+    layer.load_state_dict(
+        {
+            "weight": data["param.weight"],
+            "bias": data["param.bias"],
+            "input_shift": data["param.move.bias"],
+            "raw_input_step": data["param.input_clip_val"],
+            "raw_weight_step": data["param.weight_clip_val"],
+        }
+    )
+    x = data["in.input"].clone().requires_grad_()
+    y = layer(x)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(grad_of(x), data["grad.input"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.input_shift), data["grad.move.bias"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.raw_weight_step), data["grad.weight_clip_val"], rtol=1e-4, atol=1e-5)
+    expected = 3**0.5 * data["grad.input_clip_val"]
+    torch.testing.assert_close(grad_of(layer.raw_input_step), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_eight_bit_activation(golden: dict[str, Tensor]) -> None:
+    data = case(golden, "elastic_signed_8")
+    x, step = data["in.input"].clone().requires_grad_(), data["in.alpha"].clone().requires_grad_()
+    y = learned_step(x, step, group_size=x.numel())
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(grad_of(x), data["grad.input"], **CLOSE)
+    torch.testing.assert_close(grad_of(step), data["grad.alpha"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["elastic_attention", "elastic_attention_bigalpha"])
+def test_attention(golden: dict[str, Tensor], name: str) -> None:
+    """The release's threshold is of the whole tensor's maximum: taken as a single row, ours gives the same.
+
+    Release only: that maximum, and the scales' gradients: a sum over sqrt(numel) for a_0, over a count of the mask for
+    the others, where Eq. 14 and 15 have the mean.
+    """
+    data = case(golden, name)
+    x = data["in.input"].reshape(1, 1, 1, -1).requires_grad_()
+    scales = torch.stack([data["in.a"], data["in.a2"], data["in.a3"]]).requires_grad_()
+    y = gsb_attention(x, scales)
+    y.backward(data["grad_out"].reshape(1, 1, 1, -1))
+    torch.testing.assert_close(y.reshape_as(data["out"]), data["out"], **CLOSE)
+    torch.testing.assert_close(grad_of(x).reshape_as(data["out"]), data["grad.input"], **CLOSE)
+    torch.testing.assert_close(grad_of(scales)[0], data["grad.a"] / x.numel() ** 0.5, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["elastic_qkv", "elastic_qkv_small"])
+def test_value(golden: dict[str, Tensor], name: str) -> None:
+    """The release's extremes are of the whole tensor: taken as a single image, ours gives the same values.
+
+    Release only: those extremes; the windows of b_1 and b_2 in the input's gradient are not masked by M_i (Eq. 32 masks
+    them); the scales' gradients as in `test_attention`.
+    """
+    data = case(golden, name)
+    assert data["in.input"].ne(0).all()
+    x = data["in.input"].reshape(1, -1, *data["in.input"].shape[2:]).requires_grad_()
+    scales = torch.stack([data["in.a"], data["in.a2"], data["in.a3"]]).requires_grad_()
+    y = gsb_value(x, scales)
+    y.backward(data["grad_out"].reshape_as(x))
+    torch.testing.assert_close(y.reshape_as(data["out"]), data["out"], **CLOSE)
+    torch.testing.assert_close(grad_of(scales)[0], data["grad.a"] / x.numel() ** 0.5, rtol=1e-4, atol=1e-6)
+    # The unmasked windows explain all of the difference in the input's gradient.
+    windows = torch.stack([x.detach().abs() < scale for scale in scales.detach()]).sum(0)
+    torch.testing.assert_close(
+        (windows * data["grad_out"].reshape_as(x)).reshape_as(data["out"]), data["grad.input"], **CLOSE
+    )
