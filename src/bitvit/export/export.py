@@ -1,0 +1,85 @@
+"""`export_model`: trained model -> verified `.bitvit` file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+import bitvit
+from bitvit.export.graph import Array
+from bitvit.export.lower import Lowering
+from bitvit.export.pack import PackedModel, pack
+from bitvit.export.passes import PASSES
+from bitvit.export.verify import ExportReport, measure_agreement
+from bitvit.program import BitvitFile, Preprocessing, Program, validate, write_file
+
+Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64] | None]
+
+
+def build_program(packed: PackedModel) -> tuple[Program, dict[str, Array]]:
+    """Trace a packed model with `torch.export`, lower it, apply the passes of `bitvit.export.passes`, and validate the
+    result.
+
+    Raises:
+        ExportError: the model does something that has no Program operator; the message names the module.
+    """
+    image = torch.zeros((1, *packed.image_size, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        traced = torch.export.export(packed, (image,), strict=False)
+    graph = Lowering(traced).run()
+    for apply in PASSES:
+        apply(graph)
+    program, tensors = graph.finish()
+    validate(program, tensors)
+    return program, tensors
+
+
+def export_model(
+    model: nn.Module,
+    path: str | PathLike[str],
+    *,
+    labels: Sequence[str],
+    preprocessing: Preprocessing | None = None,
+    provenance: dict[str, Any] | None = None,
+    images: Iterable[Batch] = (),
+    threads: int | None = None,
+) -> ExportReport:
+    """Pack a trained model, compare it with the original on data, and write it as one file.
+
+    Args:
+        model: trained binary model (stage 2 finished), on normalized float images `[B,3,H,W]`.
+        path: file to write; written under a temporary name and renamed.
+        labels: class names, one for each logit.
+        preprocessing: how images are prepared; by default resized and cropped to the model's image size.
+        provenance: stored as it is in the file, with the version and the measured agreement added.
+        images: batches of uint8 images `[B,H,W,3]`, and their class indices or None, to measure the agreement on.
+        threads: threads of the engine during the comparison.
+
+    Returns:
+        The agreement, accuracies and sizes.
+
+    Raises:
+        ExportError: the model cannot be packed or traced.
+        OutputError: the file cannot be written.
+    """
+    packed = pack(model)
+    program, tensors = build_program(packed)
+    if preprocessing is None:
+        height, width = packed.image_size
+        mean, std = _three(packed.mean), _three(packed.std)
+        preprocessing = Preprocessing((height, width), min(height, width), "bicubic", mean, std)
+    report = measure_agreement(model, program, tensors, preprocessing, images, threads=threads)
+    stored = {**(provenance or {}), "bitvit_version": bitvit.__version__, "agreement": report.as_dict()}
+    write_file(path, BitvitFile(program, tensors, preprocessing, list(labels), stored))
+    return report
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue

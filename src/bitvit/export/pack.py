@@ -1,0 +1,85 @@
+"""`pack`: a trained binary model to a packed model that still runs in PyTorch."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from bitvit import layers
+from bitvit.export import packed_maps, packed_react_attention  # noqa: F401  (their import registers packed layers)
+from bitvit.export.errors import ExportError
+from bitvit.export.packed_layers import pack_layer
+from bitvit.export.packed_stems import pack_stem
+from bitvit.layers.channelwise_binary import ChannelwiseBinaryLinear
+
+
+class PackedModel(nn.Module):
+    """A packed model on image bytes: uint8 `[B,H,W,3]` -> float32 logits `[B,classes]`.
+
+    Attributes:
+        model: the network with its binary layers replaced by packed ones.
+        image_size: height and width of the images it takes.
+        mean, std: the normalization that is folded into it, three floats each, for pixel values in 0..1.
+    """
+
+    def __init__(
+        self, model: nn.Module, image_size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.image_size = image_size
+        self.mean = mean
+        self.std = std
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != (*self.image_size, 3):
+            height, width = self.image_size
+            raise ValueError(
+                f"a packed model takes uint8 images [B,{height},{width},3], not {images.dtype} {list(images.shape)}"
+            )
+        logits: Tensor = self.model(images)
+        return logits
+
+
+def pack(model: nn.Module) -> PackedModel:
+    """Replace each binary layer of a trained model by its packed twin, on a copy.
+
+    Args:
+        model: a registered model or the result of `bitvit.binarize`, trained through stage 2.
+
+    Returns:
+        A model in evaluation mode on uint8 images; its `bitvit::*` operators run in the C++ engine.
+
+    Raises:
+        ExportError: the model has no binary layer, or one that cannot be packed.
+    """
+    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
+    mean = tuple(float(value) for value in config.get("mean", (0.5, 0.5, 0.5)))
+    std = tuple(float(value) for value in config.get("std", (0.5, 0.5, 0.5)))
+    packed = copy.deepcopy(model).cpu().float().eval()
+    packed.requires_grad_(False)
+    if not any(isinstance(layer, layers.BinaryLinear | ChannelwiseBinaryLinear) for layer in packed.modules()):
+        raise ExportError(f"{type(model).__name__} has no binary layer to pack: binarize and train it first")
+    size = _replace(packed, torch.tensor(mean), torch.tensor(std))
+    if size is None:
+        raise ExportError(f"{type(model).__name__} has no first layer that can be packed (see bitvit.export.pack_stem)")
+    return PackedModel(packed, size, mean, std)
+
+
+def _replace(module: nn.Module, mean: Tensor, std: Tensor) -> tuple[int, int] | None:
+    """Swap layers in place, depth first from the top; return the image size that the patch embedding takes."""
+    size: tuple[int, int] | None = None
+    for name, child in list(module.named_children()):
+        stem = pack_stem(child, mean, std)
+        if stem is not None:
+            layer, size = stem
+            setattr(module, name, layer)
+            continue
+        twin = pack_layer(child)
+        if twin is not None:
+            setattr(module, name, twin)
+            continue
+        size = _replace(child, mean, std) or size
+    return size
