@@ -14,12 +14,14 @@ from torch import Tensor
 from bitvit.layers import BinaryLinear, QuantizedConv2d, QuantizedLinear
 from bitvit.quantizers import (
     binary_weight,
+    component_factors,
     gsb_attention,
     gsb_value,
     learned_round,
     learned_sign,
     learned_step,
     positive,
+    value_masks,
 )
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "ops" / "gsb.safetensors"
@@ -71,7 +73,7 @@ def test_signed_activation(golden: dict[str, Tensor], name: str) -> None:
 
 
 def test_nonnegative_activation(golden: dict[str, Tensor]) -> None:
-    """Release only: the gradient's window includes 0 and the scale (ours, by Eq. 17, does not); sqrt(numel) as above."""
+    """Release only: the gradient's window includes 0 and the scale (Eq. 17 does not); sqrt(numel) as above."""
     data = case(golden, "elastic_unsigned_1")
     x, scale = data["in.input"][None].requires_grad_(), data["in.alpha"].clone().requires_grad_()
     y = learned_round(x, scale)
@@ -106,7 +108,9 @@ def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) ->
     torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.input_shift), data["grad.move.bias"], **CLOSE)
     factor = x.numel() ** 0.5 / x[0].numel()
-    torch.testing.assert_close(grad_of(layer.raw_input_scale), factor * data["grad.input_clip_val"], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        grad_of(layer.raw_input_scale), factor * data["grad.input_clip_val"], rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["conv2dq_w8", "conv2dq_w8_lazy"])
@@ -114,9 +118,7 @@ def test_patch_convolution(golden: dict[str, Tensor], name: str) -> None:
     """Release only: the steps' gradient counts the whole weight, ours one output channel (a factor sqrt(6) here)."""
     data = case(golden, name)
     layer = QuantizedConv2d(3, 6, kernel_size=4, stride=4)
-    layer.load_state_dict(
-        {"weight": data["param.weight"], "bias": data["param.bias"], "raw_step": data["param.alpha"]}
-    )
+    layer.load_state_dict({"weight": data["param.weight"], "bias": data["param.bias"], "raw_step": data["param.alpha"]})
     x = data["in.x"].clone().requires_grad_()
     y = layer(x)
     y.backward(data["grad_out"])
@@ -184,8 +186,8 @@ def test_attention(golden: dict[str, Tensor], name: str) -> None:
 def test_value(golden: dict[str, Tensor], name: str) -> None:
     """The release's extremes are of the whole tensor: taken as a single image, ours gives the same values.
 
-    Release only: those extremes; the windows of b_1 and b_2 in the input's gradient are not masked by M_i (Eq. 32 masks
-    them); the scales' gradients as in `test_attention`.
+    Release only: those extremes; in the input's gradient an element outside M_i counts as inside the window of b_i (its
+    V^i is 0), where Eq. 32 leaves it out; the scales' gradients as in `test_attention`.
     """
     data = case(golden, name)
     assert data["in.input"].ne(0).all()
@@ -195,8 +197,8 @@ def test_value(golden: dict[str, Tensor], name: str) -> None:
     y.backward(data["grad_out"].reshape_as(x))
     torch.testing.assert_close(y.reshape_as(data["out"]), data["out"], **CLOSE)
     torch.testing.assert_close(grad_of(scales)[0], data["grad.a"] / x.numel() ** 0.5, rtol=1e-4, atol=1e-6)
-    # The unmasked windows explain all of the difference in the input's gradient.
-    windows = torch.stack([x.detach().abs() < scale for scale in scales.detach()]).sum(0)
-    torch.testing.assert_close(
-        (windows * data["grad_out"].reshape_as(x)).reshape_as(data["out"]), data["grad.input"], **CLOSE
-    )
+    # Those windows explain all of the difference in the input's gradient.
+    masked = torch.stack([x.detach(), *(x.detach() * mask for mask in value_masks(x, component_factors(2)))])
+    windows = (masked.abs() < scales.detach().reshape(3, 1, 1, 1, 1)).sum(0)
+    release = windows * data["grad_out"].reshape_as(x)
+    torch.testing.assert_close(release.reshape_as(data["out"]), data["grad.input"], **CLOSE)

@@ -14,7 +14,8 @@ import numpy as np
 
 from bitvit.program.schema import AnyArray
 
-from .operator_cases import OperatorCase
+from .grid_loops import GRID_LOOPS
+from .operator_bases import OperatorCase
 
 F = np.float32
 ZERO, HALF, ONE = F(0), F(0.5), F(1)
@@ -367,3 +368,4 @@ LOOPS: dict[str, Callable[[OperatorCase], list[AnyArray]]] = {
         attention_masks_statistics,
     )
 }
+LOOPS.update(GRID_LOOPS)

@@ -1,0 +1,115 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
+#include "base/float_environment.h"
+#include "engine/memory_plan.h"
+
+namespace bitvit {
+
+Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<size_t> inputs,
+               std::vector<size_t> outputs, size_t n_threads, Isa isa)
+    : values_(std::move(values)),
+      steps_(std::move(steps)),
+      inputs_(std::move(inputs)),
+      outputs_(std::move(outputs)),
+      n_threads_(n_threads),
+      isa_(isa) {
+  // A value lives from the step that writes it (inputs: the first) to the last that reads it (outputs: to the end).
+  std::vector<Lifetime> lifetimes(values_.size());
+  for (size_t i = 0; i < values_.size(); ++i) lifetimes[i] = {values_[i].size_bytes(), 0, 0};
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    for (const size_t i : steps_[s].inputs) lifetimes[i].last = s;
+    for (const size_t i : steps_[s].outputs) lifetimes[i].first = lifetimes[i].last = s;
+    shared_scratch_bytes_ = std::max(shared_scratch_bytes_, steps_[s].op->shared_scratch_bytes());
+  }
+  for (const size_t i : inputs_) lifetimes[i].first = 0;
+  for (const size_t i : outputs_) lifetimes[i].last = steps_.size();
+  MemoryPlan plan = PlanMemory(lifetimes);
+  offsets_ = std::move(plan.offsets);
+  arena_bytes_ = plan.size_bytes;
+}
+
+std::unique_ptr<Engine::Workspace> Engine::MakeWorkspace(size_t n_threads) const {
+  auto workspace = std::make_unique<Workspace>();
+  workspace->arena = AlignedBuffer(arena_bytes_);
+  workspace->shared_scratch = AlignedBuffer(shared_scratch_bytes_);
+  size_t thread_bytes = 0;
+  for (const Step& step : steps_) {
+    thread_bytes = std::max(thread_bytes, step.op->thread_scratch_bytes(n_threads));
+    for (const size_t i : step.inputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
+    for (const size_t i : step.outputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
+  }
+  for (size_t t = 0; t < n_threads; ++t) {
+    workspace->thread_scratch.emplace_back(thread_bytes);
+    workspace->thread_scratch_data.push_back(workspace->thread_scratch.back().data());
+  }
+  return workspace;
+}
+
+void Engine::RunImage(Workspace& workspace, const std::vector<const std::byte*>& inputs,
+                      const std::vector<std::byte*>& outputs, size_t image, ThreadPool* pool, double* seconds) const {
+  using Clock = std::chrono::steady_clock;
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const Value& value = values_[inputs_[i]];
+    value.Load(inputs[i] + image * value.stored_size_bytes(), workspace.arena.data() + offsets_[inputs_[i]]);
+  }
+  std::byte* const* operand = workspace.operands.data();
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    const Step& step = steps_[s];
+    const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
+    step.op->Run(RunContext(operand, operand + step.inputs.size(), workspace.shared_scratch.data(),
+                            workspace.thread_scratch_data.data(), pool));
+    if (seconds != nullptr) seconds[s] += std::chrono::duration<double>(Clock::now() - start).count();
+    operand += step.inputs.size() + step.outputs.size();
+  }
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const Value& value = values_[outputs_[i]];
+    value.Store(workspace.arena.data() + offsets_[outputs_[i]], outputs[i] + image * value.stored_size_bytes());
+  }
+}
+
+void Engine::Run(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
+                 double* seconds) {
+  const std::lock_guard<std::mutex> lock(run_mutex_);
+  const FloatEnvironment ieee;
+  std::shared_ptr<ThreadPool> pool;
+  std::unique_lock<std::mutex> pool_lock;
+  if (n_threads_ > 1) {
+    pool = ThreadPool::Shared(n_threads_);
+    pool_lock = std::unique_lock<std::mutex>(pool->mutex(), std::try_to_lock);
+    if (!pool_lock.owns_lock()) pool.reset();  // another engine is using the threads: do without, with the same result
+  }
+  if (pool == nullptr || batch < n_threads_ || seconds != nullptr) {
+    if (shared_workspace_ == nullptr) shared_workspace_ = MakeWorkspace(n_threads_);
+    // Without a pool one thread does the work of all, in one part, for which it needs more scratch.
+    Workspace* workspace = shared_workspace_.get();
+    if (pool == nullptr && n_threads_ > 1) {
+      if (image_workspaces_.empty()) image_workspaces_.push_back(MakeWorkspace(1));
+      workspace = image_workspaces_[0].get();
+    }
+    for (size_t image = 0; image < batch; ++image) RunImage(*workspace, inputs, outputs, image, pool.get(), seconds);
+    return;
+  }
+  while (image_workspaces_.size() < n_threads_) image_workspaces_.push_back(MakeWorkspace(1));
+  struct Job {
+    const Engine* engine;
+    const std::vector<const std::byte*>* inputs;
+    const std::vector<std::byte*>* outputs;
+    size_t batch;
+    std::vector<std::unique_ptr<Workspace>>* workspaces;
+    std::atomic<size_t> next;
+  } job = {this, &inputs, &outputs, batch, &image_workspaces_, {0}};
+  pool->Run(
+      [](void* context, size_t thread) {
+        Job& j = *static_cast<Job*>(context);
+        for (size_t image = j.next++; image < j.batch; image = j.next++) {
+          j.engine->RunImage(*(*j.workspaces)[thread], *j.inputs, *j.outputs, image, nullptr, nullptr);
+        }
+      },
+      &job);
+}
+
+}  // namespace bitvit

@@ -1,0 +1,52 @@
+// Binary matrix products: p[n][o] = popcount(x[n] ^ w[o]) over K bits, followed by one of two epilogues.
+//
+//   linear:     z = offset[o] + factor * p,  y = f32(z) * scale[o] + bias[o]
+//               sign input: offset = K, factor = -2 (z = K - 2 p); mask input: offset = -neg(w[o]), factor = 1 (z = p - neg).
+//   threshold:  bit = (p - low[o] <= range[o] as unsigned 16-bit numbers) xor flip[o];  never inside: low = 0xffff, range = 0.
+//
+// x and the weights given to `pack` are rows of BitWords(K) 64-bit words with padding bits 0. Parameters are padded to a multiple of
+// kBinaryGemmBlock outputs (scale, bias, offset, flip with 0; low, range with "never"). Rows of y have O floats, rows of bits
+// BitWords(O) words, padding bits 0. 16-bit sums limit K to kBinaryGemmMaxInputs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bitvit {
+
+inline constexpr size_t kBinaryGemmMaxInputs = 32767;
+inline constexpr size_t kBinaryGemmBlock = 64;
+
+struct BinaryLinearParameters {
+  const int16_t* offset;
+  int16_t factor;
+  const float* scale;
+  const float* bias;
+};
+
+struct BinaryThresholdParameters {
+  const uint16_t* low;
+  const uint16_t* range;
+  const uint64_t* flip;  // bits
+};
+
+struct BinaryGemmShape {
+  size_t n_rows, n_inputs, n_outputs;
+};
+
+struct BinaryGemmKernels {
+  size_t (*packed_bytes)(size_t n_inputs, size_t n_outputs);
+  void (*pack)(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packed);
+  // Scratch, aligned to 64 bytes, that one call needs.
+  size_t (*scratch_bytes)(const BinaryGemmShape& shape);
+  void (*linear)(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
+                 const BinaryGemmShape& shape, void* scratch);
+  void (*threshold)(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
+                    const BinaryGemmShape& shape, void* scratch);
+};
+
+namespace scalar { const BinaryGemmKernels& binary_gemm_kernels(); }
+namespace avx2 { const BinaryGemmKernels& binary_gemm_kernels(); }
+namespace avx512 { const BinaryGemmKernels& binary_gemm_kernels(); }
+
+}  // namespace bitvit

@@ -1,0 +1,61 @@
+// The reference: one dot product at a time, 64 bits a step.
+#define BITVIT_ISA scalar
+#include "kernels/binary_gemm/binary_gemm.h"
+#include "kernels/popcount.h"
+
+namespace bitvit::scalar {
+namespace {
+
+size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return (n_inputs + 63) / 64 * n_outputs * 8; }
+
+void pack(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packed) {
+  __builtin_memcpy(packed, weight, packed_bytes(n_inputs, n_outputs));
+}
+
+size_t scratch_bytes(const BinaryGemmShape&) { return 0; }
+
+int32_t differing_bits(const uint64_t* a, const uint64_t* b, size_t n_words) {
+  int32_t count = 0;
+  for (size_t i = 0; i < n_words; ++i) count += popcount(a[i] ^ b[i]);
+  return count;
+}
+
+void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
+            const BinaryGemmShape& shape, void*) {
+  const size_t n_words = (shape.n_inputs + 63) / 64;
+  for (size_t r = 0; r < shape.n_rows; ++r, x += n_words, y += shape.n_outputs) {
+    const uint64_t* w = static_cast<const uint64_t*>(packed);
+    for (size_t o = 0; o < shape.n_outputs; ++o, w += n_words) {
+      const int32_t z = parameters.offset[o] + parameters.factor * differing_bits(x, w, n_words);
+      const float product = static_cast<float>(z) * parameters.scale[o];
+      y[o] = product + parameters.bias[o];
+    }
+  }
+}
+
+void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
+               const BinaryGemmShape& shape, void*) {
+  const size_t n_words = (shape.n_inputs + 63) / 64;
+  for (size_t r = 0; r < shape.n_rows; ++r, x += n_words) {
+    const uint64_t* w = static_cast<const uint64_t*>(packed);
+    for (size_t o = 0; o < shape.n_outputs; o += 64, ++bits) {
+      const size_t n = shape.n_outputs - o < 64 ? shape.n_outputs - o : 64;
+      uint64_t word = parameters.flip[o / 64];
+      for (size_t i = 0; i < n; ++i, w += n_words) {
+        const uint32_t p = static_cast<uint32_t>(differing_bits(x, w, n_words));
+        const bool inside = ((p - parameters.low[o + i]) & 0xffff) <= parameters.range[o + i];
+        word ^= static_cast<uint64_t>(inside) << i;
+      }
+      *bits = word;
+    }
+  }
+}
+
+}  // namespace
+
+const BinaryGemmKernels& binary_gemm_kernels() {
+  static constexpr BinaryGemmKernels kKernels = {packed_bytes, pack, scratch_bytes, linear, threshold};
+  return kKernels;
+}
+
+}  // namespace bitvit::scalar

@@ -1,0 +1,94 @@
+// Table lookup (kernels/nibble_avx2.inl): 64 outputs x 4 rows at a time, then the epilogue from 16-bit counts.
+#define BITVIT_ISA avx2
+#include "kernels/binary_gemm/binary_gemm.h"
+#include "kernels/nibble_avx2.inl"
+
+namespace bitvit::avx2 {
+namespace {
+
+size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return packed_lane_bytes(n_inputs, n_outputs); }
+
+void pack(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packed) {
+  const size_t n_words = (n_inputs + 63) / 64;
+  pack_lanes([=](size_t o) { return weight + o * n_words; }, n_inputs, n_outputs, static_cast<uint8_t*>(packed));
+}
+
+size_t scratch_bytes(const BinaryGemmShape& shape) { return shape.n_rows * step_stride(shape.n_inputs); }
+
+// Calls epilogue(row, first output, counts[64]) for everything.
+template <typename Epilogue>
+BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryGemmShape& shape, void* scratch,
+                            Epilogue epilogue) {
+  const size_t n_words = (shape.n_inputs + 63) / 64;
+  const size_t stride = step_stride(shape.n_inputs);
+  const size_t n_steps = nibble_steps(shape.n_inputs);
+  uint8_t* const steps = static_cast<uint8_t*>(scratch);
+  for (size_t r = 0; r < shape.n_rows; ++r) expand_row(x + r * n_words, shape.n_inputs, steps + r * stride);
+  const uint8_t* lanes = static_cast<const uint8_t*>(packed);
+  for (size_t o = 0; o < shape.n_outputs; o += kLanes, lanes += n_steps * kLanes) {
+    for (size_t r = 0; r < shape.n_rows; r += kMaxRows) {
+      alignas(32) uint16_t counts[kMaxRows * kLanes];
+      const size_t n = shape.n_rows - r < kMaxRows ? shape.n_rows - r : kMaxRows;
+      count_rows(steps + r * stride, stride, lanes, n_steps, kXorTable, counts, kLanes, n);
+      for (size_t i = 0; i < n; ++i) epilogue(r + i, o, counts + i * kLanes);
+    }
+  }
+}
+
+void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
+            const BinaryGemmShape& shape, void* scratch) {
+  const __m256i factor = _mm256_set1_epi16(parameters.factor);
+  multiply(x, packed, shape, scratch, [&](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
+    const size_t n = shape.n_outputs - o < kLanes ? shape.n_outputs - o : kLanes;
+    float* const row = y + r * shape.n_outputs + o;
+    alignas(32) float block[kLanes];
+    float* const out = n == kLanes ? row : block;
+    BITVIT_UNROLL
+    for (size_t i = 0; i < kLanes; i += 16) {
+      const __m256i p = _mm256_load_si256(reinterpret_cast<const __m256i*>(counts + i));
+      // Modulo 2^16, but z itself fits.
+      const __m256i offset = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(parameters.offset + o + i));
+      const __m256i z = _mm256_add_epi16(_mm256_mullo_epi16(p, factor), offset);
+      BITVIT_UNROLL
+      for (size_t half = 0; half < 2; ++half) {
+        const __m128i part = half == 0 ? _mm256_castsi256_si128(z) : _mm256_extracti128_si256(z, 1);
+        const size_t j = o + i + 8 * half;
+        const __m256 f = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(part));
+        const __m256 product = _mm256_mul_ps(f, _mm256_loadu_ps(parameters.scale + j));
+        _mm256_storeu_ps(out + i + 8 * half, _mm256_add_ps(product, _mm256_loadu_ps(parameters.bias + j)));
+      }
+    }
+    if (n != kLanes) __builtin_memcpy(row, block, n * sizeof(float));
+  });
+}
+
+void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
+               const BinaryGemmShape& shape, void* scratch) {
+  const size_t n_words = (shape.n_outputs + 63) / 64;
+  multiply(x, packed, shape, scratch, [&](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
+    __m256i inside[4];
+    BITVIT_UNROLL
+    for (size_t i = 0; i < 4; ++i) {
+      const __m256i p = _mm256_load_si256(reinterpret_cast<const __m256i*>(counts + 16 * i));
+      const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(parameters.low + o + 16 * i));
+      const __m256i range = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(parameters.range + o + 16 * i));
+      const __m256i above = _mm256_sub_epi16(p, low);
+      inside[i] = _mm256_cmpeq_epi16(_mm256_min_epu16(above, range), above);
+    }
+    // vpacksswb works within 128-bit halves: its 64-bit quarters come out in the order 0, 2, 1, 3.
+    const __m256i first = _mm256_permute4x64_epi64(_mm256_packs_epi16(inside[0], inside[1]), 0xd8);
+    const __m256i second = _mm256_permute4x64_epi64(_mm256_packs_epi16(inside[2], inside[3]), 0xd8);
+    const uint64_t word = static_cast<uint32_t>(_mm256_movemask_epi8(first)) |
+                          static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_epi8(second))) << 32;
+    bits[r * n_words + o / 64] = word ^ parameters.flip[o / 64];
+  });
+}
+
+}  // namespace
+
+const BinaryGemmKernels& binary_gemm_kernels() {
+  static constexpr BinaryGemmKernels kKernels = {packed_bytes, pack, scratch_bytes, linear, threshold};
+  return kKernels;
+}
+
+}  // namespace bitvit::avx2

@@ -1,0 +1,2 @@
+#define BITVIT_ISA scalar
+#include "kernels/float_gemm/float_gemm.inl"

@@ -1,0 +1,26 @@
+// All kernels of one instruction set.
+#pragma once
+
+#include "base/isa.h"
+#include "kernels/attention_masks/attention_masks.h"
+#include "kernels/binary_gemm/binary_gemm.h"
+#include "kernels/byte_gemm/byte_gemm.h"
+#include "kernels/float_gemm/float_gemm.h"
+#include "kernels/rows/rows.h"
+#include "kernels/value_product/value_product.h"
+
+namespace bitvit {
+
+struct Kernels {
+  RowsKernels rows;
+  FloatGemmKernels float_gemm;
+  ByteGemmKernels byte_gemm;
+  BinaryGemmKernels binary_gemm;
+  AttentionMasksKernels attention_masks;
+  ValueProductKernels value_product;
+};
+
+// The instruction set must be available on this machine.
+const Kernels& KernelsFor(Isa isa);
+
+}  // namespace bitvit

@@ -1,0 +1,198 @@
+// f32x16: sixteen binary32 lanes, the unit in which docs/format.md fixes float results, over the native vectors of the file that
+// includes this. Each operation is one IEEE operation per lane, so every instruction set computes the same bits.
+//
+// Kernel files are compiled with different instruction-set options. An inline function with external linkage would be merged by
+// the linker into one copy, perhaps one that this CPU cannot run: so everything here, and in the .inl files, lives in a namespace
+// named after the instruction set and is forced inline, and kernel files use no templates of the standard library.
+//
+// A file defines BITVIT_ISA (scalar, avx2, avx512) before it includes this.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define BITVIT_INLINE static inline __attribute__((always_inline))
+#define BITVIT_UNROLL _Pragma("GCC unroll 16")
+
+namespace bitvit::BITVIT_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kNativeLanes = 16;
+#elif defined(__AVX2__)
+inline constexpr int kNativeLanes = 8;
+#else
+inline constexpr int kNativeLanes = 4;
+#endif
+inline constexpr int kParts = 16 / kNativeLanes;
+
+typedef float native_f32 __attribute__((vector_size(kNativeLanes * 4)));
+typedef int32_t native_i32 __attribute__((vector_size(kNativeLanes * 4)));
+
+struct f32x16 {
+  native_f32 v[kParts];
+};
+
+BITVIT_INLINE f32x16 broadcast(float x) {
+  f32x16 r;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) r.v[i] = x - native_f32{};
+  return r;
+}
+
+BITVIT_INLINE f32x16 load(const float* p) {
+  f32x16 r;
+  __builtin_memcpy(&r, p, sizeof(r));
+  return r;
+}
+
+BITVIT_INLINE void store(float* p, const f32x16& x) { __builtin_memcpy(p, &x, sizeof(x)); }
+
+// n < 16 lanes; the others are +0.0.
+BITVIT_INLINE f32x16 load_first(const float* p, size_t n) {
+  alignas(64) float lanes[16] = {};
+  for (size_t i = 0; i < n; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+
+BITVIT_INLINE void store_first(float* p, const f32x16& x, size_t n) {
+  alignas(64) float lanes[16];
+  store(lanes, x);
+  for (size_t i = 0; i < n; ++i) p[i] = lanes[i];
+}
+
+#define BITVIT_BINARY(OP)                                                          \
+  BITVIT_INLINE f32x16 operator OP(const f32x16& a, const f32x16& b) {             \
+    f32x16 r;                                                                      \
+    BITVIT_UNROLL                                                                  \
+    for (int i = 0; i < kParts; ++i) r.v[i] = a.v[i] OP b.v[i];                    \
+    return r;                                                                      \
+  }
+BITVIT_BINARY(+)
+BITVIT_BINARY(-)
+BITVIT_BINARY(*)
+BITVIT_BINARY(/)
+#undef BITVIT_BINARY
+
+BITVIT_INLINE f32x16 max(const f32x16& a, const f32x16& b) {
+  f32x16 r;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) r.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+  return r;
+}
+
+BITVIT_INLINE f32x16 min(const f32x16& a, const f32x16& b) {
+  f32x16 r;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) r.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+  return r;
+}
+
+BITVIT_INLINE f32x16 abs(const f32x16& a) {
+  f32x16 r;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) r.v[i] = (native_f32)((native_i32)a.v[i] & 0x7fffffff);
+  return r;
+}
+
+// a < 0 ? b : c
+BITVIT_INLINE f32x16 select_negative(const f32x16& a, const f32x16& b, const f32x16& c) {
+  f32x16 r;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) r.v[i] = a.v[i] < native_f32{} ? b.v[i] : c.v[i];
+  return r;
+}
+
+BITVIT_INLINE uint32_t lane_bits(const native_i32& all_ones_or_zero) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask((__m512i)all_ones_or_zero);
+#elif defined(__AVX2__)
+  return static_cast<uint32_t>(_mm256_movemask_ps((__m256)all_ones_or_zero));
+#elif defined(__x86_64__)
+  return static_cast<uint32_t>(_mm_movemask_ps((__m128)all_ones_or_zero));
+#else
+  const native_i32 weights = {1, 2, 4, 8};
+  const native_i32 bits = all_ones_or_zero & weights;
+  return static_cast<uint32_t>(bits[0] | bits[1] | bits[2] | bits[3]);
+#endif
+}
+
+// Bit i: a[i] < b[i].
+BITVIT_INLINE uint32_t less_bits(const f32x16& a, const f32x16& b) {
+  uint32_t r = 0;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) r |= lane_bits((native_i32)(a.v[i] < b.v[i])) << (i * kNativeLanes);
+  return r;
+}
+
+// Bit i: a[i] <= b[i].
+BITVIT_INLINE uint32_t less_equal_bits(const f32x16& a, const f32x16& b) {
+  uint32_t r = 0;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) r |= lane_bits((native_i32)(a.v[i] <= b.v[i])) << (i * kNativeLanes);
+  return r;
+}
+
+// Sixteen integers, converted exactly (32-bit ones are rounded to nearest even).
+template <typename T>
+BITVIT_INLINE f32x16 load_converted(const T* p) {
+  typedef T source __attribute__((vector_size(kNativeLanes * sizeof(T))));
+  f32x16 r;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) {
+    source s;
+    __builtin_memcpy(&s, p + i * kNativeLanes, sizeof(s));
+    r.v[i] = __builtin_convertvector(s, native_f32);
+  }
+  return r;
+}
+
+// The halving that ends sum16: lanes i and i + 8, i and i + 4, i and i + 2, 0 and 1.
+BITVIT_INLINE float halve(const f32x16& x) {
+  alignas(64) float a[16];
+  store(a, x);
+  float b[8], c[4];
+  BITVIT_UNROLL
+  for (int i = 0; i < 8; ++i) b[i] = a[i] + a[i + 8];
+  BITVIT_UNROLL
+  for (int i = 0; i < 4; ++i) c[i] = b[i] + b[i + 4];
+  return (c[0] + c[2]) + (c[1] + c[3]);
+}
+
+BITVIT_INLINE float max_lane(const f32x16& x) {
+  alignas(64) float a[16];
+  store(a, x);
+  float m = a[0];
+  for (int i = 1; i < 16; ++i) m = a[i] > m ? a[i] : m;
+  return m;
+}
+
+BITVIT_INLINE float min_lane(const f32x16& x) {
+  alignas(64) float a[16];
+  store(a, x);
+  float m = a[0];
+  for (int i = 1; i < 16; ++i) m = a[i] < m ? a[i] : m;
+  return m;
+}
+
+// sum16(f(x[0..n))): `get(i)` gives lanes i.. and `get_first(i, count)` the last, zero-padded ones.
+template <typename Get, typename GetFirst>
+BITVIT_INLINE float sum16(size_t n, Get get, GetFirst get_first) {
+  const size_t whole = n & ~static_cast<size_t>(15);
+  if (whole == 0) return halve(get_first(0, n));
+  f32x16 acc = get(0);
+  for (size_t i = 16; i < whole; i += 16) acc = acc + get(i);
+  if (whole < n) acc = acc + get_first(whole, n - whole);
+  return halve(acc);
+}
+
+BITVIT_INLINE float sum16_of(const float* x, size_t n) {
+  return sum16(
+      n, [=](size_t i) __attribute__((always_inline)) { return load(x + i); },
+      [=](size_t i, size_t count) __attribute__((always_inline)) { return load_first(x + i, count); });
+}
+
+}  // namespace bitvit::BITVIT_ISA

@@ -1,0 +1,103 @@
+// The 512-bit operations of the AVX-512 kernels, on GCC/Clang vectors.
+//
+// With BITVIT_EMULATE_AVX512 (a development build, see cpp/README.md) the same kernels run without AVX-512: slow, but their
+// results can be tested on any x86 machine.
+#pragma once
+
+#include "kernels/vector.h"
+
+namespace bitvit::avx512 {
+
+typedef int32_t i32x16 __attribute__((vector_size(64)));
+typedef uint32_t u32x16 __attribute__((vector_size(64)));
+typedef float wide_f32 __attribute__((vector_size(64)));
+
+BITVIT_INLINE u32x16 load_wide(const void* p) {
+  u32x16 r;
+  __builtin_memcpy(&r, p, sizeof(r));
+  return r;
+}
+
+BITVIT_INLINE void store_wide(void* p, const u32x16& x) { __builtin_memcpy(p, &x, sizeof(x)); }
+
+BITVIT_INLINE u32x16 broadcast_wide(uint32_t x) { return u32x16{} + x; }
+
+BITVIT_INLINE u32x16 load_i16_wide(const int16_t* p) {
+  typedef int16_t i16x16 __attribute__((vector_size(32)));
+  i16x16 r;
+  __builtin_memcpy(&r, p, sizeof(r));
+  return (u32x16)__builtin_convertvector(r, i32x16);
+}
+
+BITVIT_INLINE u32x16 load_u16_wide(const uint16_t* p) {
+  typedef uint16_t u16x16 __attribute__((vector_size(32)));
+  u16x16 r;
+  __builtin_memcpy(&r, p, sizeof(r));
+  return __builtin_convertvector(r, u32x16);
+}
+
+BITVIT_INLINE void store_u16_wide(uint16_t* p, const u32x16& x) {
+  typedef uint16_t u16x16 __attribute__((vector_size(32)));
+  const u16x16 r = __builtin_convertvector(x, u16x16);
+  __builtin_memcpy(p, &r, sizeof(r));
+}
+
+#if !defined(BITVIT_EMULATE_AVX512)
+
+BITVIT_INLINE u32x16 popcount_wide(const u32x16& x) { return (u32x16)_mm512_popcnt_epi32((__m512i)x); }
+
+// a ? p : q, bit by bit.
+BITVIT_INLINE u32x16 select_wide(const u32x16& a, const u32x16& p, const u32x16& q) {
+  return (u32x16)_mm512_ternarylogic_epi32((__m512i)a, (__m512i)p, (__m512i)q, 0xca);
+}
+
+// Bit i: a[i] <= b[i].
+BITVIT_INLINE uint32_t less_equal_wide(const u32x16& a, const u32x16& b) {
+  return _mm512_cmple_epu32_mask((__m512i)a, (__m512i)b);
+}
+
+BITVIT_INLINE void store_first_wide(float* p, const wide_f32& x, uint32_t valid) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>(valid), (__m512)x);
+}
+
+// sum + x[4i] w[4i] + ... + x[4i + 3] w[4i + 3] in lane i, unsigned times signed bytes.
+BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, const u32x16& w) {
+  return (u32x16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
+}
+
+#else
+
+BITVIT_INLINE u32x16 popcount_wide(const u32x16& x) {
+  u32x16 r;
+  for (int i = 0; i < 16; ++i) r[i] = static_cast<uint32_t>(__builtin_popcount(x[i]));
+  return r;
+}
+
+BITVIT_INLINE u32x16 select_wide(const u32x16& a, const u32x16& p, const u32x16& q) { return (a & p) | (~a & q); }
+
+BITVIT_INLINE uint32_t less_equal_wide(const u32x16& a, const u32x16& b) {
+  uint32_t r = 0;
+  for (int i = 0; i < 16; ++i) r |= static_cast<uint32_t>(a[i] <= b[i]) << i;
+  return r;
+}
+
+BITVIT_INLINE void store_first_wide(float* p, const wide_f32& x, uint32_t valid) {
+  for (int i = 0; i < 16; ++i) {
+    if (((valid >> i) & 1) != 0) p[i] = x[i];
+  }
+}
+
+BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, const u32x16& w) {
+  u32x16 r = sum;
+  for (int i = 0; i < 16; ++i) {
+    for (int b = 0; b < 32; b += 8) {
+      const int32_t product = static_cast<uint8_t>(x[i] >> b) * static_cast<int8_t>(static_cast<uint8_t>(w[i] >> b));
+      r[i] += static_cast<uint32_t>(product);
+    }
+  }
+  return r;
+}
+
+#endif
+
+}  // namespace bitvit::avx512

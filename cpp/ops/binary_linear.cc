@@ -1,0 +1,145 @@
+// binary_linear, binary_linear_threshold.
+#include <cstring>
+
+#include "ops/bit_rows.h"
+#include "ops/registry.h"
+
+namespace bitvit {
+namespace {
+
+constexpr size_t kRowGrain = 8;
+
+size_t PaddedOutputs(size_t n_outputs) { return AlignUp(n_outputs, kBinaryGemmBlock); }
+
+// Weights and shape, the same for both operators.
+class BinaryProduct : public Operator {
+ public:
+  BinaryProduct(SpecReader& reader, size_t n_outputs) : kernels_(reader.kernels().binary_gemm) {
+    reader.InputCount(1, 1);
+    const Shape& shape = reader.Input(0, {ValueType::kSign, ValueType::kMask}, 2);
+    reader.Require(shape[1] <= kBinaryGemmMaxInputs, std::to_string(shape[1]) + " inputs, at most " +
+                                                         std::to_string(kBinaryGemmMaxInputs) + " are allowed");
+    shape_ = {shape[0], shape[1], n_outputs};
+    weight_ = reader.PackedSigns("weight", {n_outputs}, shape[1]);
+    packed_ = AlignedBuffer(kernels_.packed_bytes(shape[1], n_outputs));
+    kernels_.pack(weight_.as<uint64_t>(), shape[1], n_outputs, packed_.data());
+  }
+
+ protected:
+  // Number of 1 bits of each row of the weights.
+  int16_t NegativeCount(size_t output) const {
+    int count = 0;
+    const size_t n_words = BitWords(shape_.n_inputs);
+    for (size_t w = 0; w < n_words; ++w) count += __builtin_popcountll(weight_.as<uint64_t>()[output * n_words + w]);
+    return static_cast<int16_t>(count);
+  }
+  void ForgetUnpackedWeight() { weight_ = {}; }
+
+  size_t GemmScratchBytes(size_t n_threads) const {
+    const size_t n_grains = (shape_.n_rows + kRowGrain - 1) / kRowGrain;
+    BinaryGemmShape part = shape_;
+    part.n_rows = n_threads == 1 ? shape_.n_rows : (n_grains + n_threads - 1) / n_threads * kRowGrain;
+    return AlignUp(kernels_.scratch_bytes(part));
+  }
+
+  const BinaryGemmKernels& kernels_;
+  BinaryGemmShape shape_;
+  AlignedBuffer packed_;
+
+ private:
+  AlignedBuffer weight_;
+};
+
+class BinaryLinear final : public BinaryProduct {
+ public:
+  BinaryLinear(SpecReader& reader, size_t n_outputs) : BinaryProduct(reader, n_outputs) {
+    const size_t padding = PaddedOutputs(n_outputs) - n_outputs;
+    scale_ = reader.Floats("scale", {{n_outputs}}, padding);
+    bias_ = reader.Floats("bias", {{n_outputs}}, padding);
+    offset_ = AlignedBuffer(PaddedOutputs(n_outputs) * sizeof(int16_t));
+    is_mask_ = reader.spec().inputs[0].type == ValueType::kMask;
+    for (size_t o = 0; o < n_outputs; ++o) {
+      offset_.as<int16_t>()[o] =
+          is_mask_ ? static_cast<int16_t>(-NegativeCount(o)) : static_cast<int16_t>(shape_.n_inputs);
+    }
+    ForgetUnpackedWeight();
+    reader.Writes({{ValueType::kF32, {shape_.n_rows, n_outputs}}});
+  }
+
+  size_t thread_scratch_bytes(size_t n_threads) const override { return GemmScratchBytes(n_threads); }
+
+  void Run(const RunContext& context) const override {
+    const BinaryLinearParameters parameters = {offset_.as<int16_t>(), static_cast<int16_t>(is_mask_ ? 1 : -2),
+                                               scale_.as<float>(), bias_.as<float>()};
+    context.Parallel(shape_.n_rows, kRowGrain, [&](size_t begin, size_t end, size_t thread) {
+      kernels_.linear(context.input<uint64_t>(0) + begin * BitWords(shape_.n_inputs), packed_.data(), parameters,
+                      context.output<float>(0) + begin * shape_.n_outputs,
+                      {end - begin, shape_.n_inputs, shape_.n_outputs}, context.thread_scratch(thread));
+    });
+  }
+
+ private:
+  AlignedBuffer scale_, bias_, offset_;
+  bool is_mask_;
+};
+
+class BinaryLinearThreshold final : public BinaryProduct {
+ public:
+  BinaryLinearThreshold(SpecReader& reader, size_t n_outputs)
+      : BinaryProduct(reader, n_outputs),
+        rows_(reader.WritesBits(shape_.n_rows, n_outputs, {ValueType::kSign, ValueType::kMask})) {
+    ForgetUnpackedWeight();
+    const int16_t* const low = reader.Parameter("low", DataType::kI16, {{n_outputs}}).as<int16_t>();
+    const int16_t* const high = reader.Parameter("high", DataType::kI16, {{n_outputs}}).as<int16_t>();
+    const uint8_t* const flip = reader.Parameter("flip", DataType::kU8, {{n_outputs}}).as<uint8_t>();
+    const size_t n_padded = PaddedOutputs(n_outputs);
+    low_ = AlignedBuffer(n_padded * sizeof(uint16_t));
+    range_ = AlignedBuffer(n_padded * sizeof(uint16_t));
+    flip_ = AlignedBuffer(n_padded / 8);
+    std::memset(low_.data(), 0xff, n_padded * sizeof(uint16_t));
+    bool is_flip_valid = true;
+    for (size_t o = 0; o < n_outputs; ++o) {
+      const int first = low[o] < 0 ? 0 : low[o];
+      if (first <= high[o]) {  // else never inside: as the padding
+        low_.as<uint16_t>()[o] = static_cast<uint16_t>(first);
+        range_.as<uint16_t>()[o] = static_cast<uint16_t>(high[o] - first);
+      }
+      is_flip_valid = is_flip_valid && flip[o] <= 1;
+      flip_.as<uint64_t>()[o / 64] |= static_cast<uint64_t>(flip[o] & 1) << (o % 64);
+    }
+    reader.RequireContent(is_flip_valid, "parameter 'flip' must hold only 0 and 1");
+  }
+
+  size_t thread_scratch_bytes(size_t n_threads) const override {
+    return GemmScratchBytes(n_threads) + rows_.scratch_bytes();
+  }
+
+  void Run(const RunContext& context) const override {
+    const BinaryThresholdParameters parameters = {low_.as<uint16_t>(), range_.as<uint16_t>(), flip_.as<uint64_t>()};
+    const size_t gemm_bytes = GemmScratchBytes(context.n_threads());
+    context.Parallel(shape_.n_rows, kRowGrain, [&](size_t begin, size_t end, size_t thread) {
+      std::byte* const scratch = static_cast<std::byte*>(context.thread_scratch(thread));
+      rows_.Write(begin, end, context.output<uint64_t>(0), scratch + gemm_bytes,
+                  [&](size_t first, size_t last, uint64_t* bits) {
+                    kernels_.threshold(context.input<uint64_t>(0) + first * BitWords(shape_.n_inputs), packed_.data(),
+                                       parameters, bits, {last - first, shape_.n_inputs, shape_.n_outputs}, scratch);
+                  });
+    });
+  }
+
+ private:
+  BitRows rows_;
+  AlignedBuffer low_, range_, flip_;
+};
+
+}  // namespace
+
+std::unique_ptr<Operator> MakeBinaryLinear(SpecReader& reader) {
+  return std::make_unique<BinaryLinear>(reader, reader.LengthOf("bias"));
+}
+
+std::unique_ptr<Operator> MakeBinaryLinearThreshold(SpecReader& reader) {
+  return std::make_unique<BinaryLinearThreshold>(reader, reader.LengthOf("low"));
+}
+
+}  // namespace bitvit

@@ -1,0 +1,84 @@
+// What the engine runs: one operator of a Program, checked, with its parameters laid out for the kernels of this machine.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "base/thread_pool.h"
+
+namespace bitvit {
+
+// Where one run of an operator finds its values and its helpers. Cheap to make; no allocation.
+class RunContext {
+ public:
+  RunContext(std::byte* const* inputs, std::byte* const* outputs, std::byte* shared_scratch,
+             std::byte* const* thread_scratch, ThreadPool* pool)
+      : inputs_(inputs),
+        outputs_(outputs),
+        shared_scratch_(shared_scratch),
+        thread_scratch_(thread_scratch),
+        pool_(pool) {}
+
+  template <typename T>
+  const T* input(size_t i) const {
+    return reinterpret_cast<const T*>(inputs_[i]);
+  }
+  template <typename T>
+  T* output(size_t i) const {
+    return reinterpret_cast<T*>(outputs_[i]);
+  }
+  // Operator::shared_scratch_bytes() bytes, the same for all threads; Operator::thread_scratch_bytes() bytes of one thread. Aligned
+  // to 64 bytes, contents undefined at the start of a run.
+  template <typename T>
+  T* shared_scratch() const {
+    return reinterpret_cast<T*>(shared_scratch_);
+  }
+  void* thread_scratch(size_t thread) const { return thread_scratch_[thread]; }
+
+  size_t n_threads() const { return pool_ == nullptr ? 1 : pool_->n_threads(); }
+
+  // Calls work(begin, end, thread) for consecutive parts of 0..n-1 on all threads, and returns when all are done. Parts begin at
+  // multiples of `grain`. What a part computes must not depend on how the whole is cut.
+  template <typename Work>
+  void Parallel(size_t n, size_t grain, const Work& work) const {
+    const size_t n_grains = (n + grain - 1) / grain;
+    if (pool_ == nullptr || n_grains <= 1) {
+      if (n != 0) work(size_t{0}, n, size_t{0});
+      return;
+    }
+    struct Job {
+      const Work* work;
+      size_t n, grain, n_grains, n_threads;
+    } job = {&work, n, grain, n_grains, pool_->n_threads()};
+    pool_->Run(
+        [](void* context, size_t thread) {
+          const Job& j = *static_cast<const Job*>(context);
+          const size_t begin = j.n_grains * thread / j.n_threads * j.grain;
+          size_t end = j.n_grains * (thread + 1) / j.n_threads * j.grain;
+          if (end > j.n) end = j.n;
+          if (begin < end) (*j.work)(begin, end, thread);
+        },
+        &job);
+  }
+
+ private:
+  std::byte* const* inputs_;
+  std::byte* const* outputs_;
+  std::byte* shared_scratch_;
+  std::byte* const* thread_scratch_;
+  ThreadPool* pool_;
+};
+
+class Operator {
+ public:
+  virtual ~Operator() = default;
+  virtual size_t shared_scratch_bytes() const { return 0; }
+  // For one thread, where the work is cut for n_threads of them.
+  virtual size_t thread_scratch_bytes(size_t n_threads) const {
+    (void)n_threads;
+    return 0;
+  }
+  virtual void Run(const RunContext& context) const = 0;
+};
+
+}  // namespace bitvit

@@ -1,0 +1,36 @@
+"""Packed networks at work, without PyTorch: load a ``.bitvit`` file, prepare images, predict.
+
+``load`` and ``Predictor`` are what most users need; ``Engine`` and ``run_op`` are the C++ core's Python face.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bitvit.runtime._engine import Engine, available_isas, run_op
+    from bitvit.runtime.predictor import FileInfo, Prediction, Predictor, load
+    from bitvit.runtime.preprocessing import load_image
+
+__all__ = ["Engine", "FileInfo", "Prediction", "Predictor", "available_isas", "load", "load_image", "run_op"]
+
+# Imported on first use: preparing images needs no compiled core, and running the core needs no Pillow.
+_MODULES = {
+    "Engine": "bitvit.runtime._engine",
+    "FileInfo": "bitvit.runtime.predictor",
+    "Prediction": "bitvit.runtime.predictor",
+    "Predictor": "bitvit.runtime.predictor",
+    "available_isas": "bitvit.runtime._engine",
+    "load": "bitvit.runtime.predictor",
+    "load_image": "bitvit.runtime.preprocessing",
+    "run_op": "bitvit.runtime._engine",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'bitvit.runtime' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value

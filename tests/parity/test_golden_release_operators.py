@@ -1,0 +1,154 @@
+"""Single operators of the GSB release: the compatibility variant that imported checkpoints run on."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from bitvit.models.reference.gsb_layers import ReleaseConv2d, ReleaseHead, ReleaseLinear, release_weight
+from bitvit.models.reference.gsb_quantizers import (
+    elastic_sign,
+    elastic_steps,
+    initial_band_scales,
+    release_attention,
+    release_value,
+)
+from bitvit.quantizers import positive
+from tests.support.golden import GOLDEN, NO_GOLDEN, operator
+
+pytestmark = pytest.mark.skipif(not (GOLDEN / "ops").exists(), reason=NO_GOLDEN)
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums of some hundred values of order 1
+
+
+def leaf(value: Tensor) -> Tensor:
+    return value.clone().requires_grad_()
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [
+        ("elastic_signed_1", None),
+        ("elastic_signed_1_tinyalpha", None),
+        ("elastic_signed_8", (-128, 127)),
+        ("elastic_unsigned_1", (0, 1)),
+    ],
+)
+def test_activations(name: str, bounds: tuple[int, int] | None) -> None:
+    data = operator("gsb", name)
+    x, alpha = leaf(data["in.input"]), leaf(data["in.alpha"])
+    scale = positive(alpha)
+    y = elastic_sign(x, scale) if bounds is None else elastic_steps(x, scale, *bounds)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(x.grad, data["grad.input"], **CLOSE)
+    torch.testing.assert_close(alpha.grad, data["grad.alpha"], **CLOSE)
+
+
+def test_weights() -> None:
+    data = operator("gsb", "bwn_layerwise")
+    weight = leaf(data["in.input"])
+    y = release_weight(weight)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(weight.grad, data["grad.input"], **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("name", "signed"),
+    [
+        ("elastic_attention", False),
+        ("elastic_attention_bigalpha", False),
+        ("elastic_qkv", True),
+        ("elastic_qkv_small", True),
+    ],
+)
+def test_superposition(name: str, signed: bool) -> None:
+    data = operator("gsb", name)
+    x = leaf(data["in.input"])
+    scales = leaf(torch.stack([data["in.a"], data["in.a2"], data["in.a3"]]))
+    y = (release_value if signed else release_attention)(x, scales, "batch")
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(x.grad, data["grad.input"], **CLOSE)
+    expected = torch.stack([data["grad.a"], data["grad.a2"], data["grad.a3"]])
+    torch.testing.assert_close(scales.grad, expected, **CLOSE)
+
+
+@pytest.mark.parametrize(("name", "signed"), [("lazy_attention", False), ("lazy_qkv", True)])
+def test_first_pass_of_superposition(name: str, signed: bool) -> None:
+    data = operator("gsb", name)
+    x, function = data["in.input"], release_value if signed else release_attention
+    scales = initial_band_scales(x, signed, "batch")
+    torch.testing.assert_close(scales, data["alpha_stored"], **CLOSE)
+    torch.testing.assert_close(function(x, scales, "batch", exclusive=True), data["out_first"], **CLOSE)
+    torch.testing.assert_close(function(x, scales, "batch"), data["out_second"], **CLOSE)
+
+
+def test_empty_bands_have_finite_initial_values() -> None:
+    assert torch.isfinite(initial_band_scales(torch.zeros(1, 1, 3, 3), False, "batch")).all()
+    assert torch.isfinite(initial_band_scales(torch.zeros(1, 1, 3, 3), True, "image")).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "bounds"),
+    [
+        ("lazy_signed_1", 2.0, None),
+        ("lazy_unsigned_1", 4.0, (0, 1)),
+        ("lazy_signed_8", 2 / math.sqrt(127), (-128, 127)),
+    ],
+)
+def test_first_values_of_activations(name: str, factor: float, bounds: tuple[int, int] | None) -> None:
+    data = operator("gsb", name)
+    scale = factor * data["in.input"].abs().mean()
+    torch.testing.assert_close(scale, data["alpha_stored"][0], **CLOSE)
+    y = elastic_sign(data["in.input"], scale) if bounds is None else elastic_steps(data["in.input"], scale, *bounds)
+    torch.testing.assert_close(y, data["out_first"], **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["conv2dq_w8", "conv2dq_w8_lazy"])
+def test_patch_convolution(name: str) -> None:
+    data = operator("gsb", name)
+    module = ReleaseConv2d(3, 6, kernel_size=(4, 4), stride=(4, 4))
+    parameters = {"weight": module.weight, "bias": module.bias, "alpha": module.raw_step}
+    with torch.no_grad():
+        for theirs, parameter in parameters.items():
+            assert parameter is not None
+            parameter.copy_(data[f"param.{theirs}"])
+        if name.endswith("lazy"):
+            module.calibrate(data["in.x"])
+            torch.testing.assert_close(module.raw_step, data["param.alpha"], **CLOSE)
+    x = leaf(data["in.x"])
+    y = module(x)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(x.grad, data["grad.x"], **CLOSE)
+    for theirs, parameter in parameters.items():
+        assert parameter is not None
+        torch.testing.assert_close(parameter.grad, data[f"grad.{theirs}"], **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["linear_1_1_sym", "linear_1_1_asym", "linear_8_8_head"])
+def test_linear(name: str) -> None:
+    data = operator("gsb", name)
+    module: ReleaseLinear | ReleaseHead
+    if name == "linear_8_8_head":
+        module = ReleaseHead(20, 12)
+        extra = {"input_clip_val": module.raw_input_step, "weight_clip_val": module.raw_weight_step}
+    else:
+        module = ReleaseLinear(20, 12, input_type="signed" if name.endswith("_sym") else "nonnegative")
+        extra = {"input_clip_val": module.raw_input_scale}
+    parameters = {"weight": module.weight, "bias": module.bias, "move.bias": module.input_shift, **extra}
+    with torch.no_grad():
+        for theirs, parameter in parameters.items():
+            parameter.copy_(data[f"param.{theirs}"])
+    x = leaf(data["in.input"])
+    y = module(x)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(x.grad, data["grad.input"], **CLOSE)
+    for theirs, parameter in parameters.items():
+        torch.testing.assert_close(parameter.grad, data[f"grad.{theirs}"], **CLOSE)
