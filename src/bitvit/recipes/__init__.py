@@ -1,0 +1,1 @@
+"""Packaged recipes (YAML); read by `bitvit.training.Recipe.load`."""

@@ -1,0 +1,81 @@
+"""timm's augmentation, driven by a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from PIL import Image
+from timm.data import Mixup, create_transform
+from torch import Tensor
+
+from bitvit.program import Preprocessing
+from bitvit.training.recipe import Augmentation
+from bitvit.training.seeding import isolated_randomness
+
+__all__ = ["BatchMixer", "training_transform"]
+
+
+def training_transform(augmentation: Augmentation, preprocessing: Preprocessing) -> Callable[[Image.Image], Tensor]:
+    """Return the random transform of one training image: RGB of any size -> normalized float32 `[3,H,W]`.
+
+    Random resized crop, flips, colour (timm's policy takes the place of jitter), normalization, random erasing.
+    """
+    height, width = preprocessing.image_size
+    transform = create_transform(
+        (3, height, width),
+        is_training=True,
+        scale=augmentation.scale,
+        ratio=augmentation.ratio,
+        hflip=augmentation.horizontal_flip,
+        vflip=augmentation.vertical_flip,
+        color_jitter=augmentation.color_jitter,
+        auto_augment=augmentation.auto_augment,
+        interpolation=preprocessing.interpolation,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        re_prob=augmentation.random_erasing,
+        re_mode="pixel",
+    )
+    return cast("Callable[[Image.Image], Tensor]", transform)
+
+
+class BatchMixer:
+    """Mixup and CutMix over a batch, with targets as probabilities.
+
+    Image i of the batch is mixed with its mirror image in the order of the batch, B-1-i, by one random share a batch.
+    The share depends on seed and step only, so processes that hold mirrored parts of one batch mix exactly as a single
+    process would.
+    """
+
+    def __init__(self, augmentation: Augmentation, n_classes: int) -> None:
+        self._smoothing = augmentation.label_smoothing
+        self._n_classes = n_classes
+        self._mixup: Mixup | None = None
+        if augmentation.mixup > 0 or augmentation.cutmix > 0:
+            self._mixup = Mixup(  # type: ignore[no-untyped-call]
+                mixup_alpha=augmentation.mixup,
+                cutmix_alpha=augmentation.cutmix,
+                prob=augmentation.mix_probability,
+                switch_prob=augmentation.switch_probability,
+                mode="batch",
+                label_smoothing=augmentation.label_smoothing,
+                num_classes=n_classes,
+            )
+
+    @property
+    def mixes(self) -> bool:
+        """Tell whether images are mixed at all (which needs batches of even size)."""
+        return self._mixup is not None
+
+    def __call__(self, images: Tensor, targets: Tensor, *seed_parts: int | str) -> tuple[Tensor, Tensor]:
+        """Return mixed images `[B,3,H,W]` and target probabilities `[B,classes]` of images and classes `[B]`."""
+        if self._mixup is None:
+            off = self._smoothing / self._n_classes
+            soft = torch.full((len(targets), self._n_classes), off, device=targets.device)
+            soft.scatter_(1, targets[:, None], 1.0 - self._smoothing + off)
+            return images, soft
+        with isolated_randomness(*seed_parts):
+            mixed, soft = self._mixup(images.clone(), targets)
+        return mixed, soft

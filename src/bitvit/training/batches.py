@@ -1,0 +1,153 @@
+"""PyTorch's view of image sets, and the order in which training goes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from bitvit.data import ImageSet
+from bitvit.program import Preprocessing
+from bitvit.training.errors import RecipeError
+from bitvit.training.seeding import derive_seed, isolated_randomness
+
+__all__ = ["EpochBatches", "EvaluationImages", "TrainingImages", "evaluation_loader", "training_loader"]
+
+_CACHE_BYTES = 1 << 27
+
+
+class TrainingImages(Dataset[tuple[Tensor, int]]):
+    """Augmented images, asked for by `(epoch, position)`.
+
+    The augmentation of an image is drawn from (seed, phase, epoch, position), whichever process draws it.
+    """
+
+    def __init__(self, images: ImageSet, transform: Callable[[Image.Image], Tensor], seed: int, phase: str) -> None:
+        self._images = images
+        self._transform = transform
+        self._seed = seed
+        self._phase = phase
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
+        epoch, position = key
+        image = self._images.rgb(position)
+        with isolated_randomness(self._seed, self._phase, "augmentation", epoch, position):
+            return self._transform(image), int(self._images.targets[position])
+
+
+class EvaluationImages(Dataset[tuple[Tensor, int]]):
+    """Images exactly as prediction sees them: uint8 `[H,W,3]`. Small sets are decoded once and kept."""
+
+    def __init__(self, images: ImageSet, preprocessing: Preprocessing) -> None:
+        self._images = images
+        self._preprocessing = preprocessing
+        height, width = preprocessing.image_size
+        self._cache: list[Tensor] | None = None
+        if len(images) * height * width * 3 <= _CACHE_BYTES:
+            self._cache = [self._decode(position) for position in range(len(images))]
+
+    def _decode(self, position: int) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self._images.pixels(position, self._preprocessing)))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        image = self._cache[position] if self._cache is not None else self._decode(position)
+        return image, int(self._images.targets[position])
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Batches of `(epoch, position)` in a new seeded order each epoch; the incomplete last batch is left out.
+
+    With several processes each takes its part of every batch: positions i of the first half with i mod processes =
+    rank, and their mirrors B-1-i. So the union over the processes is the batch of a single process, and mirrored pairs,
+    which mixup mixes, stay together.
+
+    Args:
+        n_images, batch_size: of the whole, not of this process.
+        epoch: gives the number of the epoch whenever an order is drawn. A function, because loaders with workers draw
+            ahead of time.
+
+    Raises:
+        RecipeError: if the batch does not fit the images or the processes.
+    """
+
+    def __init__(
+        self,
+        n_images: int,
+        batch_size: int,
+        seed: int,
+        phase: str,
+        epoch: Callable[[], int],
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size > n_images:
+            raise RecipeError(
+                f"batch_size: {batch_size} is more than the {n_images} training images; "
+                f"set batch_size={n_images // 2 * 2 or 1}"
+            )
+        if world_size > 1 and batch_size % (2 * world_size):
+            raise RecipeError(
+                f"batch_size: {batch_size} must be a multiple of {2 * world_size} to be shared by {world_size} devices"
+            )
+        self._n_images = n_images
+        self._batch_size = batch_size
+        self._seed = seed
+        self._phase = phase
+        self._epoch = epoch
+        self._columns = self._own_columns(batch_size, rank, world_size)
+
+    @staticmethod
+    def _own_columns(batch_size: int, rank: int, world_size: int) -> npt.NDArray[np.int64]:
+        if world_size == 1:
+            return np.arange(batch_size)
+        first = np.arange(rank, batch_size // 2, world_size)
+        return np.concatenate([first, batch_size - 1 - first[::-1]])
+
+    def __len__(self) -> int:
+        return self._n_images // self._batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        # Not a generator: the epoch must be read now, not when a worker first asks.
+        epoch = self._epoch()
+        rng = np.random.Generator(np.random.PCG64(derive_seed(self._seed, self._phase, "order", epoch)))
+        order = rng.permutation(self._n_images)[: len(self) * self._batch_size].reshape(len(self), self._batch_size)
+        return iter([[(epoch, int(position)) for position in batch[self._columns]] for batch in order])
+
+
+def training_loader(
+    dataset: TrainingImages, batches: EpochBatches, workers: int, pin_memory: bool = False
+) -> DataLoader[Any]:
+    """Return the loader of training batches: normalized float images `[B,3,H,W]`, classes `[B]`."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pin_memory,
+        generator=torch.Generator().manual_seed(0),  # else the loader would draw its workers' seeds from the global one
+    )
+
+
+def evaluation_loader(
+    dataset: EvaluationImages, batch_size: int, workers: int, positions: Sequence[int]
+) -> DataLoader[Any]:
+    """Return the loader of evaluation batches at `positions`, in order: uint8 images `[B,H,W,3]`, classes `[B]`."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=list(positions),
+        num_workers=workers,
+        generator=torch.Generator().manual_seed(0),
+    )

@@ -1,0 +1,151 @@
+"""Checkpoints: a model's weights in a safetensors file, with all that is needed to build and run it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from bitvit.models import set_stage
+from bitvit.program import Preprocessing
+from bitvit.program.atomic_file import write_atomically
+from bitvit.training.building import ModelSpec, build_model, is_binary
+from bitvit.training.errors import CheckpointError, RecipeError
+
+__all__ = ["FINAL_FILE", "CheckpointInfo", "load_checkpoint", "read_info", "save_checkpoint"]
+
+FINAL_FILE = "model.safetensors"
+"""The finished model's name in a run folder."""
+
+_KEY = "bitvit"
+_VERSION = 1
+
+CheckpointStage = Literal["float", "weights", "full"]
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint says about its model.
+
+    Attributes:
+        model: how to build it.
+        stage: "full" (weights and activations binary), "weights" (stage 1), "float" (no binary layer).
+        labels: class names, one for each logit.
+        preprocessing: how images are prepared.
+        recipe: the training recipe as plain values (see `Recipe.from_dict`), empty if there was none.
+        metrics: figures measured at the end of training.
+    """
+
+    model: ModelSpec
+    stage: CheckpointStage
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    recipe: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: str | Path, model: nn.Module, info: CheckpointInfo) -> None:
+    """Write a model's weights and `info` as one file, completely or not at all.
+
+    Raises:
+        OutputError: if it cannot be written; an older file of that name stays.
+    """
+    metadata = {"version": _VERSION, **asdict(info)}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # One key only: safetensors writes several in an order that differs from run to run.
+    write_atomically(path, save(tensors, {_KEY: json.dumps(metadata)}))
+
+
+def _resolve(path: str | Path) -> Path:
+    found = Path(path).expanduser()
+    if found.is_dir():
+        inside = found / FINAL_FILE
+        if not inside.is_file():
+            unfinished = (found / "recipe.yaml").is_file()
+            reason = "training has not finished there; continue it with --resume" if unfinished else "not a run folder"
+            raise CheckpointError(f"{found}: has no {FINAL_FILE} ({reason})")
+        return inside
+    if not found.is_file():
+        raise CheckpointError(f"{found}: no such checkpoint or run folder")
+    return found
+
+
+def _parse_info(text: str) -> CheckpointInfo:
+    raw = json.loads(text)
+    if raw["version"] > _VERSION:
+        raise CheckpointError("was written by a newer bitvit; update bitvit to read it")
+    prepared = raw["preprocessing"]
+    height, width = prepared["image_size"]
+    return CheckpointInfo(
+        model=ModelSpec(**raw["model"]),
+        stage=raw["stage"],
+        labels=tuple(raw["labels"]),
+        preprocessing=Preprocessing(
+            (int(height), int(width)),
+            int(prepared["resize_size"]),
+            prepared["interpolation"],
+            tuple(prepared["mean"]),
+            tuple(prepared["std"]),
+        ),
+        recipe=dict(raw["recipe"]),
+        metrics=dict(raw["metrics"]),
+    )
+
+
+def _read(path: Path) -> tuple[CheckpointInfo, dict[str, torch.Tensor]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from None
+    if text is None:
+        raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of bitvit")
+    try:
+        return _parse_info(text), tensors
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(f"{path}: its description of the model is damaged") from None
+
+
+def read_info(path: str | Path) -> CheckpointInfo:
+    """Return what a checkpoint or run folder says about its model, without building it.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`.
+    """
+    return _read(_resolve(path))[0]
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, CheckpointInfo]:
+    """Return the model of a checkpoint, or of a run folder, in evaluation mode and in the stage it was saved in.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, unfinished, or does not fit the model that it names.
+    """
+    found = _resolve(path)
+    info, tensors = _read(found)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = build_model(info.model)
+    except RecipeError as error:
+        raise CheckpointError(f"{found}: {error}") from None
+    own = model.state_dict()
+    unfit = sorted(own.keys() ^ tensors.keys()) or sorted(
+        name for name in own if own[name].shape != tensors[name].shape
+    )
+    if unfit:
+        raise CheckpointError(
+            f"{found}: its weights are of another model than {info.model.name} ({unfit[0]} does not fit)"
+        )
+    model.load_state_dict(tensors)
+    if is_binary(model):
+        set_stage(model, "weights" if info.stage == "weights" else "full")
+    return model.to(device).eval(), info

@@ -1,0 +1,23 @@
+"""What can go wrong in training, said to the user."""
+
+from __future__ import annotations
+
+from bitvit.errors import BitvitError
+
+__all__ = ["CheckpointError", "RecipeError", "TrainingError", "TrainingInterrupted"]
+
+
+class RecipeError(BitvitError):
+    """A recipe has an unknown key, a value of the wrong type, or values that contradict each other."""
+
+
+class CheckpointError(BitvitError):
+    """A checkpoint is missing, damaged, or belongs to another model."""
+
+
+class TrainingError(BitvitError):
+    """Training cannot start or cannot go on."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """The user or the system stopped training (Ctrl-C, SIGTERM). The message says how to go on."""

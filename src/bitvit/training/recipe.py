@@ -1,0 +1,263 @@
+"""Recipes: everything that decides what a training run computes, as one typed value.
+
+A recipe comes from YAML (one of the packaged ones, or a file) plus overrides `section.key=value`. Every key has a
+default; unknown keys and values of the wrong type are errors that name the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from bitvit.training.errors import RecipeError
+from bitvit.training.recipe_checks import check_recipe
+from bitvit.training.recipe_parsing import apply_overrides, from_mapping, read_yaml
+
+__all__ = [
+    "Augmentation",
+    "Calibration",
+    "DataChoice",
+    "Distillation",
+    "Ema",
+    "ModelChoice",
+    "Recipe",
+    "Runtime",
+    "Schedule",
+    "TeacherSchedule",
+    "Validation",
+    "packaged_recipes",
+]
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """Which images: the arguments of `bitvit.data.build_data`, and how they are brought to the network's size."""
+
+    name: str = "digits"
+    folder: str | None = None
+    val_fraction: float = 0.2
+    split_seed: int = 0
+    samples_per_class: int | None = None
+    label_noise: float = 0.0
+    folds: int | None = None
+    fold: int | None = None
+    crop_fraction: float = 1.0
+    """In evaluation the shorter side is resized to image size / crop_fraction before the centre is cut out."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of training images, as timm names and applies them."""
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Share of the image's area that the random crop covers; (1, 1) with ratio (1, 1) switches cropping off."""
+    ratio: tuple[float, float] = (0.75, 1.3333)
+    horizontal_flip: float = 0.5
+    vertical_flip: float = 0.0
+    color_jitter: float = 0.0
+    auto_augment: str | None = None
+    """timm's policy string, such as `rand-m9-mstd0.5-inc1`."""
+    random_erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_probability: float = 1.0
+    switch_probability: float = 0.5
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The student: a registered model, or any timm ViT that `scheme` binarizes."""
+
+    name: str = "gsb_deit_micro_patch4_32"
+    image_size: int | None = None
+    scheme: str | dict[str, Any] | None = None
+    """For timm's own models: a scheme of `bitvit.binarize` by name, or fields of `BinarizationScheme`. For registered
+    students: fields that differ from the model's own scheme."""
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the model (`drop_path_rate`, `depth`, ...)."""
+    init: Literal["scratch", "teacher"] = "scratch"
+    """Where the first weights come from."""
+    gamma_switch: float = 0.5
+    """XNOR baseline: share of the last stage after which gamma changes from Eq. 2 to Eq. 8 (1: never)."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One phase of training. Without epochs it is left out."""
+
+    epochs: int = 0
+    optimizer: str = "adamw"
+    """Any optimizer of timm: adam, adamw, sgd, ..."""
+    learning_rate: float = 5e-4
+    min_learning_rate: float = 0.0
+    warmup_epochs: float = 0.0
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    """For optimizers that have one, such as sgd."""
+    clip_gradient: float | None = None
+    """Largest norm of the gradient."""
+
+
+@dataclass(frozen=True)
+class TeacherSchedule(Schedule):
+    """The full-precision teacher: trained (`epochs`), loaded (`weights`), or loaded and then fine-tuned (both)."""
+
+    model: str = "deit_micro_distilled_patch4_32"
+    weights: str | None = None
+    """A timm model's safetensors file, a checkpoint of bitvit, or a run folder."""
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What the student learns from the teacher (GSB Eq. 36)."""
+
+    kind: Literal["hard", "soft", "none"] = "hard"
+    weight: float = 0.5
+    """Eq. 36's lambda: the share of the distillation loss."""
+    temperature: float = 1.0
+    """Softens both sides of soft distillation."""
+
+
+@dataclass(frozen=True)
+class Ema:
+    """Exponential moving average of the weights, kept beside them (in `model_ema.safetensors`)."""
+
+    decay: float | None = None
+    warmup: bool = False
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Initial values of learned scales from data (Eq. 21-25, 34), before each stage."""
+
+    images: int = 64
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How often to look at the validation images (after the last epoch always)."""
+
+    every_epochs: int = 1
+    batch_size: int = 256
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how to compute: may differ between a run and its resumption, and between runs to be compared."""
+
+    accelerator: str = "auto"
+    devices: int | str = 1
+    nodes: int = 1
+    strategy: str = "auto"
+    workers: int = 0
+    compile: bool = False
+    tensorboard: bool = True
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of a training run. Two runs with equal recipes (but for `runtime`) on one machine end with equal weights."""
+
+    name: str = "custom"
+    seed: int = 0
+    batch_size: int = 64
+    """Over all devices together."""
+    precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
+    data: DataChoice = field(default_factory=DataChoice)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    model: ModelChoice = field(default_factory=ModelChoice)
+    teacher: TeacherSchedule = field(default_factory=TeacherSchedule)
+    distillation: Distillation = field(default_factory=Distillation)
+    stage1: Schedule = field(default_factory=Schedule)
+    stage2: Schedule = field(default_factory=Schedule)
+    ema: Ema = field(default_factory=Ema)
+    calibration: Calibration = field(default_factory=Calibration)
+    validation: Validation = field(default_factory=Validation)
+    runtime: Runtime = field(default_factory=Runtime)
+
+    def __post_init__(self) -> None:
+        check_recipe(self)
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+        """Return the recipe called `source` (a packaged name, or the path of a YAML file), changed by `overrides`.
+
+        Args:
+            overrides: `section.key=value` with the value in YAML, or a mapping of `section.key` to values.
+
+        Raises:
+            RecipeError: if there is no such recipe, or a key or a value is wrong.
+        """
+        return cls.from_dict(apply_overrides(_load_yaml(source), overrides))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Recipe:
+        """Return the recipe of nested plain values; keys left out keep their defaults.
+
+        Raises:
+            RecipeError: if a key or a value is wrong.
+        """
+        return from_mapping(cls, content)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all values as nested plain values, for YAML and JSON."""
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return content
+
+    def to_yaml(self) -> str:
+        """Return all values as YAML, which `load` reads back."""
+        text: str = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        return text
+
+    def digest(self) -> str:
+        """Return a fingerprint of all that decides the result (not of `runtime`)."""
+        content = self.to_dict()
+        del content["runtime"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def differences(self, other: Recipe) -> list[str]:
+        """Return the keys (`section.key`) in which `other` differs, leaving out `runtime`."""
+        mine, theirs = _flatten(self.to_dict()), _flatten(other.to_dict())
+        keys = sorted(mine.keys() | theirs.keys())
+        return [key for key in keys if not key.startswith("runtime.") and mine.get(key) != theirs.get(key)]
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def packaged_recipes() -> list[str]:
+    """Return the names of the recipes that come with bitvit."""
+    folder = resources.files("bitvit.recipes")
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _load_yaml(source: str | Path) -> dict[str, Any]:
+    name = str(source)
+    if name in packaged_recipes():
+        return read_yaml(resources.files("bitvit.recipes").joinpath(f"{name}.yaml").read_text("utf-8"), name)
+    path = Path(source)
+    if not path.is_file():
+        known = ", ".join(packaged_recipes())
+        raise RecipeError(f"no recipe '{name}': it is neither a file nor one of {known}")
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read ({error})") from None
+    return read_yaml(text, name)

@@ -1,0 +1,78 @@
+"""Values of a recipe that have the right type and still make no sense."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bitvit.training.errors import RecipeError
+
+if TYPE_CHECKING:
+    from bitvit.training.recipe import Recipe, Schedule
+
+__all__ = ["check_recipe"]
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse values that make no sense.
+
+    Raises:
+        RecipeError: for the first of them; the message names the key.
+    """
+
+    def demand(condition: bool, key: str, message: str) -> None:
+        if not condition:
+            raise RecipeError(f"{key}: {message}")
+
+    data, augmentation, distillation = recipe.data, recipe.augmentation, recipe.distillation
+    demand(recipe.seed >= 0, "seed", "must not be negative")
+    demand(recipe.batch_size >= 1, "batch_size", "must be at least 1")
+    demand(0 < data.crop_fraction <= 1, "data.crop_fraction", "must be above 0 and at most 1")
+    low, high = augmentation.scale
+    demand(0 < low <= high <= 1, "augmentation.scale", "must be two shares of the area, 0 < smallest <= largest <= 1")
+    demand(
+        0 < augmentation.ratio[0] <= augmentation.ratio[1], "augmentation.ratio", "must be smallest <= largest, above 0"
+    )
+    for key in ("horizontal_flip", "vertical_flip", "random_erasing", "mix_probability", "switch_probability"):
+        demand(0 <= getattr(augmentation, key) <= 1, f"augmentation.{key}", "is a probability, 0 to 1")
+    for key in ("mixup", "cutmix", "color_jitter"):
+        demand(getattr(augmentation, key) >= 0, f"augmentation.{key}", "must not be negative")
+    demand(0 <= augmentation.label_smoothing < 1, "augmentation.label_smoothing", "must be at least 0 and below 1")
+    demand(0 <= recipe.model.gamma_switch <= 1, "model.gamma_switch", "is a share of the last stage, 0 to 1")
+    demand(0 <= distillation.weight <= 1, "distillation.weight", "must be from 0 to 1")
+    demand(distillation.temperature > 0, "distillation.temperature", "must be above 0")
+    demand(recipe.ema.decay is None or 0 < recipe.ema.decay < 1, "ema.decay", "must lie between 0 and 1, or be null")
+    demand(recipe.calibration.images >= 1, "calibration.images", "must be at least 1")
+    demand(recipe.validation.every_epochs >= 1, "validation.every_epochs", "must be at least 1")
+    demand(recipe.validation.batch_size >= 1, "validation.batch_size", "must be at least 1")
+    demand(recipe.runtime.workers >= 0, "runtime.workers", "must not be negative")
+    for section in ("teacher", "stage1", "stage2"):
+        schedule: Schedule = getattr(recipe, section)
+        demand(schedule.epochs >= 0, f"{section}.epochs", "must not be negative")
+        demand(schedule.learning_rate > 0, f"{section}.learning_rate", "must be above 0")
+        demand(
+            0 <= schedule.min_learning_rate <= schedule.learning_rate,
+            f"{section}.min_learning_rate",
+            "must be from 0 to learning_rate",
+        )
+        demand(schedule.weight_decay >= 0, f"{section}.weight_decay", "must not be negative")
+        is_used = schedule.epochs > 0
+        demand(
+            0 <= schedule.warmup_epochs and (not is_used or schedule.warmup_epochs < schedule.epochs),
+            f"{section}.warmup_epochs",
+            "must be at least 0 and fewer than the epochs",
+        )
+        clip = schedule.clip_gradient
+        demand(clip is None or clip > 0, f"{section}.clip_gradient", "must be above 0, or null")
+    demand(
+        recipe.stage1.epochs + recipe.stage2.epochs > 0,
+        "stage2.epochs",
+        "neither stage has any epoch, so nothing would be trained",
+    )
+    needs_teacher = distillation.kind != "none" or recipe.model.init == "teacher"
+    has_teacher = recipe.teacher.epochs > 0 or recipe.teacher.weights is not None
+    demand(
+        not needs_teacher or has_teacher,
+        "teacher.epochs",
+        "the teacher is neither trained (epochs) nor loaded (teacher.weights); "
+        "without one set distillation.kind=none and model.init=scratch",
+    )

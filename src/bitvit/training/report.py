@@ -1,0 +1,81 @@
+"""What a finished run has to show."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+import bitvit
+from bitvit.training.evaluation import Evaluation
+from bitvit.training.recipe import Recipe
+
+__all__ = ["PhaseResult", "TrainingReport"]
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """One finished phase.
+
+    Attributes:
+        phase: "teacher", "stage1" or "stage2".
+        model: name of the model trained.
+        checkpoint: its file.
+        epochs, seconds: length of training, resumptions included.
+        evaluation: figures of the checkpoint on the validation images.
+        average: those of the moving average of its weights, where one is kept.
+    """
+
+    phase: str
+    model: str
+    checkpoint: Path
+    epochs: int
+    seconds: float
+    evaluation: Evaluation
+    average: Evaluation | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return {
+            "phase": self.phase,
+            "model": self.model,
+            "checkpoint": self.checkpoint.name,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 3),
+            "evaluation": self.evaluation.to_dict(),
+            "average": self.average.to_dict() if self.average is not None else None,
+        }
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """A finished run: its folder, and the result of each phase, the model's last."""
+
+    folder: Path
+    recipe: Recipe
+    phases: tuple[PhaseResult, ...]
+    train_images: int
+    val_images: int
+
+    @property
+    def final(self) -> PhaseResult:
+        """The result of the last phase, whose checkpoint is the run's model."""
+        return self.phases[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `report.json` holds."""
+        return {
+            "recipe": self.recipe.name,
+            "digest": self.recipe.digest(),
+            "seed": self.recipe.seed,
+            "data": self.recipe.data.name,
+            "train_images": self.train_images,
+            "val_images": self.val_images,
+            "phases": [phase.to_dict() for phase in self.phases],
+            "versions": {"bitvit": bitvit.__version__, "torch": torch.__version__, "timm": timm.__version__},
+            "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
+        }

@@ -1,0 +1,71 @@
+"""What surrounds Lightning's fit: interrupts and errors in words for the user, random state, silence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from bitvit.errors import BitvitError
+from bitvit.training.errors import RecipeError, TrainingError, TrainingInterrupted
+
+__all__ = ["kept_random_state", "quiet_libraries", "reporting_interrupts"]
+
+
+@contextmanager
+def reporting_interrupts(phase: str, epochs: int, epochs_done: Callable[[], int]) -> Iterator[None]:
+    """Turn Lightning's exit on Ctrl-C into an exception, and errors from worker processes into their own last line."""
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if is_main_thread else None
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise TrainingInterrupted(
+            f"interrupted in {phase} after epoch {epochs_done()} of {epochs}; continue with --resume"
+        ) from None
+    except MisconfigurationException as error:
+        raise RecipeError(f"runtime: {' '.join(str(error).split())}") from None
+    except torch.OutOfMemoryError:
+        raise TrainingError(f"the device has too little memory for {phase}: set a smaller batch_size") from None
+    except BitvitError as error:
+        lines = str(error).strip().splitlines()
+        if len(lines) > 1:  # PyTorch puts a worker's whole traceback into the message
+            last = lines[-1].partition(": ")
+            raise type(error)(last[2] if last[0].rpartition(".")[2] == type(error).__name__ else lines[-1]) from None
+        raise
+    finally:
+        if is_main_thread and handler is not None:
+            signal.signal(signal.SIGINT, handler)  # Lightning has switched it off
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Give the caller's PyTorch generators back as they were."""
+    with torch.random.fork_rng():
+        yield
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence Lightning's and timm's remarks on things that are meant to be as they are."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning", "timm")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    os.environ.setdefault("POSSIBLE_USER_WARNINGS", "off")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=r".*treespec.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

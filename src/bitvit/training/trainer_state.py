@@ -1,0 +1,123 @@
+"""The resumable state of a phase: written after every epoch, and read without executing anything."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from bitvit.program.atomic_file import write_atomically
+from bitvit.training.errors import CheckpointError
+from bitvit.training.history import EpochRecord, write_metrics
+from bitvit.training.phase_module import PhaseModule
+
+__all__ = ["AtomicCheckpointIO", "SaveState"]
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes Lightning's checkpoints completely or not at all; reads tensors and plain values only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            OutputError: if it cannot be written; the older one stays.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomically(path, content.getvalue())
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint. Pickled code in it is refused, whatever `weights_only` says.
+
+        Raises:
+            CheckpointError: if it is damaged, or holds anything but tensors and plain values.
+        """
+        try:
+            checkpoint = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(
+                f"{path}: the trainer's state is damaged ({reason}); delete it to restart this phase"
+            ) from None
+        if not isinstance(checkpoint, dict):
+            raise CheckpointError(f"{path}: not a trainer's state; delete it to restart this phase")
+        return checkpoint
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+class SaveState(Checkpoint):
+    """After every epoch: one more record of the history, `metrics.csv`, the trainer's state, in this order.
+
+    The history travels inside the state, so that after a crash both are of the same epoch.
+
+    Args:
+        path: file of the state.
+        metrics: the CSV file.
+        earlier: records of the phases before this one.
+        on_epoch: called with each new record.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        metrics: Path,
+        phase: str,
+        earlier: Sequence[EpochRecord],
+        on_epoch: Callable[[EpochRecord], None] | None = None,
+    ) -> None:
+        self._path = path
+        self._metrics = metrics
+        self._phase = phase
+        self._earlier = list(earlier)
+        self._on_epoch = on_epoch
+        self._epoch_start = time.monotonic()
+        self.records: list[EpochRecord] = []
+        """Records of this phase."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch_start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, PhaseModule)
+        val_loss, val_top1, val_top5 = pl_module.val_figures or (None, None, None)
+        record = EpochRecord(
+            phase=self._phase,
+            epoch=trainer.current_epoch + 1,
+            epochs=trainer.max_epochs or 0,
+            train_loss=pl_module.train_loss,
+            val_loss=val_loss,
+            val_top1=val_top1,
+            val_top5=val_top5,
+            learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
+            seconds=time.monotonic() - self._epoch_start,
+        )
+        self.records.append(record)
+        for logger in trainer.loggers:
+            figures = {name: value for name, value in record.to_dict().items() if isinstance(value, float)}
+            logger.log_metrics(figures, step=record.epoch)
+        if trainer.is_global_zero:
+            write_metrics(self._metrics, self._earlier + self.records)
+        trainer.save_checkpoint(self._path)
+        if self._on_epoch is not None and trainer.is_global_zero:
+            self._on_epoch(record)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"records": [record.to_dict() for record in self.records]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.records = [EpochRecord(**record) for record in state_dict["records"]]

@@ -1,0 +1,135 @@
+"""Order and augmentation of training images: functions of the seed, whoever computes them."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bitvit.data import Data, build_data
+from bitvit.program import Preprocessing
+from bitvit.training import Recipe, RecipeError
+from bitvit.training.augmentation import BatchMixer, training_transform
+from bitvit.training.batches import (
+    EpochBatches,
+    EvaluationImages,
+    TrainingImages,
+    evaluation_loader,
+    training_loader,
+)
+
+PREPROCESSING = Preprocessing((16, 16), 16)
+STRONG = [
+    "augmentation.auto_augment=rand-m9-mstd0.5-inc1",
+    "augmentation.random_erasing=0.5",
+    "augmentation.mixup=0.8",
+    "augmentation.cutmix=1.0",
+    "augmentation.color_jitter=0.3",
+]
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return build_data("digits", samples_per_class=4)
+
+
+def training_images(data: Data, seed: int = 0) -> TrainingImages:
+    transform = training_transform(Recipe.load("gsb-demo", STRONG).augmentation, PREPROCESSING)
+    return TrainingImages(data.train, transform, seed, "stage1")
+
+
+def load_epoch(data: Data, epoch: int, workers: int = 0, seed: int = 0) -> tuple[Tensor, Tensor]:
+    batches = EpochBatches(len(data.train), 8, seed, "stage1", epoch=lambda: epoch)
+    images, targets = zip(*training_loader(training_images(data, seed), batches, workers), strict=True)
+    return torch.cat(images), torch.cat(targets)
+
+
+def test_each_epoch_sees_other_images_in_another_order(data: Data) -> None:
+    first, second = load_epoch(data, 0), load_epoch(data, 1)
+    assert first[0].shape == (40, 3, 16, 16)
+    assert not torch.equal(first[0], second[0])
+    assert not torch.equal(first[1], second[1])
+    assert torch.equal(first[1].sort().values, second[1].sort().values)
+    assert not torch.equal(first[0], load_epoch(data, 0, seed=1)[0])
+
+
+def test_images_depend_neither_on_workers_nor_on_what_was_drawn_before(data: Data) -> None:
+    expected = load_epoch(data, 3)
+    random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002
+    again, elsewhere = load_epoch(data, 3), load_epoch(data, 3, workers=2)
+    for found in (again, elsewhere):
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])
+
+
+def test_augmentation_leaves_the_global_generators_alone(data: Data) -> None:
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    expected = (random.random(), np.random.rand(), float(torch.rand(1)))  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    load_epoch(data, 0)
+    mixer = BatchMixer(Recipe.load("gsb-demo", STRONG).augmentation, 10)
+    mixer(torch.zeros(4, 3, 8, 8), torch.arange(4), 0, "mixup")
+    assert (random.random(), np.random.rand(), float(torch.rand(1))) == expected  # noqa: NPY002
+
+
+@pytest.mark.parametrize(("world_size", "batch_size"), [(2, 8), (3, 12), (4, 8)])
+def test_processes_share_a_batch_in_mirrored_pairs(world_size: int, batch_size: int) -> None:
+    single = list(EpochBatches(30, batch_size, 5, "stage2", lambda: 2))
+    parts = [list(EpochBatches(30, batch_size, 5, "stage2", lambda: 2, rank, world_size)) for rank in range(world_size)]
+    for number, batch in enumerate(single):
+        shares = [part[number] for part in parts]
+        assert sorted(key for share in shares for key in share) == sorted(batch)
+        mirror = dict(zip(batch, reversed(batch), strict=True))
+        for share in shares:
+            assert [mirror[key] for key in share] == share[::-1]
+
+
+def test_mixing_parts_of_a_batch_gives_parts_of_the_mixed_batch() -> None:
+    mixer = BatchMixer(Recipe.load("gsb-demo", STRONG).augmentation, 5)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(8, 3, 6, 6, generator=generator)
+    targets = torch.randint(0, 5, (8,), generator=generator)
+    seen = set()
+    for step in range(12):
+        whole_images, whole_targets = mixer(images, targets, 0, "stage1", "mixup", step)
+        seen.add(bool((whole_targets.max(dim=1).values < 0.95).any()))
+        for rank in range(2):
+            own = [rank, rank + 2, 7 - rank - 2, 7 - rank]
+            part_images, part_targets = mixer(images[own], targets[own], 0, "stage1", "mixup", step)
+            assert torch.equal(part_images, whole_images[own])
+            assert torch.equal(part_targets, whole_targets[own])
+        torch.testing.assert_close(whole_targets.sum(dim=1), torch.ones(8))
+    assert True in seen, "nothing was mixed, so the test shows nothing"
+
+
+def test_without_mixing_targets_are_smoothed_one_hot() -> None:
+    mixer = BatchMixer(Recipe.load("gsb-demo", ["augmentation.label_smoothing=0.2"]).augmentation, 4)
+    images = torch.rand(2, 3, 4, 4)
+    same, targets = mixer(images, torch.tensor([1, 3]), 0)
+    assert same is images
+    torch.testing.assert_close(targets, torch.tensor([[0.05, 0.85, 0.05, 0.05], [0.05, 0.05, 0.05, 0.85]]))
+
+
+def test_batches_that_cannot_be_made_are_refused() -> None:
+    with pytest.raises(RecipeError, match="64 is more than the 40 training images; set batch_size=40"):
+        EpochBatches(40, 64, 0, "stage1", lambda: 0)
+    with pytest.raises(RecipeError, match="multiple of 4"):
+        EpochBatches(40, 6, 0, "stage1", lambda: 0, rank=0, world_size=2)
+
+
+def test_evaluation_images_are_the_bytes_of_prediction(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = np.concatenate([batch for batch, _ in data.val.batches(PREPROCESSING, 100)])
+    for cache_bytes in (1 << 27, 0):
+        monkeypatch.setattr("bitvit.training.batches._CACHE_BYTES", cache_bytes)
+        loader = evaluation_loader(EvaluationImages(data.val, PREPROCESSING), 100, 0, range(0, len(data.val), 2))
+        images, targets = zip(*loader, strict=True)
+        assert torch.cat(images).dtype == torch.uint8
+        np.testing.assert_array_equal(torch.cat(images).numpy(), expected[::2])
+        np.testing.assert_array_equal(torch.cat(targets).numpy(), data.val.targets[::2])

@@ -1,0 +1,178 @@
+"""Checkpoints: the same model comes back, and nothing else passes for one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from bitvit.errors import OutputError
+from bitvit.models import get_stage, set_stage
+from bitvit.program import Preprocessing
+from bitvit.training import (
+    CheckpointError,
+    CheckpointInfo,
+    RecipeError,
+    load_checkpoint,
+    read_info,
+    save_checkpoint,
+)
+from bitvit.training.building import ModelSpec, build_model, copy_weights, load_timm_weights, preprocessing_for
+from bitvit.training.recipe import DataChoice
+
+INFO = CheckpointInfo(
+    model=ModelSpec("test_gsb_deit", 3, scheme={"components_value": 1}),
+    stage="full",
+    labels=("a", "b", "ü"),
+    preprocessing=Preprocessing((16, 16), 18, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)),
+    recipe={"name": "x"},
+    metrics={"top1": 0.5},
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    torch.manual_seed(3)
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(path, build_model(INFO.model), INFO)
+    return path
+
+
+@pytest.mark.parametrize("stage", ["weights", "full"])
+def test_model_comes_back_as_it_was(tmp_path: Path, stage: str) -> None:
+    torch.manual_seed(3)
+    model = build_model(INFO.model)
+    set_stage(model, stage)  # type: ignore[arg-type]
+    info = replace(INFO, stage=stage)  # type: ignore[arg-type]
+    save_checkpoint(tmp_path / "m.safetensors", model, info)
+    before = torch.get_rng_state()
+    found, found_info = load_checkpoint(tmp_path / "m.safetensors")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert found_info == info == read_info(tmp_path / "m.safetensors")
+    assert get_stage(found) == stage
+    assert not found.training
+    images = torch.randn(2, 3, 16, 16)
+    assert torch.equal(found(images), model.eval()(images))
+    assert found.binarization_scheme.components_value == 1  # type: ignore[union-attr]
+
+
+def test_file_is_the_same_whenever_written(saved: Path, tmp_path: Path) -> None:
+    model, info = load_checkpoint(saved)
+    save_checkpoint(tmp_path / "again.safetensors", model, info)
+    assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
+
+
+def test_a_run_folder_stands_for_its_model(saved: Path) -> None:
+    assert load_checkpoint(saved.parent)[1] == INFO
+    saved.unlink()
+    with pytest.raises(CheckpointError, match="not a run folder"):
+        load_checkpoint(saved.parent)
+    (saved.parent / "recipe.yaml").touch()
+    with pytest.raises(CheckpointError, match="not finished.*--resume"):
+        load_checkpoint(saved.parent)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_checkpoint(saved)
+
+
+def test_files_that_are_no_checkpoint_are_refused(saved: Path, tmp_path: Path) -> None:
+    content = saved.read_bytes()
+    bad = tmp_path / "bad.safetensors"
+    for damaged in (b"", b"junk", content[:-5], content[: len(content) // 2]):
+        bad.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"bad.safetensors: not a readable checkpoint"):
+            load_checkpoint(bad)
+    save_file({"x": torch.zeros(1)}, str(bad))
+    with pytest.raises(CheckpointError, match="not a checkpoint of bitvit"):
+        load_checkpoint(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "damaged"),
+        ("[", "damaged"),
+        (json.dumps({"version": 2}), "newer bitvit"),
+        (json.dumps({"version": 1, "model": {"name": "test_gsb_deit"}}), "damaged"),
+    ],
+)
+def test_damaged_descriptions_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    bad = tmp_path / "bad.safetensors"
+    save_file({"x": torch.zeros(1)}, str(bad), {"bitvit": text})
+    with pytest.raises(CheckpointError, match=f"bad.safetensors: .*{message}"):
+        load_checkpoint(bad)
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model = build_model(INFO.model)
+    for other in (ModelSpec("test_binary_deit", 3), ModelSpec("test_gsb_deit", 4), ModelSpec("no_such_model", 3)):
+        save_checkpoint(path, model, replace(INFO, model=other))
+        with pytest.raises(CheckpointError, match="another model|unknown model"):
+            load_checkpoint(path)
+
+
+def test_unwritable_place_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        save_checkpoint(tmp_path / "file" / "m.safetensors", build_model(INFO.model), INFO)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ModelSpec("no_such_model", 3),
+        ModelSpec("test_gsb_deit", 3, kwargs={"no_such_argument": 1}),
+        ModelSpec("test_gsb_deit", 3, scheme={"no_such_field": 1}),
+        ModelSpec("test_gsb_deit", 3, scheme="no_such_scheme"),
+    ],
+)
+def test_models_that_cannot_be_built_are_refused(spec: ModelSpec) -> None:
+    with pytest.raises(RecipeError, match="no_such"):
+        build_model(spec)
+
+
+def test_any_timm_vit_becomes_a_student() -> None:
+    spec = ModelSpec("deit_tiny_distilled_patch16_224", 5, 32, "gsb", {"depth": 1})
+    model = build_model(spec).train()
+    class_logits, distilled = model(torch.zeros(1, 3, 32, 32))
+    assert class_logits.shape == distilled.shape == (1, 5)
+    prepared = preprocessing_for(model, DataChoice(crop_fraction=0.875))
+    assert (prepared.image_size, prepared.resize_size) == ((32, 32), 37)
+
+
+def test_student_takes_the_teachers_weights() -> None:
+    torch.manual_seed(0)
+    teacher = timm.create_model("deit_test_distilled_patch4_16", num_classes=3)
+    student = build_model(ModelSpec("test_gsb_deit", 3))
+    copy_weights(teacher, student)
+    state = student.state_dict()
+    for name, value in teacher.state_dict().items():
+        assert torch.equal(state[name], value), name
+    steps = student.patch_embed.proj.step  # type: ignore[union-attr]
+    largest = teacher.patch_embed.proj.weight.abs().amax(dim=(1, 2, 3)) / 127
+    torch.testing.assert_close(steps.detach(), largest.detach())
+    with pytest.raises(RecipeError, match="same shape"):
+        copy_weights(teacher, build_model(ModelSpec("test_gsb_deit", 4)))
+
+
+def test_published_weights_fit_other_classes_and_image_sizes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "timm.safetensors"
+    published = timm.create_model("deit_test_distilled_patch4_16", num_classes=7)
+    save_file(published.state_dict(), str(path))
+    model = build_model(ModelSpec("deit_test_distilled_patch4_16", 3, image_size=24))
+    head = model.head.weight.clone()  # type: ignore[union-attr, operator]
+    load_timm_weights(model, path)
+    assert torch.equal(model.blocks[0].attn.qkv.weight, published.blocks[0].attn.qkv.weight)  # type: ignore[index, union-attr]
+    assert torch.equal(model.head.weight, head)  # type: ignore[union-attr, arg-type]
+    assert model.pos_embed.shape[1] == 2 + 36  # type: ignore[union-attr, index]
+    with pytest.raises(CheckpointError, match="another model"):
+        load_timm_weights(build_model(ModelSpec("deit_test_odd_distilled_patch5_20", 3)), path)
+    path.write_bytes(b"junk")
+    with pytest.raises(CheckpointError, match="not a readable"):
+        load_timm_weights(model, path)

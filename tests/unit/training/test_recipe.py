@@ -1,0 +1,131 @@
+"""Recipes: packaged ones, strict parsing, overrides."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bitvit.training import Recipe, RecipeError, packaged_recipes
+
+
+def test_packaged_recipes_are_the_papers_and_the_small_ones() -> None:
+    assert packaged_recipes() == ["gsb-chaoyang", "gsb-cifar100", "gsb-demo", "gsb-flowers102", "gsb-micro"]
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_packaged_recipe_loads_under_its_name_and_survives_yaml(name: str, tmp_path: Path) -> None:
+    recipe = Recipe.load(name)
+    assert recipe.name == name
+    path = tmp_path / "copy.yaml"
+    path.write_text(recipe.to_yaml())
+    assert Recipe.load(path) == recipe
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "batch_size"), [("gsb-cifar100", "cifar100", 128), ("gsb-flowers102", "flowers102", 64), ("gsb-chaoyang", "chaoyang", 64)]
+)
+def test_papers_recipes_say_what_section_v_says(name: str, data: str, batch_size: int) -> None:
+    recipe = Recipe.load(name)
+    assert (recipe.data.name, recipe.batch_size, recipe.model.name) == (data, batch_size, "gsb_deit_small_patch16_224")
+    assert (recipe.stage1.epochs, recipe.stage2.epochs) == (600, 300)
+    for stage in (recipe.stage1, recipe.stage2):
+        assert (stage.optimizer, stage.learning_rate, stage.warmup_epochs) == ("adam", 5e-4, 0)
+    assert (recipe.distillation.kind, recipe.distillation.weight) == ("hard", 0.5)
+    augmentation = recipe.augmentation
+    assert (augmentation.mixup, augmentation.cutmix, augmentation.auto_augment) == (0.8, 1.0, "rand-m9-mstd0.5-inc1")
+    assert (augmentation.random_erasing, augmentation.label_smoothing) == (0.25, 0.1)
+
+
+def test_overrides_replace_single_values() -> None:
+    recipe = Recipe.load(
+        "gsb-demo",
+        [
+            "seed=7",
+            "stage1.learning_rate=5e-4",
+            "stage2.clip_gradient=null",
+            "precision=32",
+            "augmentation.scale=[0.5, 1]",
+            "model.kwargs.depth=3",
+            "model.scheme.components_value=1",
+        ],
+    )
+    assert (recipe.seed, recipe.stage1.learning_rate, recipe.stage2.clip_gradient) == (7, 5e-4, None)
+    assert (recipe.precision, recipe.augmentation.scale) == ("32", (0.5, 1.0))
+    assert recipe.model.kwargs["depth"] == 3
+    assert recipe.model.scheme == {"components_value": 1}
+    plain = Recipe.load("gsb-demo")
+    assert recipe.stage1.epochs == plain.stage1.epochs
+    assert Recipe.load("gsb-demo", {"seed": 7, "data.label_noise": 0.2}).data.label_noise == 0.2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stage1.epoch=3", "unknown key 'stage1.epoch' .did you mean 'stage1.epochs'"),
+        ("sage1.epochs=3", "unknown key 'sage1'"),
+        ("stage1.epochs=3.5", "stage1.epochs: must be a whole number, not 3.5"),
+        ("stage1.epochs=yes", "stage1.epochs: must be a whole number, not True"),
+        ("stage1.learning_rate=fast", "stage1.learning_rate: must be a number, not 'fast'"),
+        ("stage1.clip_gradient=[1]", "stage1.clip_gradient: must be a number or null"),
+        ("distillation.kind=warm", "distillation.kind: must be one of hard, soft, none"),
+        ("augmentation.scale=[0.1]", "augmentation.scale: must be a list of 2 numbers"),
+        ("augmentation.scale=[0.5, 0.2]", "augmentation.scale"),
+        ("stage1=3", "stage1: is a section"),
+        ("seed.x=3", "seed.x: 'seed' is a value, not a section"),
+        ("stage1.epochs", "not of the form"),
+        ("data.name=[", "not a valid YAML value"),
+        ("batch_size=0", "batch_size: must be at least 1"),
+        ("stage2.warmup_epochs=1000", "stage2.warmup_epochs"),
+        ("distillation.weight=1.5", "distillation.weight"),
+        ("ema.decay=1", "ema.decay"),
+    ],
+)
+def test_wrong_overrides_name_the_key(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        Recipe.load("gsb-demo", ["seed=1", override])
+    assert "\n" not in str(caught.value)
+
+
+def test_recipes_that_train_nothing_or_lack_a_teacher_are_refused() -> None:
+    with pytest.raises(RecipeError, match="nothing would be trained"):
+        Recipe.load("gsb-demo", ["stage1.epochs=0", "stage2.epochs=0"])
+    with pytest.raises(RecipeError, match="teacher.epochs"):
+        Recipe.load("gsb-demo", ["teacher.epochs=0"])
+    Recipe.load("gsb-demo", ["teacher.epochs=0", "teacher.weights=some.safetensors"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed: 1\nseed: 2\n", "line 1: not valid YAML .key 'seed' occurs twice"),
+        ("- 1\n", "mapping"),
+        ("a: [1\n", "not valid YAML"),
+        ("!!python/object/apply:os.system [ls]", "not valid YAML"),
+    ],
+)
+def test_wrong_yaml_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        Recipe.load(path)
+
+
+def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="gsb-demo"):
+        Recipe.load("gsb-mirco")
+    (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Recipe.load(tmp_path / "latin.yaml")
+
+
+def test_runtime_does_not_count_as_a_difference() -> None:
+    recipe = Recipe.load("gsb-demo")
+    elsewhere = dataclasses.replace(recipe, runtime=dataclasses.replace(recipe.runtime, workers=4))
+    assert recipe.differences(elsewhere) == []
+    assert recipe.digest() == elsewhere.digest()
+    changed = Recipe.load("gsb-demo", ["stage2.epochs=3", "data.label_noise=0.1", "model.kwargs.drop_path_rate=0.1"])
+    assert recipe.differences(changed) == ["data.label_noise", "model.kwargs.drop_path_rate", "stage2.epochs"]
+    assert recipe.digest() != changed.digest()
