@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
-from types import ModuleType
+from typing import TYPE_CHECKING
+
+# importlib.abc alone would take longer than all else in `import bitvit`; the two classes below need no base classes.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 __all__ = ["install"]
 
@@ -22,14 +26,14 @@ def _register_models() -> None:
         warnings.warn(f"bitvit's models are not registered with timm: {error}", ImportWarning, stacklevel=2)
 
 
-class _RegisteringLoader(importlib.abc.Loader):
+class _RegisteringLoader:
     """Loads timm with its own loader, then registers the models and takes the finder out of the way."""
 
-    def __init__(self, loader: importlib.abc.Loader, finder: _TimmFinder) -> None:
+    def __init__(self, loader: Loader, finder: _TimmFinder) -> None:
         self._loader = loader
         self._finder = finder
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -43,7 +47,7 @@ class _RegisteringLoader(importlib.abc.Loader):
         _register_models()
 
 
-class _TimmFinder(importlib.abc.MetaPathFinder):
+class _TimmFinder:
     """Lets the other finders find ``timm``, and wraps the loader that they name.
 
     It stays until timm has really been imported: a mere `importlib.util.find_spec("timm")` asks it too.
@@ -54,7 +58,7 @@ class _TimmFinder(importlib.abc.MetaPathFinder):
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+    ) -> ModuleSpec | None:
         if fullname != "timm" or self._is_searching:
             return None
         self._is_searching = True
@@ -63,7 +67,7 @@ class _TimmFinder(importlib.abc.MetaPathFinder):
         finally:
             self._is_searching = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _RegisteringLoader(spec.loader, self)
+            spec.loader = _RegisteringLoader(spec.loader, self)  # type: ignore[assignment]  # see above
         return spec
 
 

@@ -154,7 +154,9 @@ def test_weights_have_two_values(weight: np.ndarray) -> None:
 
 
 @settings(max_examples=40)
-@given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 9), st.integers(0, 2**31 - 1), st.sampled_from([1e-3, 1, 1e3]))
+@given(
+    st.integers(1, 4), st.integers(1, 5), st.integers(1, 9), st.integers(0, 2**31 - 1), st.sampled_from([1e-3, 1, 1e3])
+)
 def test_an_image_is_not_moved_by_its_neighbours(heads: int, tokens: int, width: int, seed: int, factor: float) -> None:
     """Bitwise: the quantizers have no reduction over the batch, and products of bits are exact."""
     generator = torch.Generator().manual_seed(seed)

@@ -43,7 +43,7 @@ def roll_mean(x: Tensor, axis: int, radius: int) -> Tensor:
 def channel_quarter_shift(x: Tensor, distance: int) -> Tensor:
     """Roll each quarter of a map's channels by ``distance``: +H, -H, +W, -W; rolls wrap around."""
     quarter = x.shape[-1] // 4
-    down, up, right, left = x.split([quarter, quarter, quarter, x.shape[-1] - 3 * quarter], dim=-1)
+    down, up, right, left = torch.split(x, [quarter, quarter, quarter, x.shape[-1] - 3 * quarter], dim=-1)
     return torch.cat(
         [
             torch.roll(down, distance, 1),

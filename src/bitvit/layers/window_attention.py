@@ -79,7 +79,7 @@ class WindowMerge(nn.Module):
         """Merge both parts into one map."""
         grid = (size[0] // self.window, size[1] // self.window)
         tokens = torch.unflatten(x, 0, (-1, grid[0] * grid[1]))
-        own, shared = tokens.split([self.window * self.window, grid[0] * grid[1]], dim=2)
+        own, shared = torch.split(tokens, [self.window * self.window, grid[0] * grid[1]], dim=2)
         summary = nearest_upsample(torch.unflatten(shared.mean(dim=1), 1, grid), size)
         return self.share * join_windows(own, self.window, size) + (1 - self.share) * summary
 

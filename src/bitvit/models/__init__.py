@@ -5,6 +5,7 @@ Importing this package registers the models.
 
 from bitvit.models.binarize import UnsupportedModelError, binarize
 from bitvit.models.parameter_groups import no_weight_decay
+from bitvit.models.reference import from_reference
 from bitvit.models.registry import create_model, list_models, register, teacher_of
 from bitvit.models.scheme import SCHEMES, BinarizationScheme, SchemeLike, resolve_scheme
 from bitvit.models.stages import Stage, get_stage, set_attention_phase, set_stage
@@ -17,6 +18,7 @@ __all__ = [
     "UnsupportedModelError",
     "binarize",
     "create_model",
+    "from_reference",
     "get_stage",
     "list_models",
     "no_weight_decay",

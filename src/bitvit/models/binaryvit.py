@@ -17,6 +17,7 @@ from bitvit.models.pyramid import (
     as_pair,
     make_downsampling,
     make_head,
+    rising_rates,
     stage_sizes,
 )
 from bitvit.quantizers.triangular_sign import SignOfZero
@@ -123,7 +124,7 @@ class BinaryVit(Pyramid):
         self.stem = PyramidStem(
             in_chans, embed_dims[0], patch_size, sizes[0], options.make_norm(embed_dims[0]), gelu=False
         )
-        rates = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
+        rates = iter(rising_rates(drop_path_rate, sum(depths)))
         stages = []
         for i in range(count):
             downsampling: nn.Module = nn.Identity()

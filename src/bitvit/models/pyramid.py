@@ -20,6 +20,11 @@ def as_pair(value: int | Sequence[int]) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def rising_rates(last: float, count: int) -> list[float]:
+    """Return stochastic depths of ``count`` blocks, rising linearly from 0 to ``last``."""
+    return [last * index / max(count - 1, 1) for index in range(count)]
+
+
 class PyramidStem(nn.Module):
     """Patch convolution in full precision, normalization, optional GELU, position embedding.
 

@@ -14,7 +14,7 @@ from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_downsampling import PositionEmbedding
 from bitvit.layers.react_linear import ReactMlp, ReactOptions
 from bitvit.layers.token_norm import NormKind
-from bitvit.models.pyramid import as_pair
+from bitvit.models.pyramid import as_pair, rising_rates
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 
@@ -125,7 +125,7 @@ class ReactDeit(nn.Module):
         self.patch_embed = nn.Conv2d(in_chans, embed_dim, patch_size, stride=patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if global_pool == "token" else None
         self.position = PositionEmbedding(size, embed_dim, extra_tokens=int(global_pool == "token"))
-        rates = torch.linspace(0, drop_path_rate, depth).tolist()
+        rates = rising_rates(drop_path_rate, depth)
         self.blocks = nn.Sequential(
             *(
                 ReactBlock(

@@ -41,7 +41,6 @@ TENSOR_DTYPES: dict[str, np.dtype[np.generic]] = {
     "F32": np.dtype("<f4"),
     "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
-    "I32": np.dtype("<i4"),
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
 }

@@ -68,8 +68,8 @@ def learned_step(x: Tensor, step: Tensor, group_size: int) -> Tensor:
     Returns:
         Quantized values, same shape.
 
-    Source: Esser et al., "Learned step size quantization", ICLR 2020, Eq. 1-3. The authors' GSB release scales the
-    step's gradient by ``1 / sqrt(numel)`` (of the whole batch for activations) times its own constant.
+    Source: Esser et al., "Learned step size quantization", ICLR 2020, Eq. 1-3. The authors' GSB
+    release takes for ``group_size`` the numel of the whole weight, or of the whole batch of inputs.
     """
     return learned_step_codes(x, step, group_size) * step.detach()
 

@@ -142,7 +142,9 @@ def test_stage_1_is_float_attention_with_binary_weights() -> None:
     split = lambda t: t.reshape(2, TOKENS, HEADS, -1).transpose(1, 2)  # noqa: E731
     attended = torch.nn.functional.scaled_dot_product_attention(split(q), split(k), split(v))
     signs, scale = layer.proj.binary_weight()
-    expected = torch.nn.functional.linear(attended.transpose(1, 2).reshape(2, TOKENS, DIM), signs * scale, layer.proj.bias)
+    expected = torch.nn.functional.linear(
+        attended.transpose(1, 2).reshape(2, TOKENS, DIM), signs * scale, layer.proj.bias
+    )
     torch.testing.assert_close(layer(x), expected)
 
 

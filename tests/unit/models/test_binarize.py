@@ -52,10 +52,19 @@ def test_timm_models_with_one_token_or_layer_scale_work() -> None:
     student = binarize(model).eval()
     size = model.pretrained_cfg["input_size"]
     assert student(torch.randn(2, *size)).shape == (2, 3)
-    scaled = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=1, num_heads=2, num_classes=5, init_values=0.1)
+    scaled = VisionTransformer(
+        img_size=16, patch_size=4, embed_dim=24, depth=1, num_heads=2, num_classes=5, init_values=0.1
+    )
     assert binarize(scaled).eval()(torch.randn(2, 3, 16, 16)).shape == (2, 5)
     pooled = VisionTransformer(
-        img_size=16, patch_size=4, embed_dim=24, depth=1, num_heads=2, num_classes=5, global_pool="avg", class_token=False
+        img_size=16,
+        patch_size=4,
+        embed_dim=24,
+        depth=1,
+        num_heads=2,
+        num_classes=5,
+        global_pool="avg",
+        class_token=False,
     )
     assert binarize(pooled).eval()(torch.randn(2, 3, 16, 16)).shape == (2, 5)
 
@@ -112,7 +121,9 @@ def test_stages(teacher: nn.Module) -> None:
     assert get_stage(student) == "weights"
     frozen = trainable - {name for name, p in student.named_parameters() if p.requires_grad}
     teacher_names = {name for name, _ in teacher.named_parameters()}
-    assert frozen == {name for name in trainable - teacher_names if "raw_step" not in name and "raw_weight_step" not in name}
+    assert frozen == {
+        name for name in trainable - teacher_names if "raw_step" not in name and "raw_weight_step" not in name
+    }
     set_stage(student, "full")
     assert get_stage(student) == "full"
     assert {name for name, p in student.named_parameters() if p.requires_grad} == trainable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ from bitvit.program import (
     validate_file,
 )
 from tests.support.random_programs import random_program
+from tests.support.random_pyramids import random_pyramid
 from tests.support.tiny_file import tiny_file
 
 
@@ -178,16 +180,44 @@ OPERATOR_DEFECTS: list[tuple[str, str, Any, type[ProgramError]]] = [
     ("scale_by", "index", 2, OperatorAttributeError),
     ("slice_rows", "start", -1, OperatorAttributeError),
     ("slice_rows", "stop", 10_000, OperatorAttributeError),
+    ("stencil", "grid", [1, 1], OperatorAttributeError),
+    ("stencil", "grid", [-6, -6], OperatorAttributeError),
+    ("stencil", "groups", [], OperatorAttributeError),
+    ("stencil", "groups", [[]], OperatorAttributeError),
+    ("stencil", "groups", [[[0, 0, 0]]], OperatorAttributeError),
+    ("stencil", "groups", [[[0, 1 << 40]]], OperatorAttributeError),
+    ("stencil", "wrap", 1, OperatorAttributeError),
+    ("stencil", "divisor", 0, OperatorAttributeError),
+    ("pool", "kind", "median", OperatorAttributeError),
+    ("pool", "kernel", 63, OperatorAttributeError),
+    ("pool", "padding", 9, OperatorAttributeError),
+    ("pool", "stride", 0, OperatorAttributeError),
+    ("upsample", "factor", 0, OperatorAttributeError),
+    ("merge_patches", "patch", 63, OperatorAttributeError),
+    ("binary_conv", "kernel", 2, OperatorAttributeError),
+    ("binary_conv", "dilation", 0, OperatorAttributeError),
+    ("binary_conv", "groups", 3, OperandError),
+    ("binary_conv", "weight", 0xFF, TensorContentError),
+    ("gather_rows", "index", -1, TensorContentError),
+    ("gather_rows", "index", 1 << 20, TensorContentError),
+    ("repeat_channels", "times", 1 << 24, OperatorAttributeError),
+    ("mean_channels", "group", 0, OperatorAttributeError),
+    ("reshape_rows", "rows", 0, OperatorAttributeError),
+    ("windows_to_heads", "windows", 0, OperatorAttributeError),
+    ("heads_to_windows", "windows", 0, OperatorAttributeError),
 ]
+
+
+CANDIDATES = [make(seed) for make in (random_program, random_pyramid) for seed in range(12)]
 
 
 @pytest.mark.parametrize(("kind", "name", "content", "error"), OPERATOR_DEFECTS)
 def test_operator_rules(kind: str, name: str, content: Any, error: type[ProgramError]) -> None:
-    for seed in range(100):
-        file = random_program(seed)
+    for file in CANDIDATES:
         places = [i for i, op in enumerate(file.program.ops) if op.op == kind]
         if not places:
             continue
+        file = copy.deepcopy(file)
         op = file.program.ops[places[0]]
         if name in op.attrs:
             change_op(places[0], attrs={**op.attrs, name: content})(file)
@@ -197,7 +227,7 @@ def test_operator_rules(kind: str, name: str, content: Any, error: type[ProgramE
             spoil_tensor(op.tensors[name], content)(file)
         with pytest.raises(ProgramError) as caught:
             validate_file(file)
-        assert type(caught.value) is error, f"seed {seed}: {caught.value}"
+        assert type(caught.value) is error, f"{file.provenance}: {caught.value}"
         return
     pytest.fail(f"no random program uses {kind}")
 

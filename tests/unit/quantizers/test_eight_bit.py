@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from bitvit.quantizers import fake_integer_offset, fit_step, learned_step, learned_step_codes, quantize_offset, step_codes
+from bitvit.quantizers import (
+    fake_integer_offset,
+    fit_step,
+    learned_step,
+    learned_step_codes,
+    quantize_offset,
+    step_codes,
+)
 from tests.support import gsb_formulas as formulas
 
 

@@ -35,8 +35,10 @@ def cases() -> dict[str, np.ndarray]:
         "zeros": np.zeros((2, 1, 3, 3)),
         "one token": np.array([[[[1.0]]]]),
         "equal": np.full((1, 2, 4, 4), 0.25),
-        # Scale 0.5 makes 0.25 the base threshold and 0.5 the window's edge; row maximum 1 with c = 0.75 makes 0.75 a tie.
-        "ties": np.array([[[[0.25, 0.5, 0.75, 1.0], [0.0, 0.125, 0.25, 0.5], [-0.5, -0.25, 0.25, 0.5], [0.5, 0.5, 1, 1]]]]),
+        # Scale 0.5 makes 0.25 the base threshold and 0.5 the window's edge; with row maximum 1, c = 0.75 ties at 0.75.
+        "ties": np.array(
+            [[[[0.25, 0.5, 0.75, 1.0], [0.0, 0.125, 0.25, 0.5], [-0.5, -0.25, 0.25, 0.5], [0.5, 0.5, 1, 1]]]]
+        ),
         "beyond one": np.array([[[[4.0, 3.5, 2.5, 1.0], [3.0, 2.75, 0.5, 0.1], [8.0, 1.0, 7.5, 6.5], [1, 2, 3, 4]]]]),
     }
 
@@ -100,7 +102,7 @@ def test_initial_scales_are_eq_25(name: str, components: int) -> None:
 
 
 def test_initial_scales_solve_eq_24_given_the_first() -> None:
-    """With a_0 fixed and all of M_1 inside A_bin, the normal equations of Eq. 23 for a_1, a_2 hold at Eq. 25's solution."""
+    """With a_0 fixed and M_1 inside A_bin, the normal equations of Eq. 23 for a_1 and a_2 hold at Eq. 25's solution."""
     a = softmax(np.random.default_rng(9).normal(0, 1.5, (4, 2, 8, 8)))
     fitted = fit_attention_scales(torch.tensor(a), component_factors(2)).numpy()
     row_max = a.max(-1, keepdims=True)

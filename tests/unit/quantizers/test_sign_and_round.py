@@ -23,7 +23,20 @@ from bitvit.quantizers import (
 from tests.support import gsb_formulas as formulas
 
 # Zeros of both signs, the windows' bounds, neighbours of thresholds, a subnormal.
-EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 0.25, np.nextafter(0.5, 1), np.nextafter(1, 2), -np.nextafter(1, 2), 5e-324, -3.0]
+EDGES = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    0.25,
+    np.nextafter(0.5, 1),
+    np.nextafter(1, 2),
+    -np.nextafter(1, 2),
+    5e-324,
+    -3.0,
+]
 
 
 def tensor(values: object, requires_grad: bool = False) -> torch.Tensor:
@@ -87,7 +100,9 @@ def test_learned_scale(kind: str, scale: float) -> None:
     x = np.concatenate([rng.normal(0, 1, (3, 4, 5)).reshape(3, -1), np.tile(np.array(EDGES) * scale, (3, 1))], axis=1)
     grad = rng.normal(size=x.shape)
     x_t, s_t = tensor(x, requires_grad=True), tensor(scale, requires_grad=True)
-    quantize, formula = (learned_sign, formulas.learned_sign) if kind == "sign" else (learned_round, formulas.learned_round)
+    quantize, formula = (
+        (learned_sign, formulas.learned_sign) if kind == "sign" else (learned_round, formulas.learned_round)
+    )
     y = quantize(x_t, s_t)
     y.backward(tensor(grad))
     expected, grad_x, grad_scale = formula(x, scale, grad)

@@ -56,16 +56,19 @@ def from_reference(
     return model.eval()
 
 
-def to_reference(model: nn.Module, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_reference(
+    model: nn.Module, tensors: Mapping[str, Tensor], like: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """Return tensors (parameters or their gradients) under the authors' names and in their layout.
 
     Args:
         model: from `from_reference`.
         tensors: by our parameter names; names of the model that are absent here are left out.
-        like: the authors' tensors, whose shapes the result takes.
+        like: the authors' tensors, whose shapes the result takes, and to whose names it is confined; None keeps our
+            shapes, which may have fewer axes of length 1 than theirs.
     """
     return {
-        pair.theirs: pair.to_theirs(tensors[pair.ours], like[pair.theirs].shape)
+        pair.theirs: pair.to_theirs(tensors[pair.ours], None if like is None else like[pair.theirs].shape)
         for pair in key_pairs(model)
-        if pair.ours in tensors and pair.theirs in like
+        if pair.ours in tensors and (like is None or pair.theirs in like)
     }

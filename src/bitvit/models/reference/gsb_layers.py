@@ -10,13 +10,15 @@ from bitvit.layers import (
     BinaryAttention,
     BinaryLinear,
     BinaryMlp,
-    GsbAttentionBinarizer,
     GsbValueBinarizer,
     QuantizedConv2d,
     QuantizedLinear,
     SignActivation,
+    XnorAttentionBinarizer,
 )
+from bitvit.layers.staged import enable_gradients
 from bitvit.models.reference.gsb_quantizers import (
+    FACTORS,
     Scope,
     elastic_sign,
     elastic_steps,
@@ -24,6 +26,7 @@ from bitvit.models.reference.gsb_quantizers import (
     release_attention,
     release_value,
 )
+from bitvit.quantizers import Positive
 
 _INT8 = (-128, 127)
 
@@ -85,26 +88,47 @@ class ReleaseSign(SignActivation):
         self.scale = 2 * (x + self.shift).abs().mean()
 
 
-class ReleaseAttentionBinarizer(GsbAttentionBinarizer):
-    """`GsbAttentionBinarizer` with thresholds from the maximum of the whole batch, or of each image.
+class ReleaseAttentionBinarizer(nn.Module):
+    """The release's form of `GsbAttentionBinarizer`, with thresholds from the maximum of the whole batch, or of each image.
+
+    Not a subclass: masks relative to an image's maximum differ from those relative to each row's, also in a packed
+    engine.
+
+    Args:
+        num_heads: heads H. num_tokens: tokens N.
 
     Attributes:
+        offset: parameter Phi ``[H, N, N]``, subtracted. scales: effective positive ``a_0 .. a_2`` (the parameter is
+            ``raw_scales``). factors: ``c_1``, ``c_2``.
         threshold_scope: ``"batch"`` reproduces the release, in which an image's logits depend on its batch; ``"image"``
             gives each image the logits that it has alone. A packed engine only has the latter.
     """
 
+    scales = Positive()
+    factors = FACTORS
     threshold_scope: Scope = "batch"
     _first_pass = False
+
+    def __init__(self, num_heads: int, num_tokens: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.num_tokens = num_tokens
+        self.raw_scales = nn.Parameter(torch.full((len(FACTORS) + 1,), 1.0 / num_tokens))
+        self.offset = nn.Parameter(torch.zeros(num_heads, num_tokens, num_tokens))
+
+    def set_activation_binarization(self, enabled: bool) -> None:
+        """See `StagedLayer`; switching itself is the attention's."""
+        enable_gradients(self.parameters(), enabled)
 
     def forward(self, attention: Tensor) -> Tensor:
         """Quantize attention probabilities, ``[B, H, N, N]``."""
         first, self._first_pass = self._first_pass, False
-        return release_attention(self.shifted(attention), self.scales, self.threshold_scope, exclusive=first)
+        return release_attention(attention - self.offset, self.scales, self.threshold_scope, exclusive=first)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Set the scales as the release's first forward pass does; the pass under way uses that pass's levels."""
-        self.scales = initial_band_scales(self.shifted(x), False, self.threshold_scope)
+        self.scales = initial_band_scales(x - self.offset, False, self.threshold_scope)
         self._first_pass = True
 
 
@@ -143,8 +167,9 @@ class ReleaseAttention(BinaryAttention):
 
     def __init__(self, dim: int, num_heads: int, num_tokens: int, bias: bool = True) -> None:
         head_dim = dim // num_heads
-        attention = ReleaseAttentionBinarizer(num_heads, num_tokens, components=2, offset="full", offset_bits=32)
-        super().__init__(dim, num_heads, attention, ReleaseValueBinarizer(num_heads, head_dim, 2))
+        value = ReleaseValueBinarizer(num_heads, head_dim, components=2)
+        super().__init__(dim, num_heads, XnorAttentionBinarizer(num_tokens), value)
+        setattr(self, "attention", ReleaseAttentionBinarizer(num_heads, num_tokens))  # noqa: B010 (of another type)
         self.qkv = ReleaseLinear(dim, 3 * dim, bias=bias)
         self.proj = ReleaseLinear(dim, dim)
         self.query = ReleaseSign(num_heads, head_dim)

@@ -36,13 +36,17 @@ class KeyPair:
             value = value.flatten(2).transpose(1, 2)
         return -value if self.negated else value
 
-    def to_theirs(self, value: Tensor, shape: torch.Size) -> Tensor:
-        """Bring our tensor to the authors' layout and shape."""
+    def to_theirs(self, value: Tensor, shape: torch.Size | None) -> Tensor:
+        """Bring our tensor to the authors' layout, and to their shape if it is given."""
         if self.index is not None:
             value = value[self.index]
+        if self.negated:
+            value = -value
+        if shape is None:
+            return value
         if self.layout == "map" and len(shape) == 4:
             value = value.transpose(1, 2)
-        return (-value if self.negated else value).reshape(shape)
+        return value.reshape(shape)
 
 
 @dataclass(frozen=True)

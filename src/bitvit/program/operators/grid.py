@@ -6,6 +6,7 @@ import numpy as np
 
 from bitvit.program.bits import unpack_bits
 from bitvit.program.errors import OperandError, OperatorAttributeError
+from bitvit.program.operators.binary_products import MAX_BINARY_INPUTS
 from bitvit.program.registry import Call, OperatorCheck, OperatorSpec
 from bitvit.program.schema import MAX_DIMENSION, AnyArray, Value
 
@@ -100,13 +101,10 @@ def run_pool(call: Call) -> tuple[AnyArray]:
     for i in range(h * w):
         top, left = i // w * stride - padding, i % w * stride - padding
         window = x[max(top, 0) : top + kernel, max(left, 0) : left + kernel].reshape(-1, x.shape[2])
-        if call.attrs["kind"] == "max":
-            y[i] = window.max(axis=0)
-            continue
-        total = window[0].copy()
+        result = window[0]
         for cell in window[1:]:
-            total = total + cell
-        y[i] = total / np.float32(kernel * kernel)
+            result = result + cell if call.attrs["kind"] == "average" else np.where(cell > result, cell, result)
+        y[i] = result / np.float32(kernel * kernel) if call.attrs["kind"] == "average" else result
     return (y,)
 
 
@@ -155,9 +153,19 @@ def check_binary_conv(c: OperatorCheck) -> None:
     if n_channels % groups or bias.size % groups:
         c.fail(OperandError, f"{n_channels} channels to {bias.size} cannot be split into {groups} groups")
     width = n_channels // groups
+    if kernel * kernel * width > MAX_BINARY_INPUTS:
+        c.fail(OperandError, f"{kernel * kernel * width} inputs of an output, at most {MAX_BINARY_INPUTS} are allowed")
     weight = c.parameter("weight", np.uint8, (bias.size, kernel * kernel, (width + 7) // 8))
     c.require(not (width % 8) or not (weight[..., -1] >> (width % 8)).any(), "parameter 'weight' has 1 bits in padding")
     c.writes(Value("f32", (n_rows, bias.size)))
+
+
+def _overlap(n: int, distance: int) -> tuple[slice, slice]:
+    """The cells i of 0..n-1 for which i + distance is one of them too, and those i + distance."""
+    first, last = max(0, -distance), min(n, n - distance)
+    if first >= last:
+        return slice(0, 0), slice(0, 0)
+    return slice(first, last), slice(first + distance, last + distance)
 
 
 def run_binary_conv(call: Call) -> tuple[AnyArray]:
@@ -167,15 +175,15 @@ def run_binary_conv(call: Call) -> tuple[AnyArray]:
     width = n_channels // groups
     weight = 1.0 - 2.0 * unpack_bits(call.tensors["weight"], width).astype(np.float64)
     n_outputs = len(weight) // groups
-    reach = kernel // 2 * dilation
-    signs = np.pad(1.0 - 2.0 * x.astype(np.float64), ((reach, reach), (reach, reach), (0, 0)))
+    signs = 1.0 - 2.0 * x.astype(np.float64)
     z = np.zeros((h, w, len(weight)))  # exact: small integers
     for tap in range(kernel * kernel):
-        top, left = tap // kernel * dilation, tap % kernel * dilation
-        part = signs[top : top + h, left : left + w]
+        rows, source_rows = _overlap(h, (tap // kernel - kernel // 2) * dilation)
+        columns, source_columns = _overlap(w, (tap % kernel - kernel // 2) * dilation)
+        part = signs[source_rows, source_columns]
         for g in range(groups):
             outputs = slice(g * n_outputs, (g + 1) * n_outputs)
-            z[..., outputs] += part[..., g * width : (g + 1) * width] @ weight[outputs, tap].T
+            z[rows, columns, outputs] += part[..., g * width : (g + 1) * width] @ weight[outputs, tap].T
     y = z.reshape(h * w, -1).astype(np.float32) * call.tensors["scale"] + call.tensors["bias"]
     return (y,)
 

@@ -1,0 +1,80 @@
+"""The full-precision network of the same architecture, as a rival of the packed one in benchmarks."""
+
+from __future__ import annotations
+
+import copy
+from functools import singledispatch
+
+from timm.layers import Attention, Mlp
+from torch import nn
+
+from bitvit import layers
+
+
+@singledispatch
+def float_layer(layer: nn.Module) -> nn.Module | None:
+    """Return the full-precision layer that `layer` binarizes, with its weights; None where `layer` stays as it is.
+
+    Other code may register more layers with `float_layer.register`.
+    """
+    return None
+
+
+def float_twin(model: nn.Module) -> nn.Module:
+    """Return a copy of a binary model with every binary or quantized layer replaced by its full-precision one.
+
+    The twin of a binarized timm model has the modules of that timm model, so that other engines see the network they are tuned for.
+    """
+    twin = copy.deepcopy(model)
+    _replace(twin)
+    return twin.eval()
+
+
+def _replace(module: nn.Module) -> None:
+    for name, child in list(module.named_children()):
+        replacement = float_layer(child)
+        if replacement is None:
+            _replace(child)
+        else:
+            missing = replacement.load_state_dict(child.state_dict(), strict=False).missing_keys
+            assert not missing, f"{name}: no weights for {missing}"
+            setattr(module, name, replacement)
+
+
+@float_layer.register
+def _(layer: layers.BinaryLinear) -> nn.Module:
+    return nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+
+
+@float_layer.register
+def _(layer: layers.QuantizedLinear) -> nn.Module:
+    return nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
+
+
+@float_layer.register
+def _(layer: layers.QuantizedConv2d) -> nn.Module:
+    height, width = layer.kernel_size
+    rows, columns = layer.stride
+    return nn.Conv2d(
+        layer.in_channels, layer.out_channels, (height, width), stride=(rows, columns), bias=layer.bias is not None
+    )
+
+
+@float_layer.register
+def _(layer: layers.BinaryAttention) -> nn.Module:
+    return Attention(
+        layer.num_heads * layer.head_dim,
+        num_heads=layer.num_heads,
+        qkv_bias=layer.qkv.bias is not None,
+        proj_bias=layer.proj.bias is not None,
+    )
+
+
+@float_layer.register
+def _(layer: layers.BinaryMlp) -> nn.Module:
+    return Mlp(
+        layer.fc1.in_features,
+        layer.fc1.out_features,
+        layer.fc2.out_features,
+        bias=(layer.fc1.bias is not None, layer.fc2.bias is not None),
+    )

@@ -1,0 +1,78 @@
+"""`bitvit eval`: accuracy of a run, a checkpoint or a packed file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitvit.cli._arguments import positive
+from bitvit.cli._data import add_data_arguments, build_chosen_data
+from bitvit.cli._output import print_json, print_table, table
+
+if TYPE_CHECKING:
+    from bitvit.training.evaluation import Evaluation
+
+HELP = "measure the accuracy of a run, a checkpoint or a .bitvit file"
+EXAMPLES = (
+    "bitvit eval runs/digits",
+    "bitvit eval digits.bitvit --data digits --json",
+    "bitvit eval runs/digits/teacher.safetensors --per-class",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("model", metavar="RUN|CHECKPOINT|FILE", type=Path, help="a run folder, a checkpoint or a .bitvit file")
+    parser.add_argument("--split", choices=("val", "train"), default="val", help="images to judge by (default val)")
+    parser.add_argument("--batch", type=positive, default=64, metavar="B", help="images at a time (default 64)")
+    parser.add_argument("--threads", type=positive, metavar="T", help="threads of the engine, for a .bitvit file")
+    parser.add_argument("--device", default="cpu", help="PyTorch device, for a checkpoint (default cpu)")
+    parser.add_argument("--per-class", action="store_true", help="print the accuracy of every class")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_data_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate on the validation images of the recipe, or on those that are named."""
+    packed = arguments.model.suffix == ".bitvit"
+    name, result = (_evaluate_file if packed else _evaluate_checkpoint)(arguments)
+    if arguments.json:
+        print_json({"model": str(arguments.model), "data": name, "split": arguments.split, **result.to_dict()})
+        return 0
+    rows = [
+        ["images", f"{result.images} ({name}, {arguments.split})"],
+        ["top-1 accuracy", f"{result.top1:.2%}"],
+        ["top-5 accuracy", f"{result.top5:.2%}"],
+        ["cross entropy", f"{result.loss:.4f}"],
+    ]
+    tables = [table("", ["", ""], rows, numeric_from=2)]
+    tables[0].show_header = False
+    if arguments.per_class:
+        tables.append(table("", ["class", "accuracy"], [[label, f"{share:.2%}"] for label, share in result.per_class.items()]))
+    print_table(*tables)
+    return 0
+
+
+def _evaluate_checkpoint(arguments: argparse.Namespace) -> tuple[str, Evaluation]:
+    from bitvit.training.checkpoint import load_checkpoint
+    from bitvit.training.evaluation import evaluate
+
+    model, info = load_checkpoint(arguments.model, arguments.device)
+    data = build_chosen_data(arguments, info.recipe.get("data", {}), info.labels)
+    images = getattr(data, arguments.split)
+    return data.name, evaluate(model, images, info.preprocessing, batch_size=arguments.batch, device=arguments.device)
+
+
+def _evaluate_file(arguments: argparse.Namespace) -> tuple[str, Evaluation]:
+    import numpy as np
+
+    import bitvit
+    from bitvit.training.evaluation import evaluate_logits
+
+    predictor = bitvit.load(arguments.model, threads=arguments.threads)
+    stored: Any = predictor.info.provenance.get("data") or {}
+    data = build_chosen_data(arguments, stored, tuple(predictor.labels))
+    images = getattr(data, arguments.split)
+    logits = [predictor.logits(batch) for batch, _ in images.batches(predictor.preprocessing, arguments.batch)]
+    return data.name, evaluate_logits(np.concatenate(logits), images.targets, images.labels)

@@ -1,0 +1,98 @@
+"""`bitvit export`: a trained model to one packed file, compared with the checkpoint on the way."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitvit.cli._arguments import positive
+from bitvit.cli._data import add_data_arguments, build_chosen_data
+from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
+from bitvit.errors import UsageError
+
+if TYPE_CHECKING:
+    from bitvit.training.checkpoint import CheckpointInfo
+
+HELP = "pack a trained model into one .bitvit file and compare it with the checkpoint"
+EXAMPLES = (
+    "bitvit export runs/digits digits.bitvit",
+    "bitvit export runs/digits/model.safetensors digits.bitvit --images 500",
+    "bitvit export runs/flowers flowers.bitvit --data-dir ~/flowers102 --json",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a checkpoint of the finished student")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the .bitvit file to write")
+    parser.add_argument("--images", type=positive, metavar="N", help="compare on the first N validation images (default: all)")
+    parser.add_argument("--no-compare", action="store_true", help="write the file without comparing; needs no images")
+    parser.add_argument("--threads", type=positive, metavar="T", help="threads of the engine")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_data_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Pack, compare, write, and print the agreement."""
+    if arguments.out.is_dir():
+        raise UsageError(f"{arguments.out} is a folder: name the file to write")
+    if not arguments.out.absolute().parent.is_dir():
+        raise UsageError(f"{arguments.out.absolute().parent}: no such folder to write into")
+    from bitvit.export import export_model
+    from bitvit.training.checkpoint import load_checkpoint
+
+    model, info = load_checkpoint(arguments.run)
+    if info.stage != "full":
+        raise UsageError(f"{arguments.run}: this model is not fully binary (stage {info.stage!r}): export the finished student")
+    batches: Any = ()
+    if not arguments.no_compare:
+        val = build_chosen_data(arguments, info.recipe.get("data", {}), info.labels).val
+        val = val.subset(range(min(arguments.images or len(val), len(val))))
+        batches = val.batches(info.preprocessing, 64)
+    report = export_model(
+        model,
+        arguments.out,
+        labels=info.labels,
+        preprocessing=info.preprocessing,
+        provenance=_provenance(info),
+        images=batches,
+        threads=arguments.threads,
+    )
+    size = arguments.out.stat().st_size
+    if arguments.json:
+        print_json({"file": str(arguments.out), "size_bytes": size, **report.as_dict()})
+        return 0
+    rows = [["file", f"{arguments.out} ({format_bytes(size)})"]]
+    rows.append(["checkpoint", f"{format_bytes(report.checkpoint_bytes)}, {report.checkpoint_bytes / size:.1f} times the file"])
+    if report.identical_predictions is not None:
+        rows.append(["identical predictions", f"{report.identical_predictions:.2%} of {report.images} images"])
+        rows.append(["largest logit difference", f"{report.max_logit_difference:.3g}"])
+    if report.packed_accuracy is not None and report.checkpoint_accuracy is not None:
+        rows.append(["accuracy", f"{report.checkpoint_accuracy:.2%} checkpoint, {report.packed_accuracy:.2%} packed"])
+    result = table("", ["", ""], rows, numeric_from=2)
+    result.show_header = False
+    print_table(result)
+    if arguments.no_compare:
+        print_note("not compared with the checkpoint (--no-compare)")
+    return 0
+
+
+def _provenance(info: CheckpointInfo) -> dict[str, Any]:
+    """Return what a file says about where it came from; `bitvit bench` builds the full-precision twin from it."""
+    return {
+        "model": info.model.name,
+        "architecture": info.model.to_dict(),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "recipe": info.recipe.get("name"),
+        "data": _public(info.recipe.get("data", {})),
+        "metrics": info.metrics,
+    }
+
+
+def _public(data: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where the images lie on this machine: the file may be given to others."""
+    name = str(data.get("name", ""))
+    is_folder = Path(name).expanduser().exists()
+    return {**{key: value for key, value in data.items() if key != "folder"}, "name": Path(name).name if is_folder else name}

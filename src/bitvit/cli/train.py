@@ -1,0 +1,127 @@
+"""`bitvit train`: teacher, two stages, report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitvit.cli._data import add_data_arguments, data_choices
+from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
+from bitvit.errors import UsageError
+
+if TYPE_CHECKING:
+    from bitvit.training import TrainingReport
+
+HELP = "train a 1-bit model, from a full-precision teacher, in two stages"
+EXAMPLES = (
+    "bitvit train --recipe gsb-micro --data digits --out runs/digits",
+    "bitvit train --data photos/ --out runs/photos stage2.epochs=50 batch_size=32",
+    "bitvit train --out runs/photos --resume",
+    "bitvit train --data digits --folds 5 --out runs/folds",
+    "bitvit train --recipe my.yaml --teacher runs/digits --out runs/second",
+)
+
+DEFAULT_RECIPE = "gsb-micro"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--recipe", metavar="NAME|YAML", help=f"a packaged recipe or a YAML file (default {DEFAULT_RECIPE}; with --resume the run's)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in that folder after the last epoch done")
+    parser.add_argument("--teacher", metavar="RUN|FILE", help="take this trained teacher instead of training one")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of everything random")
+    parser.add_argument("--show-recipe", action="store_true", help="print the resolved recipe as YAML and stop")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="section.key=value", help="values that replace the recipe's, such as stage2.epochs=50"
+    )
+    add_data_arguments(parser, training=True)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train one run, or one for each fold."""
+    from bitvit.training import Recipe, train
+
+    choices = _choices(arguments)
+    source = arguments.recipe or DEFAULT_RECIPE
+    if arguments.resume and arguments.recipe is None and (arguments.out / "recipe.yaml").is_file():
+        source = str(arguments.out / "recipe.yaml")
+    recipe = Recipe.load(source, [*_texts(choices), *arguments.overrides])
+    if arguments.show_recipe:
+        print(recipe.to_yaml(), end="")
+        return 0
+    if arguments.folds is not None and arguments.fold is None:
+        reports = []
+        for fold in range(arguments.folds):
+            print_note(f"fold {fold} of {arguments.folds}")
+            overrides = [*_texts({**choices, "data.fold": fold}), *arguments.overrides]
+            fold_recipe = Recipe.load(source, overrides)
+            reports.append(train(fold_recipe, arguments.out / f"fold{fold}", arguments.resume, progress=True))
+        return _print_folds(reports, arguments.json)
+    report = train(recipe, arguments.out, arguments.resume, progress=True)
+    if arguments.json:
+        print_json({"out": str(arguments.out), **report.to_dict()})
+        return 0
+    _print(report)
+    print_note(f"next: bitvit export {arguments.out} {arguments.out.name}.bitvit")
+    return 0
+
+
+def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options change in the recipe, by its keys."""
+    if arguments.fold is not None and arguments.folds is None:
+        raise UsageError("--fold needs --folds: say of how many")
+    choices = {f"data.{key}": value for key, value in data_choices(arguments).items()}
+    if arguments.folds is not None:
+        choices["data.fold"] = arguments.fold or 0
+    if arguments.seed is not None:
+        choices["seed"] = arguments.seed
+    if arguments.teacher is not None:
+        choices |= {"teacher.weights": arguments.teacher, "teacher.epochs": 0, "teacher.warmup_epochs": 0}
+    return choices
+
+
+def _texts(choices: dict[str, Any]) -> list[str]:
+    """Return choices in the form of overrides; JSON is YAML, so any text survives."""
+    import json
+
+    return [f"{key}={json.dumps(value)}" for key, value in choices.items()]
+
+
+def _print(report: TrainingReport) -> None:
+    rows = [
+        [
+            phase.phase,
+            phase.model,
+            str(phase.epochs),
+            f"{phase.seconds:.0f}",
+            f"{phase.evaluation.loss:.4f}",
+            f"{phase.evaluation.top1:.2%}",
+            f"{phase.average.top1:.2%}" if phase.average is not None else "",
+            format_bytes(phase.checkpoint.stat().st_size),
+        ]
+        for phase in report.phases
+    ]
+    title = f"{report.recipe.data.name}: {report.train_images} training, {report.val_images} validation images"
+    columns = ["phase", "model", "epochs", "seconds", "loss", "top-1", "averaged", "checkpoint"]
+    print_table(table(title, columns, rows, numeric_from=2))
+    print_note(f"everything is in {report.folder}")
+
+
+def _print_folds(reports: list[TrainingReport], as_json: bool) -> int:
+    from statistics import mean, stdev
+
+    accuracies = [report.final.evaluation.top1 for report in reports]
+    spread = stdev(accuracies) if len(accuracies) > 1 else 0.0
+    if as_json:
+        folds = [report.to_dict() for report in reports]
+        print_json({"folds": folds, "top1_mean": mean(accuracies), "top1_standard_deviation": spread})
+        return 0
+    rows = [[str(fold), f"{accuracy:.2%}"] for fold, accuracy in enumerate(accuracies)]
+    rows.append(["mean and standard deviation", f"{mean(accuracies):.2%} ± {100 * spread:.2f}"])
+    print_table(table("", ["fold", "top-1"], rows))
+    return 0

@@ -1,0 +1,88 @@
+"""The command as its own process: without PyTorch, interrupted, on a full disk, into a closed pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import Command
+
+BLOCKED = ("torch", "torchvision", "timm", "lightning", "sklearn")
+WITHOUT_TORCH = (
+    f"import sys; sys.modules.update(dict.fromkeys({BLOCKED!r})); from bitvit.cli import main; sys.exit(main())"
+)
+
+
+def _run(*arguments: object, code: str = "", **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *(("-c", code) if code else ("-m", "bitvit.cli")), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.mark.parametrize("command", ["predict", "info", "complexity"])
+def test_without_pytorch(bitvit: Command, packed_file: Path, photo: Path, command: str) -> None:
+    arguments = [command, packed_file, *([photo] if command == "predict" else []), "--json"]
+    result = _run(*arguments, code=WITHOUT_TORCH)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == bitvit(*arguments).json
+
+
+def test_missing_extra_is_named(tmp_path: Path) -> None:
+    result = _run("train", "--data", "digits", "--out", tmp_path / "run", code=WITHOUT_TORCH)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "bitvit[train]" in result.stderr
+
+
+def test_interrupted_training_goes_on(recipe_file: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", "--recipe", recipe_file, "--out", run, "stage2.epochs=200", "validation.every_epochs=1000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bitvit.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not (run / "state" / "stage2.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, ""), err
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "--resume" in errors[0]
+    assert "Traceback" not in err
+    assert not (run / "model.safetensors").exists()
+
+
+def test_full_disk_leaves_nothing_behind(finished_run: Path, tmp_path: Path) -> None:
+    # No file may grow beyond 4096 bytes: what a full disk does, without a disk.
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from bitvit.cli import main; "
+        "import bitvit.export, bitvit.training; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+        "sys.exit(main())"
+    )
+    result = _run("export", finished_run, tmp_path / "x.bitvit", "--images", 4, code=code)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_closed_pipe_is_no_error(packed_file: Path) -> None:
+    command = f"{sys.executable} -m bitvit.cli info {packed_file} --json | head -c 10"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    assert len(result.stdout) == 10
+    assert result.stderr == ""
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    environment = {**os.environ, "BITVIT_DEBUG": "1"}
+    result = _run("info", tmp_path / "nowhere.bitvit", env=environment)
+    assert "Traceback" in result.stderr
+    assert result.returncode == 1

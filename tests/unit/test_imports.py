@@ -1,0 +1,187 @@
+"""Who may import whom (DESIGN.md), and that running a network needs no PyTorch."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bitvit
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "bitvit"
+
+# Package -> the packages of bitvit that it may import besides itself and bitvit.errors.
+ARROWS: dict[str, set[str]] = {
+    "errors": set(),
+    "_timm_hook": set(),
+    "program": set(),
+    "runtime": {"program"},
+    "quantizers": set(),
+    "layers": {"quantizers"},
+    "models": {"layers", "quantizers"},
+    "data": {"program", "runtime"},
+    "training": {"data", "models", "layers", "quantizers", "program", "runtime"},
+    "export": {"models", "layers", "quantizers", "program", "runtime"},
+}
+# These stand around the house and may look at all of it.
+AROUND = {"analysis", "cli", "__init__", "recipes"}
+
+# What may be imported from outside besides the standard library, where that is a promise.
+THIRD_PARTY = {
+    "errors": set[str](),
+    "__init__": set[str](),
+    "_timm_hook": set[str](),
+    "program": {"numpy", "safetensors"},
+    "runtime": {"numpy", "PIL"},
+}
+
+LIGHT_MODULES = (
+    "bitvit",
+    "bitvit.program",
+    "bitvit.runtime",
+    "bitvit.runtime.preprocessing",
+)
+
+
+def package_of(path: Path) -> str:
+    relative = path.relative_to(SOURCE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def source_files() -> list[Path]:
+    return sorted(path for path in SOURCE.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """Absolute dotted names of everything that a file imports, at any depth; ``from a import b`` gives ``a.b``."""
+    package = ("bitvit", *path.relative_to(SOURCE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def test_every_package_has_its_arrows() -> None:
+    packages = {package_of(path) for path in source_files()}
+    assert packages <= ARROWS.keys() | AROUND
+    assert {"program", "runtime"} <= packages
+
+
+@pytest.mark.parametrize("package", sorted(ARROWS))
+def test_import_arrows(package: str) -> None:
+    allowed = ARROWS[package] | {package, "errors"}
+    wrong = []
+    for path in source_files():
+        if package_of(path) != package:
+            continue
+        for name in imported_names(path):
+            parts = name.split(".")
+            if parts[0] != "bitvit" or len(parts) < 2:
+                continue
+            target = parts[1]
+            is_core = package == "runtime" and target == "_core"
+            if target not in allowed and not is_core:
+                wrong.append(f"{path.relative_to(SOURCE)} imports {name}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", sorted(THIRD_PARTY))
+def test_third_party_imports(package: str) -> None:
+    allowed = THIRD_PARTY[package] | {"bitvit"} | set(sys.stdlib_module_names)
+    wrong = [
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in source_files()
+        if package_of(path) == package
+        for name in imported_names(path)
+        if name.split(".")[0] not in allowed
+    ]
+    assert wrong == []
+
+
+def test_no_star_imports_and_no_catch_all_modules() -> None:
+    for path in source_files():
+        assert not any(name.endswith(".*") for name in imported_names(path)), path
+        assert path.stem not in {"utils", "helpers", "common", "misc"}, path
+
+
+def run_python(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+BLOCK_TORCH = """
+import sys
+for name in ("torch", "torchvision", "timm", "lightning", "scipy", "sklearn"):
+    sys.modules[name] = None  # any import of it raises ImportError
+"""
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_imports_with_torch_blocked(module: str) -> None:
+    run_python(f"{BLOCK_TORCH}\nimport {module}")
+
+
+def test_program_runs_with_torch_blocked() -> None:
+    code = f"""{BLOCK_TORCH}
+sys.path.insert(0, {str(ROOT)!r})
+from tests.support.tiny_file import tiny_file
+from bitvit.program import Interpreter, read_bytes, to_bytes
+import numpy as np
+file = read_bytes(to_bytes(tiny_file()))
+print(Interpreter(file.program, file.tensors).run(np.zeros((2, 4, 4, 3), np.uint8)).shape)
+"""
+    assert run_python(code).strip() == "(2, 3)"
+
+
+def test_import_bitvit_is_light() -> None:
+    heavy = run_python("import sys, bitvit; print([m for m in ('numpy', 'PIL', 'torch', 'timm') if m in sys.modules])")
+    assert heavy.strip() == "[]"
+
+
+def test_unknown_attributes() -> None:
+    for module in (bitvit, bitvit.runtime):
+        with pytest.raises(AttributeError, match="no_such_thing"):
+            _ = module.no_such_thing
+    assert {"load", "pack", "binarize", "create_model", "__version__"} <= set(dir(bitvit))
+
+
+def test_version_is_that_of_the_project() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    match = re.search(r'^version = "(.+)"$', text, re.MULTILINE)
+    assert match is not None
+    assert match[1] == bitvit.__version__
+
+
+MODEL = "gsb_deit_small_patch16_224"
+
+
+@pytest.mark.parametrize("imports", ["bitvit, timm", "timm, bitvit"])
+def test_models_are_registered_with_timm(imports: str) -> None:
+    pytest.importorskip("timm")
+    assert run_python(f"import {imports}; print(timm.is_model({MODEL!r}))").strip() == "True"
+
+
+def test_timm_keeps_its_own_loader_and_mere_searching_does_not_unhook() -> None:
+    pytest.importorskip("timm")
+    code = f"""
+import sys, importlib.util, bitvit
+n_finders = len(sys.meta_path)
+assert importlib.util.find_spec("timm") is not None
+assert "timm" not in sys.modules and len(sys.meta_path) == n_finders
+import timm, timm.layers
+assert timm.is_model({MODEL!r})
+assert type(timm.__loader__).__module__.startswith("_frozen_importlib"), type(timm.__loader__)
+assert timm.__spec__.loader is timm.__loader__
+assert len(sys.meta_path) == n_finders - 1
+"""
+    run_python(code)
