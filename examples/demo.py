@@ -1,7 +1,8 @@
 """From images to a 1-bit network that runs without PyTorch, in minutes on two CPU cores.
 
-Trains a small full-precision DeiT and, from it, its 1-bit GSB student on scikit-learn's digits at 32 x 32 pixels; exports the student to
-one file; predicts the held-out digits with the packed engine; and shows accuracy, size and speed side by side.
+Trains a small full-precision DeiT and, from it, its 1-bit GSB student on scikit-learn's digits at 32 x 32 pixels;
+exports the student to one file; predicts the held-out digits with the packed engine; and shows accuracy, size and speed
+side by side.
 
     make demo
 """

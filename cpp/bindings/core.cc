@@ -18,18 +18,18 @@ namespace {
 using InputArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 
 Attribute ToAttribute(nb::handle object, int depth = 0) {
-  if (nb::isinstance<nb::bool_>(object)) return {nb::cast<bool>(object)};
+  if (nb::isinstance<nb::bool_>(object)) return Attribute{nb::cast<bool>(object)};
   if (nb::isinstance<nb::int_>(object)) {
     long long value = 0;
     if (!nb::try_cast<long long>(object, value)) throw OperatorAttributeError("an integer attribute is out of range");
-    return {value};
+    return Attribute{value};
   }
-  if (nb::isinstance<nb::float_>(object)) return {nb::cast<double>(object)};
-  if (nb::isinstance<nb::str>(object)) return {nb::cast<std::string>(object)};
+  if (nb::isinstance<nb::float_>(object)) return Attribute{nb::cast<double>(object)};
+  if (nb::isinstance<nb::str>(object)) return Attribute{nb::cast<std::string>(object)};
   if (depth < 4 && (nb::isinstance<nb::list>(object) || nb::isinstance<nb::tuple>(object))) {
     AttributeList list;
     for (nb::handle item : object) list.push_back(ToAttribute(item, depth + 1));
-    return {std::move(list)};
+    return Attribute{std::move(list)};
   }
   throw OperatorAttributeError("an attribute is neither a number, a text nor a list of these");
 }

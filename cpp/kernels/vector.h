@@ -43,13 +43,27 @@ BITVIT_INLINE f32x16 broadcast(float x) {
   return r;
 }
 
-BITVIT_INLINE f32x16 load(const float* p) {
-  f32x16 r;
+BITVIT_INLINE native_f32 load_native(const float* p) {
+  native_f32 r;
   __builtin_memcpy(&r, p, sizeof(r));
   return r;
 }
 
-BITVIT_INLINE void store(float* p, const f32x16& x) { __builtin_memcpy(p, &x, sizeof(x)); }
+// A struct is never copied as a block of memory, only part by part: GCC then keeps the parts in registers.
+BITVIT_INLINE f32x16 load(const float* p) {
+  f32x16 r;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) r.v[i] = load_native(p + i * kNativeLanes);
+  return r;
+}
+
+BITVIT_INLINE void store(float* p, const f32x16& x) {
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) {
+    const native_f32 part = x.v[i];
+    __builtin_memcpy(p + i * kNativeLanes, &part, sizeof(part));
+  }
+}
 
 // n < 16 lanes; the others are +0.0.
 BITVIT_INLINE f32x16 load_first(const float* p, size_t n) {

@@ -27,11 +27,11 @@ class BinaryProduct : public Operator {
 
  protected:
   // Number of 1 bits of each row of the weights.
-  int16_t NegativeCount(size_t output) const {
-    int count = 0;
+  int32_t NegativeCount(size_t output) const {
+    int32_t count = 0;
     const size_t n_words = BitWords(shape_.n_inputs);
     for (size_t w = 0; w < n_words; ++w) count += __builtin_popcountll(weight_.as<uint64_t>()[output * n_words + w]);
-    return static_cast<int16_t>(count);
+    return count;
   }
   void ForgetUnpackedWeight() { weight_ = {}; }
 
@@ -56,11 +56,10 @@ class BinaryLinear final : public BinaryProduct {
     const size_t padding = PaddedOutputs(n_outputs) - n_outputs;
     scale_ = reader.Floats("scale", {{n_outputs}}, padding);
     bias_ = reader.Floats("bias", {{n_outputs}}, padding);
-    offset_ = AlignedBuffer(PaddedOutputs(n_outputs) * sizeof(int16_t));
+    offset_ = AlignedBuffer(PaddedOutputs(n_outputs) * sizeof(int32_t));
     is_mask_ = reader.spec().inputs[0].type == ValueType::kMask;
     for (size_t o = 0; o < n_outputs; ++o) {
-      offset_.as<int16_t>()[o] =
-          is_mask_ ? static_cast<int16_t>(-NegativeCount(o)) : static_cast<int16_t>(shape_.n_inputs);
+      offset_.as<int32_t>()[o] = is_mask_ ? -NegativeCount(o) : static_cast<int32_t>(shape_.n_inputs);
     }
     ForgetUnpackedWeight();
     reader.Writes({{ValueType::kF32, {shape_.n_rows, n_outputs}}});
@@ -69,11 +68,11 @@ class BinaryLinear final : public BinaryProduct {
   size_t thread_scratch_bytes(size_t n_threads) const override { return GemmScratchBytes(n_threads); }
 
   void Run(const RunContext& context) const override {
-    const BinaryLinearParameters parameters = {offset_.as<int16_t>(), static_cast<int16_t>(is_mask_ ? 1 : -2),
-                                               scale_.as<float>(), bias_.as<float>()};
+    const BinaryLinearParameters parameters = {offset_.as<int32_t>(), is_mask_ ? 1 : -2, scale_.as<float>(),
+                                               bias_.as<float>()};
     context.Parallel(shape_.n_rows, kRowGrain, [&](size_t begin, size_t end, size_t thread) {
       kernels_.linear(context.input<uint64_t>(0) + begin * BitWords(shape_.n_inputs), packed_.data(), parameters,
-                      context.output<float>(0) + begin * shape_.n_outputs,
+                      context.output<float>(0) + begin * shape_.n_outputs, shape_.n_outputs,
                       {end - begin, shape_.n_inputs, shape_.n_outputs}, context.thread_scratch(thread));
     });
   }

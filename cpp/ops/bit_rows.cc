@@ -1,5 +1,7 @@
 #include "ops/bit_rows.h"
 
+#include "ops/bit_copy.h"
+
 namespace bitvit {
 
 BitRows::BitRows(const Value& value)
@@ -12,9 +14,7 @@ void BitRows::Split(const uint64_t* flat, size_t n_rows, uint64_t* out) const {
     for (size_t h = 0; h < n_heads_; ++h) {
       for (size_t d = 0; d < width_; d += 64, ++out) {
         const size_t first = h * width_ + d, n = width_ - d < 64 ? width_ - d : 64;
-        uint64_t word = flat[first / 64] >> (first % 64);
-        if (first % 64 + n > 64) word |= flat[first / 64 + 1] << (64 - first % 64);
-        *out = n == 64 ? word : word & ((uint64_t{1} << n) - 1);
+        *out = ReadBits(flat, first, n);
       }
     }
   }

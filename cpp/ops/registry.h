@@ -46,5 +46,27 @@ std::unique_ptr<Operator> MakeStatistics(SpecReader& reader);
 std::unique_ptr<Operator> MakeSignStatistics(SpecReader& reader);
 std::unique_ptr<Operator> MakeMaskStatistics(SpecReader& reader);
 std::unique_ptr<Operator> MakeScaleBy(SpecReader& reader);
+std::unique_ptr<Operator> MakeStencil(SpecReader& reader);
+std::unique_ptr<Operator> MakePool(SpecReader& reader);
+std::unique_ptr<Operator> MakeUpsample(SpecReader& reader);
+std::unique_ptr<Operator> MakeMergePatches(SpecReader& reader);
+std::unique_ptr<Operator> MakeBinaryConv(SpecReader& reader);
+std::unique_ptr<Operator> MakeGatherRows(SpecReader& reader);
+std::unique_ptr<Operator> MakeRepeatChannels(SpecReader& reader);
+std::unique_ptr<Operator> MakeMeanChannels(SpecReader& reader);
+std::unique_ptr<Operator> MakeReshapeRows(SpecReader& reader);
+std::unique_ptr<Operator> MakeWindowsToHeads(SpecReader& reader);
+std::unique_ptr<Operator> MakeHeadsToWindows(SpecReader& reader);
+std::unique_ptr<Operator> MakeStencil(SpecReader& reader);
+std::unique_ptr<Operator> MakePool(SpecReader& reader);
+std::unique_ptr<Operator> MakeUpsample(SpecReader& reader);
+std::unique_ptr<Operator> MakeMergePatches(SpecReader& reader);
+std::unique_ptr<Operator> MakeBinaryConv(SpecReader& reader);
+std::unique_ptr<Operator> MakeGatherRows(SpecReader& reader);
+std::unique_ptr<Operator> MakeRepeatChannels(SpecReader& reader);
+std::unique_ptr<Operator> MakeMeanChannels(SpecReader& reader);
+std::unique_ptr<Operator> MakeReshapeRows(SpecReader& reader);
+std::unique_ptr<Operator> MakeWindowsToHeads(SpecReader& reader);
+std::unique_ptr<Operator> MakeHeadsToWindows(SpecReader& reader);
 
 }  // namespace bitvit

@@ -123,6 +123,30 @@ size_t SpecReader::Integer(const std::string& name, size_t low, size_t high) {
   return static_cast<size_t>(*value);
 }
 
+bool SpecReader::Boolean(const std::string& name) {
+  const auto* value = std::get_if<bool>(&Find(name).value);
+  if (value == nullptr) FailAttribute("attribute '" + name + "' must be true or false");
+  return *value;
+}
+
+const std::string& SpecReader::Text(const std::string& name) {
+  const auto* value = std::get_if<std::string>(&Find(name).value);
+  if (value == nullptr) FailAttribute("attribute '" + name + "' must be a text");
+  return *value;
+}
+
+std::array<size_t, 2> SpecReader::Grid(size_t n_rows) {
+  const AttributeList& list = List("grid", 2, 2);
+  const auto* h = std::get_if<long long>(&list[0].value);
+  const auto* w = std::get_if<long long>(&list[1].value);
+  const long long limit = static_cast<long long>(kMaxDimension);
+  if (h == nullptr || w == nullptr || *h < 1 || *w < 1 || *h > limit || *w > limit ||
+      static_cast<size_t>(*h) * static_cast<size_t>(*w) != n_rows) {
+    FailAttribute("attribute 'grid' must be two numbers whose product is " + std::to_string(n_rows));
+  }
+  return {static_cast<size_t>(*h), static_cast<size_t>(*w)};
+}
+
 float SpecReader::ToFloat(const Attribute& attribute, const std::string& what) const {
   double value = 0;
   if (const auto* integer = std::get_if<long long>(&attribute.value)) {

@@ -1,6 +1,7 @@
 // The description of one operator as given by the Program, and the questions by which an operator checks and reads it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -71,6 +72,10 @@ class SpecReader {
 
   // Attributes
   size_t Integer(const std::string& name, size_t low, size_t high);
+  bool Boolean(const std::string& name);
+  const std::string& Text(const std::string& name);
+  // The attribute `grid` = [h, w] with h * w = n_rows.
+  std::array<size_t, 2> Grid(size_t n_rows);
   float PositiveNumber(const std::string& name);
   bool Flag(const std::string& name);
   // One of the texts; returns its place among them.

@@ -4,8 +4,6 @@ Differences that belong to the release alone are stated in each test; the import
 The golden folder is not part of a checkout: without it these tests are skipped.
 """
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -23,9 +21,10 @@ from bitvit.quantizers import (
     positive,
     value_masks,
 )
+from tests.support.golden import GOLDEN, NO_GOLDEN
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "ops" / "gsb.safetensors"
-pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason="no golden data beside this checkout")
+OPERATORS = GOLDEN / "ops" / "gsb.safetensors"
+pytestmark = pytest.mark.skipif(not OPERATORS.exists(), reason=NO_GOLDEN)
 
 # Float32 on other machines sums in another order; values are of order 1.
 CLOSE = {"rtol": 2e-6, "atol": 2e-6}
@@ -33,7 +32,7 @@ CLOSE = {"rtol": 2e-6, "atol": 2e-6}
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, Tensor]:
-    return load_file(str(GOLDEN))
+    return load_file(str(OPERATORS))
 
 
 def case(golden: dict[str, Tensor], name: str) -> dict[str, Tensor]:

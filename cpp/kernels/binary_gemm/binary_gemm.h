@@ -5,8 +5,8 @@
 //   threshold:  bit = (p - low[o] <= range[o] as unsigned 16-bit numbers) xor flip[o];  never inside: low = 0xffff, range = 0.
 //
 // x and the weights given to `pack` are rows of BitWords(K) 64-bit words with padding bits 0. Parameters are padded to a multiple of
-// kBinaryGemmBlock outputs (scale, bias, offset, flip with 0; low, range with "never"). Rows of y have O floats, rows of bits
-// BitWords(O) words, padding bits 0. 16-bit sums limit K to kBinaryGemmMaxInputs.
+// kBinaryGemmBlock outputs (scale, bias, offset, flip with 0; low, range with "never"). Rows of y are y_stride >= O floats apart;
+// rows of bits have BitWords(O) words, padding bits 0. 16-bit sums limit K to kBinaryGemmMaxInputs.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ inline constexpr size_t kBinaryGemmMaxInputs = 32767;
 inline constexpr size_t kBinaryGemmBlock = 64;
 
 struct BinaryLinearParameters {
-  const int16_t* offset;
-  int16_t factor;
+  const int32_t* offset;
+  int32_t factor;  // -2 or 1
   const float* scale;
   const float* bias;
 };
@@ -40,7 +40,7 @@ struct BinaryGemmKernels {
   // Scratch, aligned to 64 bytes, that one call needs.
   size_t (*scratch_bytes)(const BinaryGemmShape& shape);
   void (*linear)(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
-                 const BinaryGemmShape& shape, void* scratch);
+                 size_t y_stride, const BinaryGemmShape& shape, void* scratch);
   void (*threshold)(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
                     const BinaryGemmShape& shape, void* scratch);
 };

@@ -21,9 +21,9 @@ int32_t differing_bits(const uint64_t* a, const uint64_t* b, size_t n_words) {
 }
 
 void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
-            const BinaryGemmShape& shape, void*) {
+            size_t y_stride, const BinaryGemmShape& shape, void*) {
   const size_t n_words = (shape.n_inputs + 63) / 64;
-  for (size_t r = 0; r < shape.n_rows; ++r, x += n_words, y += shape.n_outputs) {
+  for (size_t r = 0; r < shape.n_rows; ++r, x += n_words, y += y_stride) {
     const uint64_t* w = static_cast<const uint64_t*>(packed);
     for (size_t o = 0; o < shape.n_outputs; ++o, w += n_words) {
       const int32_t z = parameters.offset[o] + parameters.factor * differing_bits(x, w, n_words);

@@ -35,31 +35,43 @@ BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryG
   }
 }
 
-void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
-            const BinaryGemmShape& shape, void* scratch) {
-  const __m256i factor = _mm256_set1_epi16(parameters.factor);
+BITVIT_INLINE __m256i load_i32(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+
+// z = offset - 2 p or offset + p.
+template <bool kIsSign>
+BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
+                             size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
   multiply(x, packed, shape, scratch, [&](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
     const size_t n = shape.n_outputs - o < kLanes ? shape.n_outputs - o : kLanes;
-    float* const row = y + r * shape.n_outputs + o;
+    float* const row = y + r * y_stride + o;
     alignas(32) float block[kLanes];
     float* const out = n == kLanes ? row : block;
     BITVIT_UNROLL
     for (size_t i = 0; i < kLanes; i += 16) {
       const __m256i p = _mm256_load_si256(reinterpret_cast<const __m256i*>(counts + i));
-      // Modulo 2^16, but z itself fits.
-      const __m256i offset = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(parameters.offset + o + i));
-      const __m256i z = _mm256_add_epi16(_mm256_mullo_epi16(p, factor), offset);
+      const __m256i scaled = kIsSign ? _mm256_slli_epi16(p, 1) : p;  // below 2^16
       BITVIT_UNROLL
       for (size_t half = 0; half < 2; ++half) {
-        const __m128i part = half == 0 ? _mm256_castsi256_si128(z) : _mm256_extracti128_si256(z, 1);
+        const __m128i part = half == 0 ? _mm256_castsi256_si128(scaled) : _mm256_extracti128_si256(scaled, 1);
+        const __m256i wide = _mm256_cvtepu16_epi32(part);
         const size_t j = o + i + 8 * half;
-        const __m256 f = _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(part));
-        const __m256 product = _mm256_mul_ps(f, _mm256_loadu_ps(parameters.scale + j));
+        const __m256i offset = load_i32(parameters.offset + j);
+        const __m256i z = kIsSign ? _mm256_sub_epi32(offset, wide) : _mm256_add_epi32(offset, wide);
+        const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(z), _mm256_loadu_ps(parameters.scale + j));
         _mm256_storeu_ps(out + i + 8 * half, _mm256_add_ps(product, _mm256_loadu_ps(parameters.bias + j)));
       }
     }
     if (n != kLanes) __builtin_memcpy(row, block, n * sizeof(float));
   });
+}
+
+void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
+            const BinaryGemmShape& shape, void* scratch) {
+  if (parameters.factor == -2) {
+    linear_of<true>(x, packed, parameters, y, y_stride, shape, scratch);
+  } else {
+    linear_of<false>(x, packed, parameters, y, y_stride, shape, scratch);
+  }
 }
 
 void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,

@@ -43,11 +43,11 @@ BITVIT_INLINE void multiply_block(const uint64_t* x, const uint32_t* lanes, cons
 }
 
 void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
-            const BinaryGemmShape& shape, void* scratch) {
+            size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
   const uint32_t* lanes = static_cast<const uint32_t*>(packed);
   const u32x16 factor = broadcast_wide(static_cast<uint32_t>(parameters.factor));
   for (size_t o = 0; o < shape.n_outputs; o += kLanes, lanes += half_words(shape.n_inputs) * kLanes) {
-    const u32x16 offset = load_i16_wide(parameters.offset + o);
+    const u32x16 offset = load_wide(parameters.offset + o);
     const wide_f32 scale = (wide_f32)load_wide(parameters.scale + o), bias = (wide_f32)load_wide(parameters.bias + o);
     const size_t n = shape.n_outputs - o < kLanes ? shape.n_outputs - o : kLanes;
     const uint32_t valid = (1u << n) - 1;
@@ -55,7 +55,7 @@ void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters&
                    [=](size_t r, const u32x16& p) __attribute__((always_inline)) {
                      const i32x16 z = (i32x16)(p * factor + offset);
                      const wide_f32 product = __builtin_convertvector(z, wide_f32) * scale;
-                     store_first_wide(y + r * shape.n_outputs + o, product + bias, valid);
+                     store_first_wide(y + r * y_stride + o, product + bias, valid);
                    });
   }
 }

@@ -17,6 +17,10 @@ struct RowsKernels {
   void (*affine_u8)(const uint8_t* x, const float* scale, const float* bias, float* y, size_t n_rows, size_t width);
   // y = x * factor over n elements.
   void (*scale)(const float* x, float factor, float* y, size_t n);
+  // y = x / divisor over n elements.
+  void (*divide)(const float* x, float divisor, float* y, size_t n);
+  // y = b > a ? b : a over n elements.
+  void (*larger)(const float* a, const float* b, float* y, size_t n);
   void (*gelu)(const float* x, float* y, size_t n);
   void (*rprelu)(const float* x, const float* before, const float* slope, const float* after, float* y, size_t n_rows,
                  size_t width);

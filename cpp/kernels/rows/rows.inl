@@ -79,6 +79,15 @@ void scale(const float* x, float factor, float* y, size_t n) {
   map_row(y, n, [=](auto get) BITVIT_LAMBDA { return get(x) * f; });
 }
 
+void divide(const float* x, float divisor, float* y, size_t n) {
+  const f32x16 d = broadcast(divisor);
+  map_row(y, n, [=](auto get) BITVIT_LAMBDA { return get(x) / d; });
+}
+
+void larger(const float* a, const float* b, float* y, size_t n) {
+  map_row(y, n, [=](auto get) BITVIT_LAMBDA { return max(get(b), get(a)); });
+}
+
 // bitvit.program.gelu: x * phi(x), the tail of phi as 0.5 / p(abs(x))^16.
 BITVIT_INLINE f32x16 gelu_lanes(const f32x16& x) {
   constexpr float kCoefficients[7] = {0x1p0f,         0x1.987caep-5f,  0x1.5aa422p-6f, 0x1.a9e4f0p-9f,
@@ -215,7 +224,7 @@ void sums(const float* x, float* row_sums, float* abs_sums, size_t n_rows, size_
 }  // namespace
 
 const RowsKernels& rows_kernels() {
-  static constexpr RowsKernels kKernels = {add,        add_row,         affine, affine_u8, scale,
+  static constexpr RowsKernels kKernels = {add,        add_row,         affine, affine_u8, scale, divide, larger,
                                            gelu,       rprelu,          mean_rows, layer_norm, layer_norm_sign,
                                            less,       greater,         less_scalar, greater_shifted, quantize, scaled_i32, sums};
   return kKernels;

@@ -10,8 +10,8 @@ from bitvit.export import ExportError, build_program, pack
 def packed_bytes_by_module(model: nn.Module) -> dict[str, int]:
     """Return the size of the tensors that export would write for each module, by module path.
 
-    Export folds neighbours into each other, so the tensors of a fused operator count for the module that it ends in. The sum is exact;
-    the file's JSON header comes on top. Empty for a model that has no packed form or no
+    Export folds neighbours into each other, so the tensors of a fused operator count for the module that it ends in.
+    The sum is exact; the file's JSON header comes on top. Empty for a model that has no packed form or no
     values.
     """
     if any(parameter.is_meta for parameter in model.parameters()):

@@ -180,5 +180,3 @@ _PRODUCTS: dict[str, Counter] = {
     "value_planes": _planes,
     "value_product": _value_product,
 }
-
-

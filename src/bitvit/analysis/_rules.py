@@ -1,7 +1,8 @@
 """What each type of module is charged, for one image: the rules of `docs/complexity.md` as code.
 
-A rule gets the module and the shapes of its first input and first output (batch of one), and returns the charge of the module's own
-work, without that of its children. Rules are looked up along the class hierarchy, so a subclass is charged as its base.
+A rule gets the module and the shapes of its first input and first output (batch of one), and returns the charge of the
+module's own work, without that of its children. Rules are looked up along the class hierarchy, so a subclass is charged
+as its base.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the binary layers are charged (GSB Table IX; derivation in `docs/complexity.md`).
 
-Binarizing an activation means translating and scaling it first. Its charge for each element, T below, depends on where the mean and the
-scale come from: with XNOR-Net's statistics 4 (sum for the mean, subtract, sum of magnitudes, divide), with learned parameters 3 (shift,
-divide, round).
+Binarizing an activation means translating and scaling it first. Its charge for each element, T below, depends on where
+the mean and the scale come from: with XNOR-Net's statistics 4 (sum for the mean, subtract, sum of magnitudes, divide),
+with learned parameters 3 (shift, divide, round).
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def export_onnx(twin: nn.Module, images: FloatArray, file: Path) -> None:
 
     with _silence(), torch.inference_mode():
         torch.onnx.export(twin, (torch.from_numpy(images),), file, dynamo=True, external_data=False, verbose=False)
-    # The exporter leaves shapes of values that its own optimizer has changed; ONNX Runtime's quantizer infers them anew.
+    # The exporter leaves shapes of values that its own optimizer has changed; ONNX Runtime's quantizer infers them
+    # anew.
     model = onnx.load(file)
     del model.graph.value_info[:]
     onnx.save(model, file)

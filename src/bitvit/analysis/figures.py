@@ -25,7 +25,7 @@ def latency_figure(timings: Sequence[Timing], title: str, batch: int, path: Path
     above = [(timing.third_quartile_ms - timing.median_ms) / batch for timing in timings]
     bars = axes.barh(names, medians, xerr=[below, above], color=_colors(names), error_kw={"lw": 1, "capsize": 2})
     axes.bar_label(bars, [f"{value:.3g} ms" for value in medians], padding=6)
-    axes.set_xlim(0, 1.2 * max(medians))
+    axes.set_xlim(0, 1.25 * max(median + more for median, more in zip(medians, above, strict=True)))
     axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("milliseconds an image (median, quartiles)")
     _finish(figure, path)

@@ -23,7 +23,8 @@ def float_layer(layer: nn.Module) -> nn.Module | None:
 def float_twin(model: nn.Module) -> nn.Module:
     """Return a copy of a binary model with every binary or quantized layer replaced by its full-precision one.
 
-    The twin of a binarized timm model has the modules of that timm model, so that other engines see the network they are tuned for.
+    The twin of a binarized timm model has the modules of that timm model, so that other engines see the network they
+    are tuned for.
     """
     twin = copy.deepcopy(model)
     _replace(twin)

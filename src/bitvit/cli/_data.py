@@ -36,7 +36,9 @@ def add_data_arguments(parser: argparse.ArgumentParser, training: bool = False) 
     if training:
         group.add_argument("--samples-per-class", type=positive, metavar="N", help="train on N images of each class")
         group.add_argument("--label-noise", type=fraction, metavar="F", help="give this share of images a wrong class")
-        group.add_argument("--folds", type=positive, metavar="K", help="cross-validate on the training images in K folds")
+        group.add_argument(
+            "--folds", type=positive, metavar="K", help="cross-validate on the training images in K folds"
+        )
         group.add_argument("--fold", type=int, metavar="I", help="only fold I of K (0-based; default: all in turn)")
 
 
@@ -69,8 +71,12 @@ def build_chosen_data(arguments: argparse.Namespace, stored: Mapping[str, Any], 
     name, folder = choice.pop("name"), choice.pop("folder", None)
     data = build_data(name, None if folder is None else Path(folder), **choice)
     if len(data.labels) != len(labels):
-        raise UsageError(f"{name} has {len(data.labels)} classes, the network {len(labels)}: choose other images with --data")
+        raise UsageError(
+            f"{name} has {len(data.labels)} classes, the network {len(labels)}: choose other images with --data"
+        )
     if data.labels != labels:
         mine, theirs = next((a, b) for a, b in zip(labels, data.labels, strict=True) if a != b)
-        raise UsageError(f"{name} has other classes than the network (such as {theirs!r} for {mine!r}): choose with --data")
+        raise UsageError(
+            f"{name} has other classes than the network (such as {theirs!r} for {mine!r}): choose with --data"
+        )
     return data

@@ -102,7 +102,9 @@ def _contenders(arguments: argparse.Namespace, folder: Path) -> tuple[list[Any],
         return contenders, facts
     if arguments.file is not None:
         if not isinstance(architecture, dict):
-            print_note("the file does not say how its model is built, so there is no full-precision network to compare with")
+            print_note(
+                "the file does not say how its model is built, so there is no full-precision network to compare with"
+            )
             return contenders, facts
         from bitvit.training.building import ModelSpec, build_model
 

@@ -24,7 +24,9 @@ _COLUMNS = ["", "MBOPs", "MFLOPs", "MOPs", "other MFLOPs", "parameters", "float3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="MODEL|FILE", help="a registered model (see `bitvit models`) or a .bitvit file")
+    parser.add_argument(
+        "model", metavar="MODEL|FILE", help="a registered model (see `bitvit models`) or a .bitvit file"
+    )
     parser.add_argument("--layers", action="store_true", help="print every layer, not only the blocks")
     parser.add_argument("--json", action="store_true", help="print JSON, every layer included")
 
@@ -65,7 +67,9 @@ def _print_model(result: Complexity, arguments: argparse.Namespace) -> int:
 
 def _equal_blocks(result: Complexity) -> list[list[str]]:
     """Group neighbouring blocks that cost the same."""
-    return [list(group) for _, group in groupby(result.block_names, key=lambda name: tuple(result.block(name).values()))]
+    return [
+        list(group) for _, group in groupby(result.block_names, key=lambda name: tuple(result.block(name).values()))
+    ]
 
 
 def _row(name: str, cost: Cost) -> list[str]:

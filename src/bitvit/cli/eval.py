@@ -23,7 +23,9 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", metavar="RUN|CHECKPOINT|FILE", type=Path, help="a run folder, a checkpoint or a .bitvit file")
+    parser.add_argument(
+        "model", metavar="RUN|CHECKPOINT|FILE", type=Path, help="a run folder, a checkpoint or a .bitvit file"
+    )
     parser.add_argument("--split", choices=("val", "train"), default="val", help="images to judge by (default val)")
     parser.add_argument("--batch", type=positive, default=64, metavar="B", help="images at a time (default 64)")
     parser.add_argument("--threads", type=positive, metavar="T", help="threads of the engine, for a .bitvit file")
@@ -49,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     tables = [table("", ["", ""], rows, numeric_from=2)]
     tables[0].show_header = False
     if arguments.per_class:
-        tables.append(table("", ["class", "accuracy"], [[label, f"{share:.2%}"] for label, share in result.per_class.items()]))
+        tables.append(
+            table("", ["class", "accuracy"], [[label, f"{share:.2%}"] for label, share in result.per_class.items()])
+        )
     print_table(*tables)
     return 0
 

@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a checkpoint of the finished student")
     parser.add_argument("out", metavar="OUT", type=Path, help="the .bitvit file to write")
-    parser.add_argument("--images", type=positive, metavar="N", help="compare on the first N validation images (default: all)")
+    parser.add_argument(
+        "--images", type=positive, metavar="N", help="compare on the first N validation images (default: all)"
+    )
     parser.add_argument("--no-compare", action="store_true", help="write the file without comparing; needs no images")
     parser.add_argument("--threads", type=positive, metavar="T", help="threads of the engine")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -45,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     model, info = load_checkpoint(arguments.run)
     if info.stage != "full":
-        raise UsageError(f"{arguments.run}: this model is not fully binary (stage {info.stage!r}): export the finished student")
+        raise UsageError(
+            f"{arguments.run}: this model is not fully binary (stage {info.stage!r}): export the finished student"
+        )
     batches: Any = ()
     if not arguments.no_compare:
         val = build_chosen_data(arguments, info.recipe.get("data", {}), info.labels).val
@@ -65,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"file": str(arguments.out), "size_bytes": size, **report.as_dict()})
         return 0
     rows = [["file", f"{arguments.out} ({format_bytes(size)})"]]
-    rows.append(["checkpoint", f"{format_bytes(report.checkpoint_bytes)}, {report.checkpoint_bytes / size:.1f} times the file"])
+    rows.append(
+        ["checkpoint", f"{format_bytes(report.checkpoint_bytes)}, {report.checkpoint_bytes / size:.1f} times the file"]
+    )
     if report.identical_predictions is not None:
         rows.append(["identical predictions", f"{report.identical_predictions:.2%} of {report.images} images"])
         rows.append(["largest logit difference", f"{report.max_logit_difference:.3g}"])
@@ -95,4 +101,7 @@ def _public(data: dict[str, Any]) -> dict[str, Any]:
     """Leave out where the images lie on this machine: the file may be given to others."""
     name = str(data.get("name", ""))
     is_folder = Path(name).expanduser().exists()
-    return {**{key: value for key, value in data.items() if key != "folder"}, "name": Path(name).name if is_folder else name}
+    return {
+        **{key: value for key, value in data.items() if key != "folder"},
+        "name": Path(name).name if is_folder else name,
+    }

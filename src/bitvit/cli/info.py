@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from bitvit.program import BitvitFile
 
 HELP = "show what a .bitvit file holds: preprocessing, labels, origin, operators and bytes"
-EXAMPLES = ("bitvit info digits.bitvit", "bitvit info digits.bitvit --profile --threads 1", "bitvit info digits.bitvit --json")
+EXAMPLES = (
+    "bitvit info digits.bitvit",
+    "bitvit info digits.bitvit --profile --threads 1",
+    "bitvit info digits.bitvit --json",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +96,10 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
     height, width = preprocessing["image_size"]
     rows = [
         ["file", f"{document['file']} ({format_bytes(document['size_bytes'])}, format {document['format_version']})"],
-        ["image", f"{height}x{width}, shorter side resized to {preprocessing['resize_size']}, {preprocessing['interpolation']}"],
+        [
+            "image",
+            f"{height}x{width}, shorter side to {preprocessing['resize_size']}, {preprocessing['interpolation']}",
+        ],
         ["classes", f"{len(labels)}: {shown}"],
         *([key.replace("_", " "), _text(value)] for key, value in document["provenance"].items()),
     ]
@@ -101,7 +108,11 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
     operators = document["operators"]
     if every_operator:
         rows = [
-            [op["op"], ", ".join(f"{o['name']} {o['type']}{o['shape']}" for o in op["outputs"]), format_bytes(op["bytes"])]
+            [
+                op["op"],
+                ", ".join(f"{o['name']} {o['type']}{o['shape']}" for o in op["outputs"]),
+                format_bytes(op["bytes"]),
+            ]
             for op in operators
         ]
         tables.append(table("operators", ["operator", "output", "bytes"], rows, numeric_from=2))

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("file", metavar="FILE", type=Path, help="a .bitvit file")
     parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files, or folders of them")
-    parser.add_argument("--top", type=positive, default=5, metavar="K", help="classes to print for an image (default 5)")
+    parser.add_argument(
+        "--top", type=positive, default=5, metavar="K", help="classes to print for an image (default 5)"
+    )
     parser.add_argument("--threads", type=positive, metavar="T", help="computing threads (default: all cores)")
     parser.add_argument("--batch", type=positive, default=32, metavar="B", help="images held in memory at a time")
     parser.add_argument("--json", action="store_true", help="print JSON: every logit and the best classes")
@@ -89,7 +91,8 @@ def _predict(predictor: Predictor, paths: list[Path], top: int) -> tuple[list[di
             {
                 "image": str(path),
                 "predictions": [
-                    {"label": predictor.labels[i], "index": int(i), "probability": float(probabilities[i])} for i in best
+                    {"label": predictor.labels[i], "index": int(i), "probability": float(probabilities[i])}
+                    for i in best
                 ],
                 "logits": [float(value) for value in logits],
             }

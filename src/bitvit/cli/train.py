@@ -28,16 +28,23 @@ DEFAULT_RECIPE = "gsb-micro"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "--recipe", metavar="NAME|YAML", help=f"a packaged recipe or a YAML file (default {DEFAULT_RECIPE}; with --resume the run's)"
+        "--recipe",
+        metavar="NAME|YAML",
+        help=f"a packaged recipe or a YAML file (default {DEFAULT_RECIPE}; with --resume the run's)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in that folder after the last epoch done")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in that folder after the last epoch done"
+    )
     parser.add_argument("--teacher", metavar="RUN|FILE", help="take this trained teacher instead of training one")
     parser.add_argument("--seed", type=int, metavar="N", help="seed of everything random")
     parser.add_argument("--show-recipe", action="store_true", help="print the resolved recipe as YAML and stop")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
-        "overrides", nargs="*", metavar="section.key=value", help="values that replace the recipe's, such as stage2.epochs=50"
+        "overrides",
+        nargs="*",
+        metavar="section.key=value",
+        help="values that replace the recipe's, such as stage2.epochs=50",
     )
     add_data_arguments(parser, training=True)
 

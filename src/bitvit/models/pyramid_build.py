@@ -11,7 +11,7 @@ from torch import nn
 
 from bitvit.models.pyramid import Pyramid, as_pair
 
-PYRAMID_MODULES = ("binaryvit_models", "reactdeit_models", "bhvit_models")
+PYRAMID_MODULES = ("binaryvit_models", "reactdeit_models", "bhvit_models", "reference.gsb_release_models")
 """Modules of this package that register models when they are imported."""
 
 _HALF = (0.5, 0.5, 0.5)
@@ -20,7 +20,7 @@ ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
 def register_pyramids() -> None:
-    """Register the BinaryViT, ReActDeiT and BHViT networks with timm; calling it again does nothing."""
+    """Register the BinaryViT, ReActDeiT and BHViT networks with timm, and that of imported GSB checkpoints."""
     for module in PYRAMID_MODULES:
         importlib.import_module(f"bitvit.models.{module}")
 

@@ -94,6 +94,8 @@ def train(
         for phase in plan(recipe, folder):
             if not phase.checkpoint.is_file():
                 _run_phase(phase, recipe, data, folder, history, progress, on_epoch)
+            elif _is_first_process():
+                folder.state(phase.name).unlink(missing_ok=True)  # of a run killed right after the phase's end
             history += folder.read_history(phase.name)
             results.append(_judge(phase, recipe, data, folder))
     report = TrainingReport(folder.path, recipe, tuple(results), len(data.train), len(data.val))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from bitvit.models.reference import (
     KeyMismatchError,
     ReferenceConfig,
     detect_family,
+    model_spec,
     read_checkpoint,
+    read_config,
     set_threshold_scope,
     to_reference,
 )
 from bitvit.models.reference.families import build_model, key_pairs
-from bitvit.models.reference.gsb_models import build_gsb
+from bitvit.models.reference.gsb_models import build_release_deit, gsb_arguments
 from tests.support.random_models import perturb
 
 register_pyramids()
@@ -67,7 +70,7 @@ def gsb_checkpoint(**fields: object) -> dict[str, Tensor]:
         "blocks.0.attn.clip_attn": torch.zeros(1),
         "head.weight": torch.zeros(7, 36),
     }
-    model = build_gsb(ReferenceConfig("gsb", fields), shapes)
+    model = build_release_deit(**gsb_arguments(ReferenceConfig("gsb", fields), shapes))
     perturb(model, 1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -154,6 +157,18 @@ def test_gsb_from_shapes() -> None:
     model.train()
     cls, dist = model(images)
     assert cls.shape == dist.shape == (3, 7)
+
+
+def test_registered_name_and_plain_arguments_build_the_same_network() -> None:
+    checkpoints = [(NETWORKS[name], checkpoint(name)[1]) for name in ("test_binaryvit_somefp", "test_reactdeit_all")]
+    for config, tensors in [*checkpoints, (None, gsb_checkpoint())]:
+        name, arguments = model_spec(read_config(config, tensors), tensors)
+        again = timm.create_model(name, **json.loads(json.dumps(arguments)))
+        imported = from_reference(config, tensors)
+        assert imported.pretrained_cfg["input_size"] == again.pretrained_cfg["input_size"]
+        again.load_state_dict(imported.state_dict())
+        images = torch.randn(2, *again.pretrained_cfg["input_size"])
+        assert torch.equal(again.eval()(images), imported(images))
 
 
 def test_threshold_scope_decides_whether_images_see_each_other() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitvit.program import Value, run_operator, sign_bits
+from bitvit.program import OperandError, Value, run_operator, sign_bits
 from bitvit.program.schema import AnyArray
 
 
@@ -276,3 +276,71 @@ def test_patch_conv_u8_visits_patches_row_by_row() -> None:
         bias=f32(0, 0, 0),
     )[0]
     np.testing.assert_array_equal(y.reshape(2, 3, 3), image[1::2, 0::2])
+
+
+def test_ties_with_statistics() -> None:
+    stats = f32([0.5, 2])[0]
+    x = f32([0.25, 0.5, 1.5, 1.75])
+    signs = run("sign_statistics", [("f32", x), ("f32", stats)], Value("sign", (1, 4)))[0]
+    assert signs.tolist() == [[True, False, False, False]]  # below the mean
+    masks = run("mask_statistics", [("f32", x), ("f32", stats)], Value("mask", (1, 4)))[0]
+    assert masks.tolist() == [[False, False, False, True]]  # more than half of 2 above the mean
+
+
+def test_ties_with_gamma() -> None:
+    # Exponentials 1, 1/2, 1/4, 1/4 have the sum 2, so a = 1/2, 1/4, 1/8, 1/8 and gamma = 1/4.
+    q = np.zeros((1, 1, 2), np.bool_)
+    k = np.array([[[0, 0]], [[1, 0]], [[1, 1]], [[1, 1]]], np.bool_)
+    outputs = (Value("mask", (1, 1, 1, 4)), Value("f32", (1,)))
+    for phase in (1, 2):  # nothing exceeds 1/2, so that phase 2 takes the same gamma
+        masks, gamma = run(
+            "attention_masks_statistics",
+            [("sign", q), ("sign", k)],
+            *outputs,
+            attrs={"phase": phase, "patches": 0},
+            table=f32([1, 0.5, 0.25])[0],
+        )
+        assert gamma.tolist() == [0.25]
+        assert masks.tolist() == [[[[True, True, False, False]]]]
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_limits_of_widths(excess: int) -> None:
+    def within_limit(*args: Any, **kwargs: Any) -> None:
+        if excess:
+            with pytest.raises(OperandError, match="at most"):
+                run(*args, **kwargs)
+        else:
+            run(*args, **kwargs)
+
+    k = 32767 + excess
+    bits = np.zeros((1, k), np.bool_)
+    weight = np.zeros((1, 4096), np.uint8)
+    within_limit("binary_linear", [("sign", bits)], Value("f32", (1, 1)), weight=weight, scale=f32(1), bias=f32(0))
+    heads = [("sign", bits.reshape(1, 1, k))] * 2
+    planes = {"planes": [["ones"]]}
+    table = np.ones(k + 1, np.float32)
+    within_limit("attention_masks", heads, Value("mask", (1, 1, 1, 1)), attrs=planes, table=table)
+    k = 65536 + excess
+    numbers = np.zeros(k, np.float32)
+    within_limit(
+        "linear_i8",
+        [("f32", numbers[None])],
+        Value("f32", (1, 1)),
+        shift=numbers,
+        step=f32(1),
+        weight=np.zeros((1, k), np.int8),
+        scale=f32(1),
+        bias=f32(0),
+    )
+    attrs = {"grid": [1, 1], "kernel": 1, "dilation": 1, "groups": 1}
+    bits = np.zeros((1, 32767 + excess), np.bool_)
+    within_limit(
+        "binary_conv",
+        [("sign", bits)],
+        Value("f32", (1, 1)),
+        attrs=attrs,
+        weight=weight[:, None],
+        scale=f32(1),
+        bias=f32(0),
+    )

@@ -101,6 +101,13 @@ def test_initial_scales_are_eq_25(name: str, components: int) -> None:
     assert (fitted >= MIN_SCALE).all()
 
 
+def test_bands_include_their_lower_edge() -> None:
+    """Eq. 25 counts values at a threshold into its band, here 0.5 and 0.75 of a maximum of 1."""
+    a_t = torch.tensor([[[[1.0, 0.75, 0.5, 0.25]]]], dtype=torch.float64)
+    expected = [0.625, MIN_SCALE, 0.875 - 0.625 - MIN_SCALE]
+    np.testing.assert_allclose(fit_attention_scales(a_t, (0.5, 0.75)), expected, rtol=1e-12)
+
+
 def test_initial_scales_solve_eq_24_given_the_first() -> None:
     """With a_0 fixed and M_1 inside A_bin, the normal equations of Eq. 23 for a_1 and a_2 hold at Eq. 25's solution."""
     a = softmax(np.random.default_rng(9).normal(0, 1.5, (4, 2, 8, 8)))

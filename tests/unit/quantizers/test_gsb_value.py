@@ -63,6 +63,14 @@ def test_initial_scales_solve_the_normal_equations_of_eq_33() -> None:
     np.testing.assert_allclose(fit_value_scales(torch.tensor(v0), tuple(coefficients)), exact, rtol=1e-9)
 
 
+def test_window_bounds_are_open_for_the_first_and_closed_for_the_other_components() -> None:
+    """Eq. 31 against Eq. 32, at |V| = b exactly: 1.0 is inside M_1, 0.25 is not."""
+    v = torch.tensor([[[[1.0, -1.0, 0.25]]]], dtype=torch.float64, requires_grad=True)
+    gsb_value(v, torch.tensor([0.25, 1.0], dtype=torch.float64), (0.75,)).sum().backward()
+    assert v.grad is not None
+    assert v.grad.flatten().tolist() == [1.0, 1.0, 0.0]
+
+
 def test_extremes_are_each_images_own() -> None:
     v0 = torch.tensor(np.random.default_rng(2).normal(0, 1, (1, 2, 4, 5)))
     batch = torch.cat([v0, 100 * v0])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bitvit.models.reference.config import FAMILIES, ReferenceConfig, detect_family, read_config
 from bitvit.models.reference.errors import CheckpointImportError, KeyMismatchError
-from bitvit.models.reference.families import build_model, key_pairs, unused_keys
+from bitvit.models.reference.families import build_model, import_notes, key_pairs, model_spec, unused_keys
 from bitvit.models.reference.gsb_models import set_threshold_scope
 from bitvit.models.reference.keys import load_pairs
 from bitvit.models.reference.reader import read_checkpoint
@@ -23,6 +23,8 @@ __all__ = [
     "ReferenceConfig",
     "detect_family",
     "from_reference",
+    "import_notes",
+    "model_spec",
     "read_checkpoint",
     "read_config",
     "set_threshold_scope",

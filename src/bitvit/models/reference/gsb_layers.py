@@ -89,7 +89,7 @@ class ReleaseSign(SignActivation):
 
 
 class ReleaseAttentionBinarizer(nn.Module):
-    """The release's form of `GsbAttentionBinarizer`, with thresholds from the maximum of the whole batch, or of each image.
+    """The release's form of `GsbAttentionBinarizer`: thresholds from the maximum of the batch, or of each image.
 
     Not a subclass: masks relative to an image's maximum differ from those relative to each row's, also in a packed
     engine.

@@ -40,8 +40,8 @@ def gsb_stage(config: ReferenceConfig, state_dict: Tensors) -> GsbStage:
     return _MODULES[config.module]
 
 
-def _arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
-    """Arguments of timm's network: from the config, else from shapes."""
+def gsb_arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
+    """Return the arguments of `build_release_deit` that the config and the shapes tell."""
     network = config.network
     try:
         patch = state_dict["patch_embed.proj.weight"]
@@ -58,7 +58,7 @@ def _arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
     if size is None:
         size = square_side(tokens - 1 - distilled, "pos_embed") * int(patch.shape[-1])
     return {
-        "img_size": tuple(size) if isinstance(size, Sequence) else int(size),
+        "img_size": [int(side) for side in size] if isinstance(size, Sequence) else int(size),
         "patch_size": int(network.get("patch_size", patch.shape[-1])),
         "in_chans": int(network.get("in_chans", patch.shape[1])),
         "num_classes": int(network.get("num_classes", classes)),
@@ -68,42 +68,57 @@ def _arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
         "mlp_ratio": float(network.get("mlp_ratio", hidden / width)),
         "qkv_bias": bool(network.get("qkv_bias", "blocks.0.attn.qkv.bias" in state_dict)),
         "drop_path_rate": float(network.get("drop_path_rate", 0.0)),
-        "norm_layer": partial(nn.LayerNorm, eps=float(network.get("layer_norm_eps", 1e-12))),
+        "norm_eps": float(network.get("layer_norm_eps", 1e-12)),
         "distilled": distilled,
+        "stage": gsb_stage(config, state_dict),
     }
 
 
-def build_gsb(config: ReferenceConfig, state_dict: Tensors) -> VisionTransformer:
-    """Build the network of a GSB checkpoint, with new weights: timm's DeiT with the release's layers.
+def build_release_deit(
+    stage: GsbStage = "full",
+    distilled: bool = True,
+    embed_dim: int = 384,
+    num_heads: int = 6,
+    qkv_bias: bool = True,
+    norm_eps: float = 1e-12,
+    **arguments: Any,
+) -> VisionTransformer:
+    """Build timm's DeiT with the layers of the GSB release.
 
-    Stage 2 ("full"): binary weights and activations, 8-bit ends. Stage 1 ("weights"): fc1 and fc2 have binary weights,
-    all else is in full precision, and a BatchNorm follows the patch convolution.
+    Args:
+        stage: ``"full"``: binary weights and activations, 8-bit ends. ``"weights"``: fc1 and fc2 have binary weights,
+            all else is in full precision, and a BatchNorm follows the patch convolution.
+        distilled: with a distillation token and head.
+        embed_dim, num_heads, qkv_bias: as of timm's network. norm_eps: epsilon of its LayerNorms.
+        arguments: others of timm's ``VisionTransformer``.
     """
-    stage = gsb_stage(config, state_dict)
-    arguments = _arguments(config, state_dict)
-    distilled = arguments.pop("distilled")
     network = VisionTransformerDistilled if distilled else VisionTransformer
-    model: VisionTransformer = network(**arguments)
-    width, heads = arguments["embed_dim"], arguments["num_heads"]
+    model: VisionTransformer = network(
+        embed_dim=embed_dim,
+        num_heads=num_heads,
+        qkv_bias=qkv_bias,
+        norm_layer=partial(nn.LayerNorm, eps=norm_eps),
+        **arguments,
+    )
     assert model.pos_embed is not None
     tokens = model.pos_embed.shape[1]
     blocks: Any = model.blocks
     for block in blocks:
         hidden = int(block.mlp.fc1.out_features)
         if stage == "full":
-            block.attn = ReleaseAttention(width, heads, tokens, arguments["qkv_bias"])
-            block.mlp = ReleaseMlp(width, hidden)
+            block.attn = ReleaseAttention(embed_dim, num_heads, tokens, qkv_bias)
+            block.mlp = ReleaseMlp(embed_dim, hidden)
         else:
-            block.attn = ReleaseWeightAttention(width, heads, arguments["qkv_bias"])
-            block.mlp.fc1 = ReleaseWeightLinear(width, hidden)
-            block.mlp.fc2 = ReleaseWeightLinear(hidden, width)
+            block.attn = ReleaseWeightAttention(embed_dim, num_heads, qkv_bias)
+            block.mlp.fc1 = ReleaseWeightLinear(embed_dim, hidden)
+            block.mlp.fc2 = ReleaseWeightLinear(hidden, embed_dim)
     if stage == "full":
         model.patch_embed.proj = ReleaseConv2d.from_float(model.patch_embed.proj)
         for name in ("head", "head_dist"):
             if isinstance(getattr(model, name, None), nn.Linear):
                 setattr(model, name, ReleaseHead.from_float(getattr(model, name)))
     else:
-        model.patch_embed.norm = TokenBatchNorm(width)
+        model.patch_embed.norm = TokenBatchNorm(embed_dim)
     if isinstance(model, VisionTransformerDistilled):
         model.set_distilled_training(True)
     return model

@@ -1,13 +1,10 @@
-"""Building BinaryViT, ReActDeiT and BHViT for a checkpoint of the authors."""
+"""The arguments with which BinaryViT, ReActDeiT and BHViT fit a checkpoint of the authors."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from bitvit.models.bhvit import Bhvit
-from bitvit.models.binaryvit import BinaryVit
-from bitvit.models.reactdeit import ReactDeit
 from bitvit.models.reference.config import ReferenceConfig, as_list, count_indices, default_heads, square_side
 from bitvit.models.reference.errors import CheckpointImportError
 
@@ -51,8 +48,8 @@ def _stem(network: Mapping[str, Any], weight: Tensor, tokens: int, name: str) ->
     return {"img_size": size, "patch_size": int(network.get("patch_size", patch)), "in_chans": int(weight.shape[1])}
 
 
-def build_reactdeit(config: ReferenceConfig, state_dict: Tensors) -> ReactDeit:
-    """Build the ReActDeiT that the config and the shapes describe, with new weights."""
+def reactdeit_arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
+    """Return the arguments of `ReactDeit` that the config and the shapes tell."""
     network, first = config.network, "vit.encoder.layer.0"
     token = "vit.embeddings.cls_token" in state_dict
     token = bool(config.args.get("enable_cls_token", token))
@@ -60,22 +57,22 @@ def build_reactdeit(config: ReferenceConfig, state_dict: Tensors) -> ReactDeit:
     weight = _tensor(state_dict, "vit.embeddings.patch_embeddings.projection.weight")
     width = int(network.get("hidden_size", weight.shape[0]))
     hidden = _tensor(state_dict, f"{first}.intermediate.dense.weight").shape[0]
-    return ReactDeit(
+    return {
         **_stem(network, weight, embedding.shape[1] - token, "the position embedding"),
-        embed_dim=width,
-        depth=int(network.get("num_hidden_layers", count_indices(state_dict, "vit.encoder.layer."))),
-        num_heads=int(network["num_attention_heads"] if "num_attention_heads" in network else default_heads(width)),
-        mlp_dim=int(network.get("intermediate_size", hidden)),
-        global_pool="token" if token else "avg",
+        "embed_dim": width,
+        "depth": int(network.get("num_hidden_layers", count_indices(state_dict, "vit.encoder.layer."))),
+        "num_heads": int(network["num_attention_heads"] if "num_attention_heads" in network else default_heads(width)),
+        "mlp_dim": int(network.get("intermediate_size", hidden)),
+        "global_pool": "token" if token else "avg",
         **_common(config, state_dict, "avg_res", first),
-    )
+    }
 
 
 def _stage_shape(config: ReferenceConfig, widths: list[int], hidden: list[int]) -> dict[str, Any]:
     """Widths, depths and FFN widths of the stages, from each block's width and FFN width in order."""
     network = config.network
     distinct = sorted(set(widths))
-    count = len(as_list(network["depths"], len(network["depths"]))) if "depths" in network else len(distinct)
+    count = len(network.get("depths", distinct))
     dims = as_list(network.get("hidden_size", distinct), count)
     depths = as_list(network.get("depths", [widths.count(width) for width in distinct]), count)
     firsts = [hidden[widths.index(width)] for width in distinct] if len(distinct) == count else hidden[:count]
@@ -88,8 +85,8 @@ def _block_widths(state_dict: Tensors, prefixes: list[str]) -> tuple[list[int], 
     return [int(w.shape[1]) for w in weights], [int(w.shape[0]) for w in weights]
 
 
-def build_binaryvit(config: ReferenceConfig, state_dict: Tensors) -> BinaryVit:
-    """Build the BinaryViT that the config and the shapes describe, with new weights."""
+def binaryvit_arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
+    """Return the arguments of `BinaryVit` that the config and the shapes tell."""
     network, prefix = config.network, "vit.encoder.layer."
     blocks = [f"{prefix}{index}" for index in range(count_indices(state_dict, prefix))]
     shape = _stage_shape(config, *_block_widths(state_dict, blocks))
@@ -103,14 +100,14 @@ def build_binaryvit(config: ReferenceConfig, state_dict: Tensors) -> BinaryVit:
     embedding = _tensor(state_dict, "vit.embeddings.position_embeddings")
     weight = _tensor(state_dict, "vit.embeddings.patch_embeddings.projection.weight")
     binary = "vit.encoder.patch_embed1.move" in state_dict
-    return BinaryVit(
+    return {
         **_stem(network, weight, embedding.shape[1], "the position embedding"),
         **shape,
-        num_heads=as_list(heads, count),
-        reductions=as_list(reductions, count),
-        binary_downsampling=not config.args.get("some_fp", not binary),
+        "num_heads": as_list(heads, count),
+        "reductions": as_list(reductions, count),
+        "binary_downsampling": not config.args.get("some_fp", not binary),
         **_common(config, state_dict, "avg_res", blocks[0]),
-    )
+    }
 
 
 def _default_reductions(state_dict: Tensors, depths: list[int], prefix: str) -> list[int]:
@@ -130,8 +127,8 @@ def _default_reductions(state_dict: Tensors, depths: list[int], prefix: str) -> 
     return result
 
 
-def build_bhvit(config: ReferenceConfig, state_dict: Tensors) -> Bhvit:
-    """Build the BHViT that the config and the shapes describe, with new weights."""
+def bhvit_arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
+    """Return the arguments of `Bhvit` that the config and the shapes tell."""
     network = config.network
     blocks = []
     for kind in ("A", "B"):
@@ -148,14 +145,14 @@ def build_bhvit(config: ReferenceConfig, state_dict: Tensors) -> Bhvit:
     tokens = embedding.shape[-1] * embedding.shape[-2] if embedding.dim() == 4 else embedding.shape[1]
     weight = _tensor(state_dict, "vit.embeddings.patch_embeddings.proj.weight")
     binary = "vit.encoder.patch_embed1.move" in state_dict
-    return Bhvit(
+    return {
         **_stem(network, weight, int(tokens), "the position embedding"),
         **shape,
-        num_heads=as_list(heads, len(dims)),
-        attention="banded" if banded else "decomposed",
-        binary_downsampling=not config.args.get("some_fp", not binary),
+        "num_heads": as_list(heads, len(dims)),
+        "attention": "banded" if banded else "decomposed",
+        "binary_downsampling": not config.args.get("some_fp", not binary),
         **_common(config, state_dict, "shift", blocks[0]),
-    )
+    }
 
 
 def _bhvit_heads(state_dict: Tensors, dims: list[int], depths: list[int]) -> list[int]:
@@ -166,8 +163,3 @@ def _bhvit_heads(state_dict: Tensors, dims: list[int], depths: list[int]) -> lis
         heads.append(default_heads(dims[index]) if step is None else step.numel())
         number += depths[index]
     return heads
-
-
-def is_react(model: nn.Module) -> bool:
-    """Tell whether the model is one of the three networks of this module."""
-    return isinstance(model, ReactDeit | BinaryVit | Bhvit)

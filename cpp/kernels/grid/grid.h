@@ -1,0 +1,43 @@
+// Float operators on grids: the rows of a value are the cells of a grid, row-major. Formulas: docs/format.md, "Grids".
+//
+// All compute the cells begin..end-1 of the output, wherever these lie in it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bitvit {
+
+struct GridTap {
+  int32_t dy, dx;
+};
+
+struct Stencil {
+  size_t height, width, n_channels;
+  const GridTap* taps;            // of all groups
+  const size_t* first_tap;        // of each group, and behind the last
+  size_t n_groups;
+  bool wrap;
+  float divisor;       // 1: none
+  const float* zeros;  // as many as a group has channels
+};
+
+struct Pool {
+  size_t height, width, n_channels;
+  size_t out_width;
+  size_t kernel, stride, padding;
+  bool is_max;
+};
+
+struct GridKernels {
+  void (*stencil)(const float* x, const Stencil& stencil, float* y, size_t begin, size_t end);
+  void (*pool)(const float* x, const Pool& pool, float* y, size_t begin, size_t end);
+  // y[c] = (x[c g] + x[c g + 1] + ...) / g over n elements of y.
+  void (*mean_channels)(const float* x, size_t group, float* y, size_t n);
+};
+
+namespace scalar { const GridKernels& grid_kernels(); }
+namespace avx2 { const GridKernels& grid_kernels(); }
+namespace avx512 { const GridKernels& grid_kernels(); }
+
+}  // namespace bitvit

@@ -1,0 +1,171 @@
+// The kernels of grid.h, once for every instruction set (kernels/vector.h).
+#include "kernels/grid/grid.h"
+#include "kernels/vector.h"
+
+namespace bitvit::BITVIT_ISA {
+namespace {
+
+#define BITVIT_LAMBDA __attribute__((always_inline))
+
+constexpr size_t kMaxTaps = 64;
+
+// y[i] = f(load): `load(p)` reads the lanes i.. of an array, zero-padded where fewer than 16 remain.
+template <typename F>
+BITVIT_INLINE void map_channels(float* y, size_t n, F f) {
+  const size_t end = n & ~static_cast<size_t>(15);
+  for (size_t i = 0; i < end; i += 16) store(y + i, f([i](const float* p) BITVIT_LAMBDA { return load(p + i); }));
+  if (end < n) {
+    const size_t count = n - end;
+    store_first(y + end, f([=](const float* p) BITVIT_LAMBDA { return load_first(p + end, count); }), count);
+  }
+}
+
+// position + distance modulo size, or negative where it lies outside and does not wrap.
+BITVIT_INLINE int64_t neighbour(size_t position, int32_t distance, size_t size, bool wrap) {
+  const int64_t n = static_cast<int64_t>(size), i = static_cast<int64_t>(position) + distance;
+  if (i >= 0 && i < n) return i;
+  if (!wrap) return -1;
+  const int64_t rest = i % n;
+  return rest < 0 ? rest + n : rest;
+}
+
+// The sum of kTaps cells (n_taps where kTaps is 0) in order.
+template <size_t kTaps, typename Get>
+BITVIT_INLINE f32x16 sum_of_cells(const float* const* cells, size_t n_taps, Get get) {
+  f32x16 sum = get(cells[0]);
+  if constexpr (kTaps != 0) {
+    BITVIT_UNROLL
+    for (size_t t = 1; t < kTaps; ++t) sum = sum + get(cells[t]);
+  } else {
+    for (size_t t = 1; t < n_taps; ++t) sum = sum + get(cells[t]);
+  }
+  return sum;
+}
+
+template <size_t kTaps>
+BITVIT_INLINE void add_cells(const float* const* cells, size_t n_taps, float divisor, float* y, size_t width) {
+  if (divisor == 1.0f) {  // dividing by 1 changes nothing
+    map_channels(y, width, [=](auto get) BITVIT_LAMBDA { return sum_of_cells<kTaps>(cells, n_taps, get); });
+  } else {
+    const f32x16 d = broadcast(divisor);
+    map_channels(y, width, [=](auto get) BITVIT_LAMBDA { return sum_of_cells<kTaps>(cells, n_taps, get) / d; });
+  }
+}
+
+void stencil(const float* x, const Stencil& s, float* y, size_t begin, size_t end) {
+  const size_t group_width = s.n_channels / s.n_groups;
+  y += begin * s.n_channels;
+  for (size_t n = begin; n < end; ++n) {
+    const size_t row = n / s.width, column = n % s.width;
+    for (size_t g = 0; g < s.n_groups; ++g, y += group_width) {
+      const float* cells[kMaxTaps];
+      const GridTap* const taps = s.taps + s.first_tap[g];
+      const size_t n_taps = s.first_tap[g + 1] - s.first_tap[g];
+      for (size_t t = 0; t < n_taps; ++t) {
+        const int64_t r = neighbour(row, taps[t].dy, s.height, s.wrap);
+        const int64_t c = neighbour(column, taps[t].dx, s.width, s.wrap);
+        const bool inside = r >= 0 && c >= 0;
+        const size_t cell = static_cast<size_t>(r) * s.width + static_cast<size_t>(c);
+        cells[t] = inside ? x + cell * s.n_channels + g * group_width : s.zeros;
+      }
+      switch (n_taps) {
+        case 1:
+          add_cells<1>(cells, n_taps, s.divisor, y, group_width);
+          break;
+        case 3:
+          add_cells<3>(cells, n_taps, s.divisor, y, group_width);
+          break;
+        case 5:
+          add_cells<5>(cells, n_taps, s.divisor, y, group_width);
+          break;
+        default:
+          add_cells<0>(cells, n_taps, s.divisor, y, group_width);
+      }
+    }
+  }
+}
+
+struct Window {
+  size_t top, bottom, left, right;
+};
+
+// result = f(result, cell) over the cells of the window in row-major order, starting with the first.
+template <typename Get, typename F>
+BITVIT_INLINE f32x16 fold_window(const float* x, const Pool& p, const Window& w, Get get, F f) {
+  f32x16 result = get(x + (w.top * p.width + w.left) * p.n_channels);
+  for (size_t r = w.top; r < w.bottom; ++r) {
+    const float* cell = x + (r * p.width + w.left) * p.n_channels;
+    size_t c = w.left;
+    if (r == w.top) {
+      ++c;
+      cell += p.n_channels;
+    }
+    for (; c < w.right; ++c, cell += p.n_channels) result = f(result, get(cell));
+  }
+  return result;
+}
+
+BITVIT_INLINE size_t clipped(size_t position, size_t padding, size_t size) {
+  return position < padding ? 0 : position - padding < size ? position - padding : size;
+}
+
+void pool(const float* x, const Pool& p, float* y, size_t begin, size_t end) {
+  const f32x16 count = broadcast(static_cast<float>(p.kernel * p.kernel));
+  y += begin * p.n_channels;
+  for (size_t n = begin; n < end; ++n, y += p.n_channels) {
+    const size_t top = n / p.out_width * p.stride, left = n % p.out_width * p.stride;
+    const Window window = {clipped(top, p.padding, p.height), clipped(top + p.kernel, p.padding, p.height),
+                           clipped(left, p.padding, p.width), clipped(left + p.kernel, p.padding, p.width)};
+    if (p.is_max) {
+      map_channels(y, p.n_channels, [&](auto get) BITVIT_LAMBDA {
+        return fold_window(x, p, window, get, [](const f32x16& m, const f32x16& v) BITVIT_LAMBDA { return max(v, m); });
+      });
+    } else {
+      map_channels(y, p.n_channels, [&](auto get) BITVIT_LAMBDA {
+        const f32x16 sum =
+            fold_window(x, p, window, get, [](const f32x16& a, const f32x16& v) BITVIT_LAMBDA { return a + v; });
+        return sum / count;
+      });
+    }
+  }
+}
+
+// kGroup channels at a time, known when compiled, so that the additions of neighbouring outputs share vectors.
+template <size_t kGroup>
+BITVIT_INLINE void mean_of(const float* __restrict x, float* __restrict y, size_t n) {
+  constexpr float kCount = static_cast<float>(kGroup);
+  for (size_t o = 0; o < n; ++o) {
+    float sum = x[o * kGroup];
+    BITVIT_UNROLL
+    for (size_t i = 1; i < kGroup; ++i) sum = sum + x[o * kGroup + i];
+    y[o] = sum / kCount;
+  }
+}
+
+void mean_channels(const float* x, size_t group, float* y, size_t n) {
+  switch (group) {
+    case 2:
+      return mean_of<2>(x, y, n);
+    case 4:
+      return mean_of<4>(x, y, n);
+    case 8:
+      return mean_of<8>(x, y, n);
+    default:
+      break;
+  }
+  const float count = static_cast<float>(group);
+  for (size_t o = 0; o < n; ++o, x += group) {
+    float sum = x[0];
+    for (size_t i = 1; i < group; ++i) sum = sum + x[i];
+    y[o] = sum / count;
+  }
+}
+
+}  // namespace
+
+const GridKernels& grid_kernels() {
+  static constexpr GridKernels kKernels = {stencil, pool, mean_channels};
+  return kKernels;
+}
+
+}  // namespace bitvit::BITVIT_ISA

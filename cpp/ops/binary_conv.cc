@@ -1,0 +1,216 @@
+// binary_conv: gathers the bits of each cell's taps for kernels/binary_conv.
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "ops/grid.h"
+#include "ops/registry.h"
+
+namespace bitvit {
+namespace {
+
+constexpr size_t kCellGrain = 8;
+constexpr size_t kMaxCells = 16;                  // that one call of the kernel gets,
+constexpr size_t kMaxGatheredBytes = 16 * 1024;   // unless they take more than that
+
+// The taps first..last-1 along one axis that are inside the grid: all of them in most places.
+struct TapRange {
+  size_t first, last;
+  bool operator<(const TapRange& other) const {
+    return first != other.first ? first < other.first : last < other.last;
+  }
+};
+
+// The different ranges along an axis, and which of them each position has.
+struct AxisTaps {
+  std::vector<TapRange> ranges;
+  std::vector<uint8_t> range_of;  // at most kMaxGridKernel + 1 different ones
+};
+
+AxisTaps FindTaps(size_t size, size_t kernel, size_t dilation) {
+  AxisTaps axis;
+  std::map<TapRange, uint8_t> known;
+  for (size_t i = 0; i < size; ++i) {
+    const size_t before = std::min(kernel / 2, i / dilation), behind = std::min(kernel / 2, (size - 1 - i) / dilation);
+    const TapRange range = {kernel / 2 - before, kernel / 2 + behind + 1};
+    const auto [found, is_new] = known.emplace(range, static_cast<uint8_t>(axis.ranges.size()));
+    if (is_new) axis.ranges.push_back(range);
+    axis.range_of.push_back(found->second);
+  }
+  return axis;
+}
+
+// n <= 32 bits of a row of words.
+uint32_t BitsAt(const uint64_t* row, size_t first, size_t n) {
+  uint64_t word = row[first / 64] >> (first % 64);
+  if (first % 64 + n > 64) word |= row[first / 64 + 1] << (64 - first % 64);
+  return static_cast<uint32_t>(word & ((uint64_t{1} << n) - 1));
+}
+
+class BinaryConv final : public Operator {
+ public:
+  BinaryConv(SpecReader& reader, const Shape& shape)
+      : kernels_(reader.kernels().binary_conv), n_words_(BitWords(shape[1])) {
+    grid_ = ReadGrid(reader, shape[0]);
+    kernel_ = reader.Integer("kernel", 1, kMaxGridKernel);
+    if (kernel_ % 2 == 0) reader.FailAttribute("attribute 'kernel' must be odd");
+    dilation_ = reader.Integer("dilation", 1, kMaxGridKernel);
+    const size_t n_groups = reader.Integer("groups", 1, shape[1]), n_outputs = reader.LengthOf("bias");
+    reader.Require(shape[1] % n_groups == 0 && n_outputs % n_groups == 0,
+                   std::to_string(shape[1]) + " channels to " + std::to_string(n_outputs) + " cannot be split into " +
+                       std::to_string(n_groups) + " groups");
+    width_ = shape[1] / n_groups;
+    const size_t n_taps = kernel_ * kernel_;
+    reader.Require(n_taps * width_ <= kBinaryGemmMaxInputs, std::to_string(n_taps * width_) +
+                                                                " inputs of an output, at most " +
+                                                                std::to_string(kBinaryGemmMaxInputs) + " are allowed");
+    tap_bytes_ = width_ <= 8 ? 1 : width_ <= 16 ? 2 : AlignUp(width_, 32) / 8;
+    shape_ = {n_groups, n_outputs / n_groups, (n_taps * tap_bytes_ + 3) / 4};
+    const AlignedBuffer weight = reader.PackedSigns("weight", {n_outputs, n_taps}, width_);
+    scale_ = Padded(reader.Floats("scale", {{n_outputs}}).as<float>());
+    bias_ = Padded(reader.Floats("bias", {{n_outputs}}).as<float>());
+    PackWeight(weight.as<uint64_t>());
+    rows_ = FindTaps(grid_.height, kernel_, dilation_);
+    columns_ = FindTaps(grid_.width, kernel_, dilation_);
+    FillOffsets(weight.as<uint64_t>());
+    cells_ = std::clamp(kMaxGatheredBytes / RowBytes(), size_t{1}, kMaxCells);
+    reader.Writes({{ValueType::kF32, {shape[0], n_outputs}}});
+  }
+
+  size_t thread_scratch_bytes(size_t) const override { return cells_ * RowBytes(); }
+
+  void Run(const RunContext& context) const override {
+    const uint64_t* const x = context.input<uint64_t>(0);
+    float* const y = context.output<float>(0);
+    const BinaryConvParameters parameters = {weight_.as<uint32_t>(), scale_.as<float>(), bias_.as<float>()};
+    const size_t row_units = RowBytes() / sizeof(uint32_t), n_outputs = shape_.n_groups * shape_.group_outputs;
+    context.Parallel(grid_.height * grid_.width, kCellGrain, [&](size_t begin, size_t end, size_t thread) {
+      uint32_t* const gathered = static_cast<uint32_t*>(context.thread_scratch(thread));
+      for (size_t first = begin; first < end; first += cells_) {
+        const size_t n = std::min(end - first, cells_);
+        const int32_t* offsets[kMaxCells];
+        std::memset(gathered, 0, n * RowBytes());
+        for (size_t i = 0; i < n; ++i) {
+          offsets[i] = GatherCell(x, first + i, reinterpret_cast<std::byte*>(gathered + i * row_units));
+        }
+        kernels_.multiply(gathered, offsets, parameters, y + first * n_outputs, n, shape_);
+      }
+    });
+  }
+
+ private:
+  size_t RowBytes() const { return shape_.n_groups * shape_.n_units * sizeof(uint32_t); }
+  size_t PaddedGroup() const { return AlignUp(shape_.group_outputs, kBinaryConvBlock); }
+  // Where the parameters and offsets of an output are.
+  size_t PaddedOutput(size_t output) const {
+    return output / shape_.group_outputs * PaddedGroup() + output % shape_.group_outputs;
+  }
+
+  AlignedBuffer Padded(const float* values) const {
+    AlignedBuffer padded(shape_.n_groups * PaddedGroup() * sizeof(float));
+    for (size_t o = 0; o < shape_.n_groups * shape_.group_outputs; ++o) padded.as<float>()[PaddedOutput(o)] = values[o];
+    return padded;
+  }
+
+  // The bits of one tap, read from `first`, as the bytes of the gathered row that belong to it.
+  void CopyTap(const uint64_t* row, size_t first, std::byte* out) const {
+    for (size_t done = 0; done < width_; done += 32) {
+      const uint32_t bits = BitsAt(row, first + done, std::min<size_t>(width_ - done, 32));
+      std::memcpy(out + done / 8, &bits, std::min<size_t>(tap_bytes_, 4));
+    }
+  }
+
+  void PackWeight(const uint64_t* rows) {
+    const size_t n_taps = kernel_ * kernel_;
+    weight_ = AlignedBuffer(shape_.n_groups * PaddedGroup() * shape_.n_units * sizeof(uint32_t));
+    std::vector<uint32_t> units(shape_.n_units);
+    for (size_t o = 0; o < shape_.n_groups * shape_.group_outputs; ++o) {
+      for (size_t t = 0; t < n_taps; ++t) {
+        CopyTap(rows + (o * n_taps + t) * BitWords(width_), 0, reinterpret_cast<std::byte*>(units.data()) + t * tap_bytes_);
+      }
+      const size_t place = PaddedOutput(o);
+      uint32_t* const block = weight_.as<uint32_t>() + place / kBinaryConvBlock * shape_.n_units * kBinaryConvBlock;
+      for (size_t u = 0; u < shape_.n_units; ++u) block[u * kBinaryConvBlock + place % kBinaryConvBlock] = units[u];
+    }
+  }
+
+  // offsets_: [range of rows][range of columns][output].
+  void FillOffsets(const uint64_t* rows) {
+    const size_t n_padded = shape_.n_groups * PaddedGroup(), side = kernel_ + 1;
+    offsets_ = AlignedBuffer(rows_.ranges.size() * columns_.ranges.size() * n_padded * sizeof(int32_t));
+    std::vector<int32_t> ones(side * side);  // 1 bits of the weights in the taps above and left of [y][x]
+    for (size_t o = 0; o < shape_.n_groups * shape_.group_outputs; ++o) {
+      for (size_t t = 0; t < kernel_ * kernel_; ++t, rows += BitWords(width_)) {
+        int32_t count = 0;
+        for (size_t w = 0; w < BitWords(width_); ++w) count += __builtin_popcountll(rows[w]);
+        const size_t place = (t / kernel_ + 1) * side + t % kernel_ + 1;
+        ones[place] = count + ones[place - 1] + ones[place - side] - ones[place - side - 1];
+      }
+      int32_t* offset = offsets_.as<int32_t>() + PaddedOutput(o);
+      for (const TapRange& r : rows_.ranges) {
+        for (const TapRange& c : columns_.ranges) {
+          const int32_t inside = ones[r.last * side + c.last] - ones[r.first * side + c.last] -
+                                 ones[r.last * side + c.first] + ones[r.first * side + c.first];
+          const size_t n_inside = (r.last - r.first) * (c.last - c.first) * width_;
+          *offset = static_cast<int32_t>(n_inside) + 2 * (ones[side * side - 1] - inside);
+          offset += n_padded;
+        }
+      }
+    }
+  }
+
+  // Fills in the taps inside the grid; the others stay 0. Returns the cell's offsets.
+  const int32_t* GatherCell(const uint64_t* x, size_t cell, std::byte* gathered) const {
+    const size_t y = cell / grid_.width, column = cell % grid_.width, centre = kernel_ / 2;
+    const TapRange& r = rows_.ranges[rows_.range_of[y]];
+    const TapRange& c = columns_.ranges[columns_.range_of[column]];
+    for (size_t ky = r.first; ky < r.last; ++ky) {
+      for (size_t kx = c.first; kx < c.last; ++kx) {
+        const size_t source = (y + ky * dilation_ - centre * dilation_) * grid_.width + column + kx * dilation_ -
+                              centre * dilation_;
+        GatherTap(x + source * n_words_, gathered + (ky * kernel_ + kx) * tap_bytes_);
+      }
+    }
+    const size_t pattern = rows_.range_of[y] * columns_.ranges.size() + columns_.range_of[column];
+    return offsets_.as<int32_t>() + pattern * shape_.n_groups * PaddedGroup();
+  }
+
+  // One cell's bits of all groups.
+  void GatherTap(const uint64_t* row, std::byte* out) const {
+    const size_t stride = shape_.n_units * sizeof(uint32_t);
+    switch (width_) {
+      case 8:
+        return GatherBytes<1>(row, out, stride);
+      case 16:
+        return GatherBytes<2>(row, out, stride);
+      case 32:
+        return GatherBytes<4>(row, out, stride);
+      case 64:
+        return GatherBytes<8>(row, out, stride);
+      default:
+        for (size_t g = 0; g < shape_.n_groups; ++g) CopyTap(row, g * width_, out + g * stride);
+    }
+  }
+
+  template <size_t kBytes>
+  void GatherBytes(const uint64_t* row, std::byte* out, size_t stride) const {
+    const std::byte* in = reinterpret_cast<const std::byte*>(row);
+    for (size_t g = 0; g < shape_.n_groups; ++g, in += kBytes, out += stride) std::memcpy(out, in, kBytes);
+  }
+
+  const BinaryConvKernels& kernels_;
+  Grid grid_;
+  size_t n_words_, kernel_, dilation_, width_, tap_bytes_, cells_;
+  BinaryConvShape shape_;
+  AxisTaps rows_, columns_;
+  AlignedBuffer weight_, scale_, bias_, offsets_;
+};
+
+}  // namespace
+
+std::unique_ptr<Operator> MakeBinaryConv(SpecReader& reader) {
+  reader.InputCount(1, 1);
+  return std::make_unique<BinaryConv>(reader, reader.Input(0, {ValueType::kSign}, 2));
+}
+
+}  // namespace bitvit
