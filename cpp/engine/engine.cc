@@ -8,6 +8,11 @@
 #include "engine/memory_plan.h"
 
 namespace bitvit {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+}  // namespace
 
 Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<size_t> inputs,
                std::vector<size_t> outputs, size_t n_threads, Isa isa)
@@ -17,16 +22,23 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
       outputs_(std::move(outputs)),
       n_threads_(n_threads),
       isa_(isa) {
-  // A value lives from the step that writes it (inputs: the first) to the last that reads it (outputs: to the end).
+  std::vector<size_t> kept = inputs_;
+  kept.insert(kept.end(), outputs_.begin(), outputs_.end());
+  groups_ = FindRowGroups(values_, steps_, kept, n_threads_);
+  // A value lives from the stage that writes it (inputs: the first) to the last that reads it (outputs: to the end).
   std::vector<Lifetime> lifetimes(values_.size());
-  for (size_t i = 0; i < values_.size(); ++i) lifetimes[i] = {values_[i].size_bytes(), 0, 0};
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    for (const size_t i : steps_[s].inputs) lifetimes[i].last = s;
-    for (const size_t i : steps_[s].outputs) lifetimes[i].first = lifetimes[i].last = s;
-    shared_scratch_bytes_ = std::max(shared_scratch_bytes_, steps_[s].op->shared_scratch_bytes());
+  for (size_t i = 0; i < values_.size(); ++i) {
+    lifetimes[i] = {groups_.local_offset[i] == kNotLocal ? values_[i].size_bytes() : 0, 0, 0};
+  }
+  for (size_t stage = 0; stage < groups_.stages.size(); ++stage) {
+    for (size_t s = groups_.stages[stage].first; s < groups_.stages[stage].end; ++s) {
+      for (const size_t i : steps_[s].inputs) lifetimes[i].last = stage;
+      for (const size_t i : steps_[s].outputs) lifetimes[i].first = lifetimes[i].last = stage;
+      shared_scratch_bytes_ = std::max(shared_scratch_bytes_, steps_[s].op->shared_scratch_bytes());
+    }
   }
   for (const size_t i : inputs_) lifetimes[i].first = 0;
-  for (const size_t i : outputs_) lifetimes[i].last = steps_.size();
+  for (const size_t i : outputs_) lifetimes[i].last = groups_.stages.size();
   MemoryPlan plan = PlanMemory(lifetimes);
   offsets_ = std::move(plan.offsets);
   arena_bytes_ = plan.size_bytes;
@@ -36,33 +48,98 @@ std::unique_ptr<Engine::Workspace> Engine::MakeWorkspace(size_t n_threads) const
   auto workspace = std::make_unique<Workspace>();
   workspace->arena = AlignedBuffer(arena_bytes_);
   workspace->shared_scratch = AlignedBuffer(shared_scratch_bytes_);
-  size_t thread_bytes = 0;
-  for (const Step& step : steps_) {
-    thread_bytes = std::max(thread_bytes, step.op->thread_scratch_bytes(n_threads));
-    for (const size_t i : step.inputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
-    for (const size_t i : step.outputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
+  size_t thread_bytes = 0, n_tile_operands = 0;
+  for (const Stage& stage : groups_.stages) {
+    for (size_t s = stage.first; s < stage.end; ++s) {
+      const Step& step = steps_[s];
+      thread_bytes =
+          std::max(thread_bytes, step.op->thread_scratch_bytes(stage.is_group() ? stage.n_tiles : n_threads));
+      for (const size_t i : step.inputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
+      for (const size_t i : step.outputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
+    }
+    if (stage.is_group()) n_tile_operands = std::max(n_tile_operands, CountOperands(stage));
   }
   for (size_t t = 0; t < n_threads; ++t) {
+    workspace->tiles.emplace_back(groups_.tile_bytes);
+    workspace->tile_operands.emplace_back(n_tile_operands);
     workspace->thread_scratch.emplace_back(thread_bytes);
     workspace->thread_scratch_data.push_back(workspace->thread_scratch.back().data());
   }
   return workspace;
 }
 
+size_t Engine::CountOperands(const Stage& stage) const {
+  size_t n = 0;
+  for (size_t s = stage.first; s < stage.end; ++s) n += steps_[s].inputs.size() + steps_[s].outputs.size();
+  return n;
+}
+
+void Engine::RunTiles(const Stage& stage, std::byte* const* operands, Workspace& workspace, size_t thread,
+                      size_t n_threads, double* seconds) const {
+  std::byte** const tile_operands = workspace.tile_operands[thread].data();
+  std::byte* const buffer = workspace.tiles[thread].data();
+  const size_t end = stage.n_tiles * (thread + 1) / n_threads;
+  for (size_t tile = stage.n_tiles * thread / n_threads; tile < end; ++tile) {
+    const RowRange range = {stage.tile_begin(tile), stage.tile_begin(tile + 1), stage.n_rows, stage.n_tiles};
+    size_t first = 0;
+    for (size_t s = stage.first; s < stage.end; ++s) {
+      const Step& step = steps_[s];
+      size_t n = first;
+      const auto place = [&](size_t i) {
+        std::byte* operand = operands[n];
+        if (groups_.local_offset[i] != kNotLocal) {  // where row 0 would be
+          operand = buffer + groups_.local_offset[i] - range.begin * (values_[i].size_bytes() / stage.n_rows);
+        }
+        tile_operands[n++] = operand;
+      };
+      for (const size_t i : step.inputs) place(i);
+      for (const size_t i : step.outputs) place(i);
+      const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
+      step.op->Run(RunContext(tile_operands + first, tile_operands + first + step.inputs.size(),
+                              &workspace.thread_scratch_data[thread], range));
+      if (seconds != nullptr) seconds[s] += std::chrono::duration<double>(Clock::now() - start).count();
+      first = n;
+    }
+  }
+}
+
+void Engine::RunGroup(const Stage& stage, std::byte* const* operands, Workspace& workspace, ThreadPool* pool,
+                      double* seconds) const {
+  if (pool == nullptr) return RunTiles(stage, operands, workspace, 0, 1, seconds);
+  struct Job {
+    const Engine* engine;
+    const Stage* stage;
+    std::byte* const* operands;
+    Workspace* workspace;
+    size_t n_threads;
+    double* seconds;
+  } job = {this, &stage, operands, &workspace, pool->n_threads(), seconds};
+  pool->Run(
+      [](void* context, size_t thread) {
+        const Job& j = *static_cast<const Job*>(context);
+        j.engine->RunTiles(*j.stage, j.operands, *j.workspace, thread, j.n_threads, thread == 0 ? j.seconds : nullptr);
+      },
+      &job);
+}
+
 void Engine::RunImage(Workspace& workspace, const std::vector<const std::byte*>& inputs,
                       const std::vector<std::byte*>& outputs, size_t image, ThreadPool* pool, double* seconds) const {
-  using Clock = std::chrono::steady_clock;
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const Value& value = values_[inputs_[i]];
     value.Load(inputs[i] + image * value.stored_size_bytes(), workspace.arena.data() + offsets_[inputs_[i]]);
   }
   std::byte* const* operand = workspace.operands.data();
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    const Step& step = steps_[s];
+  for (const Stage& stage : groups_.stages) {
+    if (stage.is_group()) {
+      RunGroup(stage, operand, workspace, pool, seconds);
+      operand += CountOperands(stage);
+      continue;
+    }
+    const Step& step = steps_[stage.first];
     const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
     step.op->Run(RunContext(operand, operand + step.inputs.size(), workspace.shared_scratch.data(),
                             workspace.thread_scratch_data.data(), pool));
-    if (seconds != nullptr) seconds[s] += std::chrono::duration<double>(Clock::now() - start).count();
+    if (seconds != nullptr) seconds[stage.first] += std::chrono::duration<double>(Clock::now() - start).count();
     operand += step.inputs.size() + step.outputs.size();
   }
   for (size_t i = 0; i < outputs_.size(); ++i) {

@@ -10,6 +10,7 @@
 #include "base/aligned_buffer.h"
 #include "base/isa.h"
 #include "base/thread_pool.h"
+#include "engine/row_groups.h"
 #include "ops/operator.h"
 #include "ops/value.h"
 
@@ -50,17 +51,27 @@ class Engine {
     std::vector<AlignedBuffer> thread_scratch;
     std::vector<std::byte*> thread_scratch_data;
     std::vector<std::byte*> operands;  // inputs, then outputs, of each step in turn
+    // Of each thread: local values of its tile, and the operands of the group's steps.
+    std::vector<AlignedBuffer> tiles;
+    std::vector<std::vector<std::byte*>> tile_operands;
   };
 
   std::unique_ptr<Workspace> MakeWorkspace(size_t n_threads) const;
   void RunImage(Workspace& workspace, const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs,
                 size_t image, ThreadPool* pool, double* seconds) const;
+  void RunGroup(const Stage& stage, std::byte* const* operands, Workspace& workspace, ThreadPool* pool,
+                double* seconds) const;
+  // The tiles of one of n_threads threads.
+  void RunTiles(const Stage& stage, std::byte* const* operands, Workspace& workspace, size_t thread, size_t n_threads,
+                double* seconds) const;
+  size_t CountOperands(const Stage& stage) const;
 
   std::vector<Value> values_;
   std::vector<Step> steps_;
   std::vector<size_t> inputs_, outputs_;
   size_t n_threads_;
   Isa isa_;
+  RowGroups groups_;
   std::vector<size_t> offsets_;
   size_t arena_bytes_ = 0, shared_scratch_bytes_ = 0;
   std::mutex run_mutex_;

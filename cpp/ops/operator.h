@@ -8,6 +8,11 @@
 
 namespace bitvit {
 
+// Some of the rows of an operator's output, as a part of n_parts into which they were cut (engine/row_groups.h).
+struct RowRange {
+  size_t begin, end, n_rows, n_parts;
+};
+
 // Where one run of an operator finds its values and its helpers. Cheap to make; no allocation.
 class RunContext {
  public:
@@ -18,6 +23,10 @@ class RunContext {
         shared_scratch_(shared_scratch),
         thread_scratch_(thread_scratch),
         pool_(pool) {}
+
+  // For the rows of `range` only, on this thread, which finds its scratch at thread_scratch[0].
+  RunContext(std::byte* const* inputs, std::byte* const* outputs, std::byte* const* thread_scratch, RowRange range)
+      : inputs_(inputs), outputs_(outputs), thread_scratch_(thread_scratch), range_(range) {}
 
   template <typename T>
   const T* input(size_t i) const {
@@ -35,12 +44,18 @@ class RunContext {
   }
   void* thread_scratch(size_t thread) const { return thread_scratch_[thread]; }
 
-  size_t n_threads() const { return pool_ == nullptr ? 1 : pool_->n_threads(); }
+  // Into so many parts the rows are cut.
+  size_t n_threads() const { return range_.n_rows != 0 ? range_.n_parts : pool_ == nullptr ? 1 : pool_->n_threads(); }
 
   // Calls work(begin, end, thread) for consecutive parts of 0..n-1 on all threads, and returns when all are done. Parts begin at
-  // multiples of `grain`. What a part computes must not depend on how the whole is cut.
+  // multiples of `grain`. What a part computes must not depend on how the whole is cut. Where only a range of rows is wanted, it gets
+  // the same range of 0..n-1, n being a multiple of the number of rows.
   template <typename Work>
   void Parallel(size_t n, size_t grain, const Work& work) const {
+    if (range_.n_rows != 0) {
+      work(n / range_.n_rows * range_.begin, n / range_.n_rows * range_.end, size_t{0});
+      return;
+    }
     const size_t n_grains = (n + grain - 1) / grain;
     if (pool_ == nullptr || n_grains <= 1) {
       if (n != 0) work(size_t{0}, n, size_t{0});
@@ -64,9 +79,10 @@ class RunContext {
  private:
   std::byte* const* inputs_;
   std::byte* const* outputs_;
-  std::byte* shared_scratch_;
+  std::byte* shared_scratch_ = nullptr;
   std::byte* const* thread_scratch_;
-  ThreadPool* pool_;
+  ThreadPool* pool_ = nullptr;
+  RowRange range_ = {};
 };
 
 class Operator {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bitvit import _timm_hook
 
 if TYPE_CHECKING:
-    from bitvit.export import pack
+    from bitvit.export.pack import pack
     from bitvit.models import binarize, create_model
     from bitvit.runtime import load
 

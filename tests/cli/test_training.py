@@ -103,7 +103,7 @@ def test_show_recipe_applies_options(bitvit: Command, recipe_file: Path, tmp_pat
         (("--recipe", "no-such-recipe"), "no-such-recipe"),
         (("stage2.epoch=3",), "stage2.epoch"),
         (("stage2.epochs=many",), "stage2.epochs"),
-        (("model.name=no_such_model",), "no_such_model"),
+        (("model.name=no_such_model", "distillation.kind=none", "model.init=scratch"), "no_such_model"),
         (("--data", "no-such-data"), "no-such-data"),
         (("--fold", "1"), "--folds"),
         (("--teacher", "nowhere.safetensors"), "nowhere.safetensors"),

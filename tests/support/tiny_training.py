@@ -51,8 +51,8 @@ def _die() -> None:
 def train_and_die(folder: Path, out: Path, fatal_step: int, overrides: dict[str, Any]) -> None:
     """Train with resume; before the system call number `fatal_step` that makes files durable, the process kills itself.
 
-    The calls are fsync and rename, of which a saved file needs three: data written but not synced, synced but not renamed, and renamed
-    but the folder not synced.
+    The calls are fsync and rename, of which a saved file needs three: data written but not synced, synced but not
+    renamed, and renamed but the folder not synced.
     """
     remaining = fatal_step
     calls: dict[str, Callable[..., Any]] = {"fsync": os.fsync, "replace": os.replace}
@@ -73,7 +73,7 @@ def train_and_die(folder: Path, out: Path, fatal_step: int, overrides: dict[str,
 
 
 def main() -> None:
-    """`python tiny_training.py FOLDER OUT key=value...`: for runs over several processes, which start this file again."""
+    """`python tiny_training.py FOLDER OUT key=value...`: for runs whose processes start this file again."""
     folder, out, *pairs = sys.argv[1:]
     values = dict(pair.split("=", 1) for pair in pairs)
     recipe = tiny_recipe(Path(folder))

@@ -58,7 +58,9 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path: Path, capsys: pytest.Ca
     assert [record.val_loss is not None for record in epochs] == [False, True, False, True, False, True, True]
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["train_loss"]) for row in rows] == pytest.approx([record.train_loss for record in epochs], rel=1e-5)
+    assert [float(row["train_loss"]) for row in rows] == pytest.approx(
+        [record.train_loss for record in epochs], rel=1e-5
+    )
     assert Recipe.load(out / "recipe.yaml") == recipe
     assert json.loads((out / "report.json").read_text()) == report.to_dict()
     with Image.open(out / "loss.png") as figure:
@@ -86,8 +88,15 @@ def test_training_learns(tmp_path: Path) -> None:
     colours = np.zeros((24, 8, 8, 3), np.uint8)
     for number in range(24):
         colours[number, ..., number % 3] = 100 + 6 * number
-    images = ImageSet.whole(ArraySource(colours, "colours"), [number % 3 for number in range(24)], ["red", "green", "blue"])
-    plain = {"augmentation__scale": [1, 1], "augmentation__ratio": [1, 1], "augmentation__mixup": 0, "model__kwargs": {}}
+    images = ImageSet.whole(
+        ArraySource(colours, "colours"), [number % 3 for number in range(24)], ["red", "green", "blue"]
+    )
+    plain = {
+        "augmentation__scale": [1, 1],
+        "augmentation__ratio": [1, 1],
+        "augmentation__mixup": 0,
+        "model__kwargs": {},
+    }
     recipe = tiny_recipe(tmp_path / "data", **plain, teacher__epochs=4, stage1__epochs=4, stage2__epochs=6)
     report = train(recipe, tmp_path / "run", data=Data("colours", images, images))
     # Chance is 1/3; the colours can be told apart without error.
@@ -95,7 +104,9 @@ def test_training_learns(tmp_path: Path) -> None:
 
 
 def test_runs_with_one_seed_are_equal_and_leave_the_generators_alone(tmp_path: Path) -> None:
-    recipe = tiny_recipe(tmp_path / "data", teacher__epochs=1, teacher__warmup_epochs=0, stage1__epochs=1, stage2__epochs=1)
+    recipe = tiny_recipe(
+        tmp_path / "data", teacher__epochs=1, teacher__warmup_epochs=0, stage1__epochs=1, stage2__epochs=1
+    )
     before = torch.get_rng_state()
     train(recipe, tmp_path / "a")
     assert torch.equal(torch.get_rng_state(), before)
@@ -139,7 +150,11 @@ def test_settings_of_every_kind_run(tmp_path: Path, overrides: dict[str, object]
 @pytest.mark.parametrize(("switch", "phase"), [(0.5, 2), (1.0, 1)])
 def test_baselines_gamma_changes_late_in_the_last_stage(tmp_path: Path, switch: float, phase: int) -> None:
     recipe = tiny_recipe(
-        tmp_path / "data", model__name="test_binary_deit", stage1__epochs=0, stage2__epochs=2, model__gamma_switch=switch
+        tmp_path / "data",
+        model__name="test_binary_deit",
+        stage1__epochs=0,
+        stage2__epochs=2,
+        model__gamma_switch=switch,
     )
     train(recipe, tmp_path / "run")
     assert {int(value) for name, value in weights(tmp_path / "run").items() if name.endswith("phase")} == {phase}
@@ -153,7 +168,9 @@ def test_a_loaded_teacher_is_used_and_may_be_tuned(tmp_path: Path) -> None:
     train(tiny_recipe(tmp_path / "data", **loaded), tmp_path / "second")
     assert_same_weights(tmp_path / "second" / "teacher.safetensors", teacher)
     train(tiny_recipe(tmp_path / "data", **{**loaded, "teacher__epochs": 1}), tmp_path / "third")
-    assert not torch.equal(weights(tmp_path / "third" / "teacher.safetensors")["pos_embed"], weights(teacher)["pos_embed"])
+    assert not torch.equal(
+        weights(tmp_path / "third" / "teacher.safetensors")["pos_embed"], weights(teacher)["pos_embed"]
+    )
     with pytest.raises(CheckpointError, match="no such file"):
         train(tiny_recipe(tmp_path / "data", **{**loaded, "teacher__weights": "nowhere"}), tmp_path / "fourth")
 
@@ -177,7 +194,9 @@ def test_diverging_training_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_recipes_that_cannot_work_say_why(tmp_path: Path, overrides: dict[str, object], message: str) -> None:
-    recipe = tiny_recipe(tmp_path / "data", model__init="teacher" if "odd" not in str(overrides) else "scratch", **overrides)
+    recipe = tiny_recipe(
+        tmp_path / "data", model__init="teacher" if "odd" not in str(overrides) else "scratch", **overrides
+    )
     with pytest.raises(RecipeError, match=message) as caught:
         train(recipe, tmp_path / "run")
     assert "\n" not in str(caught.value)
@@ -212,7 +231,9 @@ def test_folders_that_must_not_be_written_are_left_alone(tmp_path: Path) -> None
 
 
 def test_a_full_disk_is_noticed_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda path: os.terminal_size((0, 0)) and type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: os.terminal_size((0, 0)) and type("Usage", (), {"free": 1000})
+    )
     with pytest.raises(OutputError, match="MiB are free"):
         train(tiny_recipe(tmp_path / "data"), tmp_path / "run")
 
@@ -223,7 +244,9 @@ def test_a_disk_that_fills_up_leaves_the_last_state(tmp_path: Path, monkeypatch:
     original = AtomicCheckpointIO.save_checkpoint
     calls = 0
 
-    def fill_up(self: AtomicCheckpointIO, checkpoint: dict[str, object], path: object, storage_options: object = None) -> None:
+    def fill_up(
+        self: AtomicCheckpointIO, checkpoint: dict[str, object], path: object, storage_options: object = None
+    ) -> None:
         nonlocal calls
         calls += 1
         if calls == 4:
@@ -239,12 +262,16 @@ def test_a_disk_that_fills_up_leaves_the_last_state(tmp_path: Path, monkeypatch:
 
 
 def test_a_run_is_resumed_only_if_asked_and_only_with_its_recipe(tmp_path: Path) -> None:
-    recipe = tiny_recipe(tmp_path / "data", teacher__epochs=1, teacher__warmup_epochs=0, stage1__epochs=0, stage2__epochs=1)
+    recipe = tiny_recipe(
+        tmp_path / "data", teacher__epochs=1, teacher__warmup_epochs=0, stage1__epochs=0, stage2__epochs=1
+    )
     report = train(recipe, tmp_path / "run")
     before = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
-    with pytest.raises(TrainingError, match="already holds a run.*--resume"):
+    with pytest.raises(TrainingError, match=r"already holds a run.*--resume"):
         train(recipe, tmp_path / "run")
-    changed = tiny_recipe(tmp_path / "data", teacher__epochs=1, teacher__warmup_epochs=0, stage1__epochs=0, stage2__epochs=2, seed=1)
+    changed = tiny_recipe(
+        tmp_path / "data", teacher__epochs=1, teacher__warmup_epochs=0, stage1__epochs=0, stage2__epochs=2, seed=1
+    )
     with pytest.raises(RecipeError, match=r"another recipe; changed: seed, stage2\.epochs$"):
         train(changed, tmp_path / "run", resume=True)
     again = train(recipe, tmp_path / "run", resume=True)

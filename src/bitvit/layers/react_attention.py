@@ -48,8 +48,10 @@ class AttentionCore(nn.Module):
         q = split_heads(self.query_sign(query), self.num_heads)
         k = split_heads(self.key_sign(key), self.num_heads)
         v = split_heads(self.value_sign(value), self.num_heads)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)
-        levels, scale = self.quantizer(torch.softmax(scores, dim=-1))
+        # Scores decide thresholds: autocast must not round them.
+        with torch.autocast(query.device.type, enabled=False):
+            scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)
+            levels, scale = self.quantizer(torch.softmax(scores, dim=-1))
         y: Tensor = (levels @ v * scale).transpose(1, 2).flatten(2)
         return y
 

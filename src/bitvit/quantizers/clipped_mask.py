@@ -1,7 +1,24 @@
 """Attention as {0, clip}: the learned-threshold quantizer of BinaryViT."""
 
-import torch
+from typing import Any
+
 from torch import Tensor
+from torch.autograd import Function
+
+
+class _RoundToBit(Function):
+    """``1{x > 0.5}``; the gradient passes where ``0 <= x <= 1``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward((x >= 0) & (x <= 1))
+        return (x > 0.5).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
+        (inside,) = ctx.saved_tensors
+        grad: Tensor = grad_outputs[0] * inside
+        return grad
 
 
 def clipped_mask(probabilities: Tensor, clip: Tensor) -> Tensor:
@@ -19,8 +36,5 @@ def clipped_mask(probabilities: Tensor, clip: Tensor) -> Tensor:
 
     Source: BinaryViT (MODELS section 4).
     """
-    ratio = probabilities / clip
-    # Written out so that the bounds are inclusive whatever torch version's clamp does there.
-    clipped = torch.where(ratio < 0, torch.zeros_like(ratio), torch.where(ratio > 1, torch.ones_like(ratio), ratio))
-    mask = (ratio > 0.5).to(ratio.dtype)
-    return clipped + (mask - clipped).detach()
+    mask: Tensor = _RoundToBit.apply(probabilities / clip)
+    return mask

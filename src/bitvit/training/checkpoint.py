@@ -98,11 +98,12 @@ def _parse_info(text: str) -> CheckpointInfo:
     )
 
 
-def _read(path: Path) -> tuple[CheckpointInfo, dict[str, torch.Tensor]]:
+def _read(path: Path, with_tensors: bool) -> tuple[CheckpointInfo, dict[str, torch.Tensor]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             text = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            names = list(file.keys()) if with_tensors else []
+            tensors = {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from None
     if text is None:
@@ -121,7 +122,7 @@ def read_info(path: str | Path) -> CheckpointInfo:
     Raises:
         CheckpointError: as `load_checkpoint`.
     """
-    return _read(_resolve(path))[0]
+    return _read(_resolve(path), with_tensors=False)[0]
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, CheckpointInfo]:
@@ -131,7 +132,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> tup
         CheckpointError: if it is missing, damaged, unfinished, or does not fit the model that it names.
     """
     found = _resolve(path)
-    info, tensors = _read(found)
+    info, tensors = _read(found, with_tensors=True)
     try:
         with torch.random.fork_rng(devices=[]):
             model = build_model(info.model)

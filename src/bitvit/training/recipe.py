@@ -160,6 +160,9 @@ class Runtime:
     nodes: int = 1
     strategy: str = "auto"
     workers: int = 0
+    """Processes that prepare images; with 0 training does so itself."""
+    threads: int | None = None
+    """Computing threads; by default PyTorch's own choice."""
     compile: bool = False
     tensorboard: bool = True
 

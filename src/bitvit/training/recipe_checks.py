@@ -45,6 +45,7 @@ def check_recipe(recipe: Recipe) -> None:
     demand(recipe.validation.every_epochs >= 1, "validation.every_epochs", "must be at least 1")
     demand(recipe.validation.batch_size >= 1, "validation.batch_size", "must be at least 1")
     demand(recipe.runtime.workers >= 0, "runtime.workers", "must not be negative")
+    demand(recipe.runtime.threads is None or recipe.runtime.threads >= 1, "runtime.threads", "must be at least 1")
     for section in ("teacher", "stage1", "stage2"):
         schedule: Schedule = getattr(recipe, section)
         demand(schedule.epochs >= 0, f"{section}.epochs", "must not be negative")
@@ -57,7 +58,7 @@ def check_recipe(recipe: Recipe) -> None:
         demand(schedule.weight_decay >= 0, f"{section}.weight_decay", "must not be negative")
         is_used = schedule.epochs > 0
         demand(
-            0 <= schedule.warmup_epochs and (not is_used or schedule.warmup_epochs < schedule.epochs),
+            schedule.warmup_epochs >= 0 and (not is_used or schedule.warmup_epochs < schedule.epochs),
             f"{section}.warmup_epochs",
             "must be at least 0 and fewer than the epochs",
         )

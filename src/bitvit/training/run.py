@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,8 @@ def _run_phase(
         return
     module, state, trainer = _fit(phase, start, recipe, data, folder, history, progress, on_epoch)
     if trainer.is_global_zero:
+        last = state.records[-1]
+        info = replace(info, metrics={"loss": last.val_loss, "top1": last.val_top1, "top5": last.val_top5})
         folder.write_history(phase.name, state.records)
         if module.ema is not None:
             save_checkpoint(folder.average(phase.name, phase.is_last), module.ema.module, info)
@@ -174,6 +177,8 @@ def _fit(
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise RecipeError(f"runtime: {' '.join(str(error).split())}") from None
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
     on_gpu = trainer.strategy.root_device.type == "cuda"
     batches = EpochBatches(
         len(data.train),

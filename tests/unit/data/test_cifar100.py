@@ -13,7 +13,9 @@ import pytest
 from bitvit.data import DataError, build_data
 
 RNG = np.random.default_rng(7)
-IMAGES = {part: RNG.integers(0, 256, size=(count, 32, 32, 3), dtype=np.uint8) for part, count in (("train", 8), ("test", 4))}
+IMAGES = {
+    part: RNG.integers(0, 256, size=(count, 32, 32, 3), dtype=np.uint8) for part, count in (("train", 8), ("test", 4))
+}
 TARGETS = {part: [i % 4 for i in range(len(IMAGES[part]))] for part in IMAGES}
 NAMES = ["apple", "aquarium_fish", "baby", "bear"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitvit.program import OperandError, Value, run_operator, sign_bits
+from bitvit.program import OperandError, TensorContentError, Value, run_operator, sign_bits
 from bitvit.program.schema import AnyArray
 
 
@@ -344,3 +344,25 @@ def test_limits_of_widths(excess: int) -> None:
         scale=f32(1),
         bias=f32(0),
     )
+
+
+@pytest.mark.parametrize(("patches", "expected"), [(2, 1 / 1.7), (3, 1 / 3)])
+def test_phase_two_counts_what_exceeds_half_of_the_new_gamma(patches: int, expected: float) -> None:
+    # a = 0.588, 0.353, 0.059: only one value exceeds 1/2, but two exceed half of it.
+    k = np.array([[[0, 0]], [[1, 0]], [[1, 1]]], np.bool_)
+    gamma = run(
+        "attention_masks_statistics",
+        [("sign", np.zeros((1, 1, 2), np.bool_)), ("sign", k)],
+        Value("mask", (1, 1, 1, 3)),
+        Value("f32", (1,)),
+        attrs={"phase": 2, "patches": patches},
+        table=f32([1, 0.6, 0.1])[0],
+    )[1]
+    assert gamma[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_gathered_rows_must_exist(index: int) -> None:
+    rows = ("f32", np.zeros((3, 2), np.float32))
+    with pytest.raises(TensorContentError, match="outside"):
+        run("gather_rows", [rows], Value("f32", (1, 2)), index=np.array([index], np.int32))

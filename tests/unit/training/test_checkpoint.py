@@ -73,7 +73,7 @@ def test_a_run_folder_stands_for_its_model(saved: Path) -> None:
     with pytest.raises(CheckpointError, match="not a run folder"):
         load_checkpoint(saved.parent)
     (saved.parent / "recipe.yaml").touch()
-    with pytest.raises(CheckpointError, match="not finished.*--resume"):
+    with pytest.raises(CheckpointError, match=r"not finished.*--resume"):
         load_checkpoint(saved.parent)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_checkpoint(saved)
@@ -112,7 +112,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     model = build_model(INFO.model)
     for other in (ModelSpec("test_binary_deit", 3), ModelSpec("test_gsb_deit", 4), ModelSpec("no_such_model", 3)):
         save_checkpoint(path, model, replace(INFO, model=other))
-        with pytest.raises(CheckpointError, match="another model|unknown model"):
+        with pytest.raises(CheckpointError, match=r"another model|unknown model"):
             load_checkpoint(path)
 
 

@@ -25,7 +25,8 @@ def test_packaged_recipe_loads_under_its_name_and_survives_yaml(name: str, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "batch_size"), [("gsb-cifar100", "cifar100", 128), ("gsb-flowers102", "flowers102", 64), ("gsb-chaoyang", "chaoyang", 64)]
+    ("name", "data", "batch_size"),
+    [("gsb-cifar100", "cifar100", 128), ("gsb-flowers102", "flowers102", 64), ("gsb-chaoyang", "chaoyang", 64)],
 )
 def test_papers_recipes_say_what_section_v_says(name: str, data: str, batch_size: int) -> None:
     recipe = Recipe.load(name)
@@ -92,7 +93,7 @@ def test_wrong_overrides_name_the_key(override: str, message: str) -> None:
 def test_recipes_that_train_nothing_or_lack_a_teacher_are_refused() -> None:
     with pytest.raises(RecipeError, match="nothing would be trained"):
         Recipe.load("gsb-demo", ["stage1.epochs=0", "stage2.epochs=0"])
-    with pytest.raises(RecipeError, match="teacher.epochs"):
+    with pytest.raises(RecipeError, match=r"teacher.epochs"):
         Recipe.load("gsb-demo", ["teacher.epochs=0"])
     Recipe.load("gsb-demo", ["teacher.epochs=0", "teacher.weights=some.safetensors"])
 

@@ -68,8 +68,8 @@ def import_notes(model: nn.Module) -> list[str]:
     """Return what a user should know about an imported network, one sentence each."""
     if any(isinstance(layer, ReleaseAttentionBinarizer) for layer in model.modules()):
         return [
-            "the release takes thresholds of attention and values over the whole batch, so that an image's logits depend on "
-            "its neighbours; exported, and after set_threshold_scope(model, 'image'), each image counts alone"
+            "the release takes thresholds of attention and values over the whole batch, so that an image's logits "
+            "depend on its neighbours; exported, and after set_threshold_scope(model, 'image'), each image counts alone"
         ]
     return []
 

@@ -1,0 +1,43 @@
+// Consecutive operators that work row by row run together, a few rows (a tile) at a time: what passes between them stays in the
+// cache, and threads meet once a group instead of once an operator. Each row goes through the same kernels as without groups, so
+// results are the same to the bit.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "ops/value.h"
+
+namespace bitvit {
+
+struct Step;
+
+// The steps first..end-1.
+struct Stage {
+  size_t first, end;
+  size_t n_rows;   // 0: one step, run as a whole; else a group of steps that all write that many rows,
+  size_t n_tiles;  // cut into so many tiles
+
+  bool is_group() const { return n_rows != 0; }
+  // Tiles begin at multiples of kTileGrain rows.
+  size_t tile_begin(size_t tile) const;
+  size_t max_tile_rows() const;
+};
+
+inline constexpr size_t kTileGrain = 8;
+inline constexpr size_t kNotLocal = static_cast<size_t>(-1);
+
+struct RowGroups {
+  std::vector<Stage> stages;  // all steps in order
+  // Values that only their own group uses have no place in the arena: each thread keeps the rows of its tile in a buffer of
+  // tile_bytes, the value's from this offset. kNotLocal: all other values.
+  std::vector<size_t> local_offset;
+  size_t tile_bytes = 0;
+};
+
+// `kept`: values that must be complete in the arena at the end.
+RowGroups FindRowGroups(const std::vector<Value>& values, const std::vector<Step>& steps,
+                        const std::vector<size_t>& kept, size_t n_threads);
+
+}  // namespace bitvit
