@@ -1,18 +1,23 @@
-// AVX2 popcounts by table lookup, 4 bits of a row against 4 bits of 64 lanes at a time.
+// AVX2 popcounts by table lookup: 4 bits of a row against 4 bits of many lanes at a time.
 //
-// "Lanes" are the columns of the product (output channels, keys): lane l of a block of 64 owns one byte of every 64-byte step, and
-// that byte holds the 4 bits of the step in its low half. For a row's 4 bits a, the table popcount(i ^ a) (or i & a), i < 16, is one
-// of 16 constant vectors; vpshufb looks up all lanes at once. A lookup is at most 4, so 62 steps fit in a byte.
+// "Lanes" are the columns of the product (output channels, keys). Lanes are packed in strips of 32; a strip has one 32-byte register
+// for every 4 bits of K (a step), in which each lane owns a byte whose low half holds its 4 bits. For a row's 4 bits a, the table
+// popcount(i ^ a) or popcount(i & a), i < 16, is one of 16 constant registers, and vpshufb looks up 32 lanes at once. Two operations
+// (vpshufb, vpaddb) for 128 bit products; a lookup is at most 4, so that 62 steps fit in the byte sums.
+//
+// Up to 12 strips form a block, [steps][strips][32 bytes], whose sums stay in registers while the steps of one row go by. Strips are
+// spread evenly over blocks.
 #include "kernels/popcount.h"
 
 namespace bitvit::avx2 {
 namespace {
 
-constexpr size_t kLanes = 64;         // a block: two registers of bytes
+constexpr size_t kStrip = 32;
+constexpr size_t kMaxStrips = 12;
 constexpr size_t kMaxByteSteps = 62;  // 62 * 4 <= 255
 
 struct alignas(64) NibbleTable {
-  uint8_t rows[16][32];
+  uint8_t rows[16][kStrip];
 };
 
 constexpr uint8_t bit_count(int x) {
@@ -32,12 +37,23 @@ constexpr NibbleTable kAndTable = make_table(false);
 
 constexpr size_t nibble_steps(size_t n_bits) { return (n_bits + 3) / 4; }
 
-// Bytes from one row of steps to the next: 32 more may be written.
-constexpr size_t step_stride(size_t n_bits) { return ((n_bits + 63) / 64) * 16 + 32; }
+// How lanes are spread over blocks.
+struct Strips {
+  size_t n_strips, block_strips;
+
+  constexpr explicit Strips(size_t n_lanes) : n_strips((n_lanes + kStrip - 1) / kStrip), block_strips(0) {
+    const size_t n_blocks = (n_strips + kMaxStrips - 1) / kMaxStrips;
+    block_strips = (n_strips + n_blocks - 1) / n_blocks;
+  }
+  constexpr size_t n_lanes() const { return n_strips * kStrip; }
+};
 
 constexpr size_t packed_lane_bytes(size_t n_bits, size_t n_lanes) {
-  return (n_lanes + kLanes - 1) / kLanes * nibble_steps(n_bits) * kLanes;
+  return Strips(n_lanes).n_lanes() * nibble_steps(n_bits);
 }
+
+// Bytes from the steps of one row to those of the next, the excess that expand_row writes included.
+constexpr size_t step_stride(size_t n_bits) { return (n_bits + 63) / 64 * 16; }
 
 // One row of ceil(n_bits / 64) words -> one byte a step: the 4 bits times 16 (half an offset into the table).
 BITVIT_INLINE void expand_row(const uint64_t* row, size_t n_bits, uint8_t* steps) {
@@ -50,72 +66,127 @@ BITVIT_INLINE void expand_row(const uint64_t* row, size_t n_bits, uint8_t* steps
   }
 }
 
-// Bits of n_lanes rows (get_row(l): the words of lane l) -> blocks of 64 lanes, [steps][64] bytes each; missing lanes are 0.
+// The 64 bits of 16 lanes -> 16 steps of 16 bytes each, `stride` bytes apart. n_steps limits what is written.
+BITVIT_INLINE void transpose_nibbles(const uint64_t* words, uint8_t* out, size_t stride, size_t n_steps) {
+  // Four perfect shuffles of the bytes bring the bytes of equal rank together, lanes in order.
+  __m128i x[16];
+  BITVIT_UNROLL
+  for (int i = 0; i < 16; ++i) x[i] = _mm_cvtsi64_si128(static_cast<int64_t>(words[i]));
+  __m128i y[8], z[8];
+  BITVIT_UNROLL
+  for (int i = 0; i < 8; ++i) y[i] = _mm_unpacklo_epi8(x[i], x[i + 8]);
+  BITVIT_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    z[2 * i] = _mm_unpacklo_epi8(y[i], y[i + 4]);
+    z[2 * i + 1] = _mm_unpackhi_epi8(y[i], y[i + 4]);
+  }
+  // z[2i + h]: lanes i, i+4, i+8, i+12 of the bytes 4h..4h+3.
+  BITVIT_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    BITVIT_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      y[4 * i + 2 * h] = _mm_unpacklo_epi8(z[2 * i + h], z[2 * (i + 2) + h]);
+      y[4 * i + 2 * h + 1] = _mm_unpackhi_epi8(z[2 * i + h], z[2 * (i + 2) + h]);
+    }
+  }
+  const __m128i low_half = _mm_set1_epi8(15);
+  BITVIT_UNROLL
+  for (int byte = 0; byte < 8; ++byte) {
+    const __m128i even = y[byte / 2], odd = y[4 + byte / 2];
+    const __m128i bytes = byte % 2 == 0 ? _mm_unpacklo_epi8(even, odd) : _mm_unpackhi_epi8(even, odd);
+    const size_t step = 2 * static_cast<size_t>(byte);
+    if (step < n_steps) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + step * stride), _mm_and_si128(bytes, low_half));
+    }
+    if (step + 1 < n_steps) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + (step + 1) * stride),
+                       _mm_and_si128(_mm_srli_epi16(bytes, 4), low_half));
+    }
+  }
+}
+
+// Bits of n_lanes rows (get_row(l): the words of lane l) -> blocks of strips; missing lanes are 0.
 template <typename GetRow>
 BITVIT_INLINE void pack_lanes(GetRow get_row, size_t n_bits, size_t n_lanes, uint8_t* packed) {
+  const Strips strips(n_lanes);
   const size_t n_steps = nibble_steps(n_bits);
-  for (size_t l = 0; l < n_lanes; l += kLanes, packed += n_steps * kLanes) {
-    const size_t n = n_lanes - l < kLanes ? n_lanes - l : kLanes;
-    if (n < kLanes) __builtin_memset(packed, 0, n_steps * kLanes);
-    for (size_t i = 0; i < n; ++i) {
-      const uint64_t* const row = get_row(l + i);
-      uint64_t word = 0;
-      for (size_t s = 0; s < n_steps; ++s, word >>= 4) {
-        if (s % 16 == 0) word = row[s / 16];
-        packed[s * kLanes + i] = static_cast<uint8_t>(word & 15);
-      }
+  for (size_t lane = 0; lane < strips.n_lanes(); lane += 16) {
+    const size_t block = lane / kStrip / strips.block_strips, first = block * strips.block_strips;
+    const size_t left = strips.n_strips - first;
+    const size_t stride = (left < strips.block_strips ? left : strips.block_strips) * kStrip;
+    uint8_t* const out = packed + first * kStrip * n_steps + (lane - first * kStrip);
+    for (size_t w = 0; w < (n_bits + 63) / 64; ++w) {
+      uint64_t words[16];
+      for (size_t i = 0; i < 16; ++i) words[i] = lane + i < n_lanes ? get_row(lane + i)[w] : 0;
+      transpose_nibbles(words, out + 16 * w * stride, stride, n_steps - 16 * w);
     }
   }
 }
 
-// counts[r][lane] for kRows rows (their steps `stride` apart) and one block of 64 lanes; counts are `counts_stride` apart.
-template <int kRows>
-BITVIT_INLINE void count_block(const uint8_t* steps, size_t stride, const uint8_t* lanes, size_t n_steps,
-                               const NibbleTable& table, uint16_t* counts, size_t counts_stride) {
-  for (size_t begin = 0; begin < n_steps; begin += kMaxByteSteps) {
-    const size_t end = n_steps - begin < kMaxByteSteps ? n_steps : begin + kMaxByteSteps;
-    __m256i sum[kRows][2];
+// The compiler would copy every sum into another register and back.
+BITVIT_INLINE void add_bytes(__m256i& sum, const __m256i& x) { __asm__("vpaddb %1, %0, %0" : "+x"(sum) : "x"(x)); }
+
+// sums = lookups of the steps begin..end-1 of one row in a block of kStrips strips. If `list` is given, of the steps in
+// list[begin..end-1] only.
+template <int kStrips>
+BITVIT_INLINE void look_up(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes, size_t begin, size_t end,
+                           const NibbleTable& table, __m256i* sums) {
+  __m256i sum[kStrips];
+  BITVIT_UNROLL
+  for (int v = 0; v < kStrips; ++v) sum[v] = _mm256_setzero_si256();
+  for (size_t i = begin; i < end; ++i) {
+    const size_t s = list == nullptr ? i : list[i];
+    const size_t half_offset = steps[s];
+    const __m256i row = _mm256_load_si256(reinterpret_cast<const __m256i*>(table.rows[0] + 2 * half_offset));
+    const uint8_t* const bits = lanes + s * (kStrips * kStrip);
     BITVIT_UNROLL
-    for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
-    for (size_t s = begin; s < end; ++s) {
-      const __m256i bits0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes + s * kLanes));
-      const __m256i bits1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes + s * kLanes + 32));
-      BITVIT_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        const size_t half_offset = steps[static_cast<size_t>(r) * stride + s];
-        const __m256i lookup = _mm256_load_si256(reinterpret_cast<const __m256i*>(table.rows[0] + 2 * half_offset));
-        sum[r][0] = _mm256_add_epi8(sum[r][0], _mm256_shuffle_epi8(lookup, bits0));
-        sum[r][1] = _mm256_add_epi8(sum[r][1], _mm256_shuffle_epi8(lookup, bits1));
-      }
+    for (int v = 0; v < kStrips; ++v) {
+      const __m256i of_lanes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits + v * static_cast<int>(kStrip)));
+      add_bytes(sum[v], _mm256_shuffle_epi8(row, of_lanes));
     }
-    BITVIT_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      BITVIT_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const __m128i bytes = i % 2 == 0 ? _mm256_castsi256_si128(sum[r][i / 2]) : _mm256_extracti128_si256(sum[r][i / 2], 1);
-        __m256i* const out = reinterpret_cast<__m256i*>(counts + static_cast<size_t>(r) * counts_stride + 16 * i);
-        __m256i wide = _mm256_cvtepu8_epi16(bytes);
-        if (begin != 0) wide = _mm256_add_epi16(wide, _mm256_loadu_si256(out));
-        _mm256_storeu_si256(out, wide);
-      }
-    }
+  }
+  BITVIT_UNROLL
+  for (int v = 0; v < kStrips; ++v) sums[v] = sum[v];
+}
+
+template <int kStrips>
+BITVIT_INLINE void count_strips(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes, size_t begin,
+                                size_t end, const NibbleTable& table, uint16_t* counts, bool is_first) {
+  __m256i sums[kStrips];
+  look_up<kStrips>(steps, list, lanes, begin, end, table, sums);
+  BITVIT_UNROLL
+  for (int i = 0; i < 2 * kStrips; ++i) {
+    const __m256i sum = sums[i / 2];
+    const __m128i bytes = i % 2 == 0 ? _mm256_castsi256_si128(sum) : _mm256_extracti128_si256(sum, 1);
+    __m256i* const out = reinterpret_cast<__m256i*>(counts + 16 * i);
+    __m256i wide = _mm256_cvtepu8_epi16(bytes);
+    if (!is_first) wide = _mm256_add_epi16(wide, _mm256_loadu_si256(out));
+    _mm256_storeu_si256(out, wide);
   }
 }
 
-// The same for any number of rows up to kMaxRows.
-constexpr size_t kMaxRows = 4;
-
-BITVIT_INLINE void count_rows(const uint8_t* steps, size_t stride, const uint8_t* lanes, size_t n_steps,
-                              const NibbleTable& table, uint16_t* counts, size_t counts_stride, size_t n_rows) {
-  switch (n_rows) {
-    case 4:
-      return count_block<4>(steps, stride, lanes, n_steps, table, counts, counts_stride);
-    case 3:
-      return count_block<3>(steps, stride, lanes, n_steps, table, counts, counts_stride);
-    case 2:
-      return count_block<2>(steps, stride, lanes, n_steps, table, counts, counts_stride);
+// counts[0..32 n_strips) = (or, unless is_first, +=) the 16-bit counts of one row and one block, for at most kMaxByteSteps steps
+// begin..end-1, or those that list[begin..end-1] names.
+void count_row(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes, size_t begin, size_t end,
+               const NibbleTable& table, uint16_t* counts, bool is_first, size_t n_strips) {
+  switch (n_strips) {
+#define BITVIT_CASE(n) \
+  case n:              \
+    return count_strips<n>(steps, list, lanes, begin, end, table, counts, is_first)
+    BITVIT_CASE(1);
+    BITVIT_CASE(2);
+    BITVIT_CASE(3);
+    BITVIT_CASE(4);
+    BITVIT_CASE(5);
+    BITVIT_CASE(6);
+    BITVIT_CASE(7);
+    BITVIT_CASE(8);
+    BITVIT_CASE(9);
+    BITVIT_CASE(10);
+    BITVIT_CASE(11);
+#undef BITVIT_CASE
     default:
-      return count_block<1>(steps, stride, lanes, n_steps, table, counts, counts_stride);
+      return count_strips<12>(steps, list, lanes, begin, end, table, counts, is_first);
   }
 }
 

@@ -1,4 +1,4 @@
-// Keys in the lanes of the table lookup (kernels/nibble_avx2.inl), four queries at a time.
+// Keys in the lanes of the table lookup (kernels/nibble_avx2.inl).
 #define BITVIT_ISA avx2
 #include "kernels/attention_masks/attention_masks.h"
 #include "kernels/nibble_avx2.inl"
@@ -6,7 +6,7 @@
 namespace bitvit::avx2 {
 namespace {
 
-constexpr size_t kCountRows = kMaxRows;
+constexpr size_t kCountRows = 1;
 
 size_t packed_bytes(const AttentionShape& shape) { return packed_lane_bytes(shape.head_dim, shape.n_keys); }
 
@@ -14,20 +14,25 @@ void pack_keys(const uint64_t* keys, size_t stride, const AttentionShape& shape,
   pack_lanes([=](size_t m) { return keys + m * stride; }, shape.head_dim, shape.n_keys, static_cast<uint8_t*>(packed));
 }
 
-size_t count_stride(const AttentionShape& shape) { return (shape.n_keys + kLanes - 1) / kLanes * kLanes; }
+size_t count_stride(const AttentionShape& shape) { return Strips(shape.n_keys).n_lanes(); }
 
-size_t step_bytes(const AttentionShape& shape) { return kMaxRows * step_stride(shape.head_dim); }
+size_t step_bytes(const AttentionShape& shape) { return step_stride(shape.head_dim); }
 
-void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
-                size_t n_rows, uint16_t* counts, void* scratch) {
+void count_keys(const uint64_t* queries, size_t, const void* packed_keys, const AttentionShape& shape, size_t,
+                uint16_t* counts, void* scratch) {
   uint8_t* const steps = static_cast<uint8_t*>(scratch);
   const size_t n_steps = nibble_steps(shape.head_dim);
-  for (size_t r = 0; r < n_rows; ++r) {
-    expand_row(queries + r * stride, shape.head_dim, steps + r * step_stride(shape.head_dim));
-  }
+  expand_row(queries, shape.head_dim, steps);
+  const Strips strips(shape.n_keys);
   const uint8_t* lanes = static_cast<const uint8_t*>(packed_keys);
-  for (size_t m = 0; m < shape.n_keys; m += kLanes, lanes += n_steps * kLanes) {
-    count_rows(steps, step_stride(shape.head_dim), lanes, n_steps, kXorTable, counts + m, count_stride(shape), n_rows);
+  for (size_t first = 0; first < strips.n_strips; first += strips.block_strips) {
+    const size_t left = strips.n_strips - first;
+    const size_t n_strips = left < strips.block_strips ? left : strips.block_strips;
+    for (size_t begin = 0; begin < n_steps; begin += kMaxByteSteps) {
+      const size_t end = n_steps - begin < kMaxByteSteps ? n_steps : begin + kMaxByteSteps;
+      count_row(steps, nullptr, lanes, begin, end, kXorTable, counts + first * kStrip, begin == 0, n_strips);
+    }
+    lanes += n_steps * n_strips * kStrip;
   }
 }
 

@@ -1,10 +1,13 @@
-// Table lookup (kernels/nibble_avx2.inl): 64 outputs x 4 rows at a time, then the epilogue from 16-bit counts.
+// Table lookup (kernels/nibble_avx2.inl): up to 384 outputs of a row at a time, then the epilogue from 16-bit counts. The inputs are
+// cut into parts of at most 62 steps, and a part of the weights stays in the first-level cache for a block of rows.
 #define BITVIT_ISA avx2
 #include "kernels/binary_gemm/binary_gemm.h"
 #include "kernels/nibble_avx2.inl"
 
 namespace bitvit::avx2 {
 namespace {
+
+constexpr size_t kRowBlock = 16;
 
 size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return packed_lane_bytes(n_inputs, n_outputs); }
 
@@ -13,25 +16,42 @@ void pack(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packe
   pack_lanes([=](size_t o) { return weight + o * n_words; }, n_inputs, n_outputs, static_cast<uint8_t*>(packed));
 }
 
-size_t scratch_bytes(const BinaryGemmShape& shape) { return shape.n_rows * step_stride(shape.n_inputs); }
+// The steps of all rows, then the counts of a block for kRowBlock rows.
+size_t scratch_bytes(const BinaryGemmShape& shape) {
+  return (shape.n_rows * step_stride(shape.n_inputs) + 63) / 64 * 64 + kRowBlock * kMaxStrips * kStrip * 2;
+}
 
-// Calls epilogue(row, first output, counts[64]) for everything.
+// Calls epilogue(row, first output, counts[32]) for everything.
 template <typename Epilogue>
 BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryGemmShape& shape, void* scratch,
                             Epilogue epilogue) {
-  const size_t n_words = (shape.n_inputs + 63) / 64;
-  const size_t stride = step_stride(shape.n_inputs);
-  const size_t n_steps = nibble_steps(shape.n_inputs);
+  const size_t n_words = (shape.n_inputs + 63) / 64, stride = step_stride(shape.n_inputs);
   uint8_t* const steps = static_cast<uint8_t*>(scratch);
+  uint16_t* const counts = reinterpret_cast<uint16_t*>(steps + (shape.n_rows * stride + 63) / 64 * 64);
   for (size_t r = 0; r < shape.n_rows; ++r) expand_row(x + r * n_words, shape.n_inputs, steps + r * stride);
+
+  const Strips strips(shape.n_outputs);
+  const size_t n_steps = nibble_steps(shape.n_inputs);
+  const size_t n_parts = (n_steps + kMaxByteSteps - 1) / kMaxByteSteps, part = (n_steps + n_parts - 1) / n_parts;
   const uint8_t* lanes = static_cast<const uint8_t*>(packed);
-  for (size_t o = 0; o < shape.n_outputs; o += kLanes, lanes += n_steps * kLanes) {
-    for (size_t r = 0; r < shape.n_rows; r += kMaxRows) {
-      alignas(32) uint16_t counts[kMaxRows * kLanes];
-      const size_t n = shape.n_rows - r < kMaxRows ? shape.n_rows - r : kMaxRows;
-      count_rows(steps + r * stride, stride, lanes, n_steps, kXorTable, counts, kLanes, n);
-      for (size_t i = 0; i < n; ++i) epilogue(r + i, o, counts + i * kLanes);
+  for (size_t first = 0; first < strips.n_strips; first += strips.block_strips) {
+    const size_t left = strips.n_strips - first;
+    const size_t n_strips = left < strips.block_strips ? left : strips.block_strips;
+    const size_t n_lanes = n_strips * kStrip;
+    for (size_t r0 = 0; r0 < shape.n_rows; r0 += kRowBlock) {
+      const size_t count = shape.n_rows - r0 < kRowBlock ? shape.n_rows - r0 : kRowBlock;
+      for (size_t begin = 0; begin < n_steps; begin += part) {
+        const size_t end = n_steps - begin < part ? n_steps : begin + part;
+        for (size_t r = 0; r < count; ++r) {
+          count_row(steps + (r0 + r) * stride, nullptr, lanes, begin, end, kXorTable, counts + r * n_lanes, begin == 0,
+                    n_strips);
+        }
+      }
+      for (size_t r = 0; r < count; ++r) {
+        for (size_t l = 0; l < n_lanes; l += kStrip) epilogue(r0 + r, first * kStrip + l, counts + r * n_lanes + l);
+      }
     }
+    lanes += n_steps * n_lanes;
   }
 }
 
@@ -42,12 +62,12 @@ template <bool kIsSign>
 BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
                              size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
   multiply(x, packed, shape, scratch, [&](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
-    const size_t n = shape.n_outputs - o < kLanes ? shape.n_outputs - o : kLanes;
+    const size_t n = shape.n_outputs - o < kStrip ? shape.n_outputs - o : kStrip;
     float* const row = y + r * y_stride + o;
-    alignas(32) float block[kLanes];
-    float* const out = n == kLanes ? row : block;
+    alignas(32) float block[kStrip];
+    float* const out = n == kStrip ? row : block;
     BITVIT_UNROLL
-    for (size_t i = 0; i < kLanes; i += 16) {
+    for (size_t i = 0; i < kStrip; i += 16) {
       const __m256i p = _mm256_load_si256(reinterpret_cast<const __m256i*>(counts + i));
       const __m256i scaled = kIsSign ? _mm256_slli_epi16(p, 1) : p;  // below 2^16
       BITVIT_UNROLL
@@ -61,7 +81,7 @@ BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const Binary
         _mm256_storeu_ps(out + i + 8 * half, _mm256_add_ps(product, _mm256_loadu_ps(parameters.bias + j)));
       }
     }
-    if (n != kLanes) __builtin_memcpy(row, block, n * sizeof(float));
+    if (n != kStrip) __builtin_memcpy(row, block, n * sizeof(float));
   });
 }
 
@@ -78,9 +98,9 @@ void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParam
                const BinaryGemmShape& shape, void* scratch) {
   const size_t n_words = (shape.n_outputs + 63) / 64;
   multiply(x, packed, shape, scratch, [&](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
-    __m256i inside[4];
+    __m256i inside[2];
     BITVIT_UNROLL
-    for (size_t i = 0; i < 4; ++i) {
+    for (size_t i = 0; i < 2; ++i) {
       const __m256i p = _mm256_load_si256(reinterpret_cast<const __m256i*>(counts + 16 * i));
       const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(parameters.low + o + 16 * i));
       const __m256i range = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(parameters.range + o + 16 * i));
@@ -88,11 +108,15 @@ void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParam
       inside[i] = _mm256_cmpeq_epi16(_mm256_min_epu16(above, range), above);
     }
     // vpacksswb works within 128-bit halves: its 64-bit quarters come out in the order 0, 2, 1, 3.
-    const __m256i first = _mm256_permute4x64_epi64(_mm256_packs_epi16(inside[0], inside[1]), 0xd8);
-    const __m256i second = _mm256_permute4x64_epi64(_mm256_packs_epi16(inside[2], inside[3]), 0xd8);
-    const uint64_t word = static_cast<uint32_t>(_mm256_movemask_epi8(first)) |
-                          static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_epi8(second))) << 32;
-    bits[r * n_words + o / 64] = word ^ parameters.flip[o / 64];
+    const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(inside[0], inside[1]), 0xd8);
+    const uint64_t is_inside = static_cast<uint32_t>(_mm256_movemask_epi8(bytes));
+    uint64_t* const word = bits + r * n_words + o / 64;
+    // A word is two strips; the second one, where there is none, stays 0.
+    if (o % 64 == 0) {
+      *word = is_inside ^ (parameters.flip[o / 64] & 0xffffffff);
+    } else {
+      *word |= (is_inside ^ (parameters.flip[o / 64] >> 32)) << 32;
+    }
   });
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, TypeVar
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -11,18 +10,9 @@ from torch import nn
 
 from bitvit.models.pyramid import Pyramid, as_pair
 
-PYRAMID_MODULES = ("binaryvit_models", "reactdeit_models", "bhvit_models", "reference.gsb_release_models")
-"""Modules of this package that register models when they are imported."""
-
 _HALF = (0.5, 0.5, 0.5)
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
-
-
-def register_pyramids() -> None:
-    """Register the BinaryViT, ReActDeiT and BHViT networks with timm, and that of imported GSB checkpoints."""
-    for module in PYRAMID_MODULES:
-        importlib.import_module(f"bitvit.models.{module}")
 
 
 def pyramid_cfg(image_size: int, num_classes: int, first_conv: str = "stem.conv", **fields: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath
+from timm.layers import DropPath, PatchEmbed
 from torch import Tensor, nn
 
 from bitvit.errors import UsageError
@@ -122,7 +122,7 @@ class ReactDeit(nn.Module):
         self.num_classes = num_classes
         self.num_features = self.head_hidden_size = embed_dim
         self.global_pool = global_pool
-        self.patch_embed = nn.Conv2d(in_chans, embed_dim, patch_size, stride=patch_size)
+        self.patch_embed = PatchEmbed((height, width), patch_size, in_chans, embed_dim)
         self.class_token = nn.Parameter(torch.zeros(1, 1, embed_dim)) if global_pool == "token" else None
         self.position = PositionEmbedding(size, embed_dim, extra_tokens=int(global_pool == "token"))
         rates = rising_rates(drop_path_rate, depth)
@@ -148,7 +148,7 @@ class ReactDeit(nn.Module):
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Return the normalized tokens, ``[B, N, C]``."""
-        x = self.patch_embed(images).flatten(2).transpose(1, 2)
+        x = self.patch_embed(images)
         if self.class_token is not None:
             x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1)
         result: Tensor = self.norm(self.blocks(self.position(x)))

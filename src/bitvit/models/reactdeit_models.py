@@ -19,12 +19,12 @@ _ALL = {"global_pool": "avg", "branch_kernels": (3, 5), "affine": True}
 
 default_cfgs = generate_default_cfgs(
     {
-        "reactdeit_small_patch16_224.untrained": pyramid_cfg(224, 1000, first_conv="patch_embed"),
-        "reactdeit_micro_patch4_32.untrained": pyramid_cfg(32, 10, first_conv="patch_embed"),
-        "test_reactdeit.untrained": pyramid_cfg(16, 10, first_conv="patch_embed"),
-        "test_reactdeit_odd.untrained": pyramid_cfg(20, 7, first_conv="patch_embed"),
-        "test_reactdeit_avg.untrained": pyramid_cfg(16, 10, first_conv="patch_embed"),
-        "test_reactdeit_all.untrained": pyramid_cfg(16, 10, first_conv="patch_embed"),
+        "reactdeit_small_patch16_224.untrained": pyramid_cfg(224, 1000, first_conv="patch_embed.proj"),
+        "reactdeit_micro_patch4_32.untrained": pyramid_cfg(32, 10, first_conv="patch_embed.proj"),
+        "test_reactdeit.untrained": pyramid_cfg(16, 10, first_conv="patch_embed.proj"),
+        "test_reactdeit_odd.untrained": pyramid_cfg(20, 7, first_conv="patch_embed.proj"),
+        "test_reactdeit_avg.untrained": pyramid_cfg(16, 10, first_conv="patch_embed.proj"),
+        "test_reactdeit_all.untrained": pyramid_cfg(16, 10, first_conv="patch_embed.proj"),
     }
 )
 

@@ -12,7 +12,12 @@ from torch import nn
 from bitvit.errors import UsageError
 
 # Importing a module registers its models with timm.
-_MODULES = ("deit_teachers", "gsb_deit", "binary_deit", "tiny_deit")
+_MODULES = (
+    *("deit_teachers", "gsb_deit", "binary_deit", "tiny_deit"),
+    *("binaryvit_models", "reactdeit_models", "bhvit_models"),
+)
+# Rebuilds imported checkpoints; not a model to choose, so it is not listed.
+_RELEASE_MODULE = "reference.gsb_release_models"
 
 _TEACHERS = {
     "tiny_patch16_224": "deit_tiny_distilled_patch16_224",
@@ -24,7 +29,7 @@ _TEACHERS = {
 
 def register() -> None:
     """Register bitvit's models with timm; calling it again does nothing."""
-    for module in _MODULES:
+    for module in (*_MODULES, _RELEASE_MODULE):
         importlib.import_module(f"bitvit.models.{module}")
 
 

@@ -27,7 +27,7 @@ from bitvit.training.progress import ShowProgress
 from bitvit.training.recipe import Recipe
 from bitvit.training.report import PhaseResult, TrainingReport
 from bitvit.training.run_folder import RunFolder
-from bitvit.training.surroundings import kept_random_state, quiet_libraries, reporting_interrupts
+from bitvit.training.surroundings import computing_threads, kept_random_state, quiet_libraries, reporting_interrupts
 from bitvit.training.trainer_state import AtomicCheckpointIO, SaveState
 
 __all__ = ["data_of", "train"]
@@ -91,7 +91,7 @@ def train(
         folder.prepare(recipe, resume)
     history: list[EpochRecord] = []
     results: list[PhaseResult] = []
-    with quiet_libraries(), kept_random_state():
+    with quiet_libraries(), kept_random_state(), computing_threads(recipe.runtime.threads):
         for phase in plan(recipe, folder):
             if not phase.checkpoint.is_file():
                 _run_phase(phase, recipe, data, folder, history, progress, on_epoch)
@@ -177,8 +177,6 @@ def _fit(
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise RecipeError(f"runtime: {' '.join(str(error).split())}") from None
-    if runtime.threads is not None:
-        torch.set_num_threads(runtime.threads)
     on_gpu = trainer.strategy.root_device.type == "cuda"
     batches = EpochBatches(
         len(data.train),

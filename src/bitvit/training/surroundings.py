@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 import warnings
@@ -11,12 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from bitvit.errors import BitvitError
 from bitvit.training.errors import RecipeError, TrainingError, TrainingInterrupted
 
-__all__ = ["kept_random_state", "quiet_libraries", "reporting_interrupts"]
+__all__ = ["computing_threads", "kept_random_state", "quiet_libraries", "reporting_interrupts"]
 
 
 @contextmanager
@@ -53,17 +53,28 @@ def kept_random_state() -> Iterator[None]:
 
 
 @contextmanager
+def computing_threads(threads: int | None) -> Iterator[None]:
+    """Compute with that many threads for a while; None changes nothing."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Silence Lightning's and timm's remarks on things that are meant to be as they are."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning", "timm")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
-    os.environ.setdefault("POSSIBLE_USER_WARNINGS", "off")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
-            warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
+            warnings.filterwarnings("ignore", category=PossibleUserWarning)
             warnings.filterwarnings("ignore", message=r".*treespec.*")
             yield
     finally:

@@ -16,12 +16,9 @@ from bitvit.layers.react_branches import ShiftBranches
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.layers.window_attention import WindowMerge, WindowTokens, join_windows, split_windows
 from bitvit.models.bhvit import Bhvit, weight_oscillation_loss
-from bitvit.models.pyramid_build import register_pyramids
 from bitvit.models.stages import set_stage
 from bitvit.quantizers.decomposition import decompose_attention
 from tests.support.random_models import perturb
-
-register_pyramids()
 
 OPTIONS = ReactOptions()
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # float64

@@ -7,11 +7,8 @@ import timm
 import torch
 
 from bitvit.errors import UsageError
-from bitvit.models.pyramid_build import register_pyramids
 from bitvit.models.reactdeit import ReactDeit
 from tests.support.random_models import perturb
-
-register_pyramids()
 
 
 @pytest.mark.parametrize("name", timm.list_models("test_reactdeit*"))

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from bitvit.errors import BitvitError
 from bitvit.layers import BinaryLinear
 from bitvit.models import from_reference
-from bitvit.models.pyramid_build import register_pyramids
 from bitvit.models.reference import (
     CheckpointImportError,
     KeyMismatchError,
@@ -31,8 +30,6 @@ from bitvit.models.reference import (
 from bitvit.models.reference.families import build_model, key_pairs
 from bitvit.models.reference.gsb_models import build_release_deit, gsb_arguments
 from tests.support.random_models import perturb
-
-register_pyramids()
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "test_binaryvit": {"num_attention_heads": [1, 2, 2, 4], "reduction_ratio": [4, 2, 1, 1]},

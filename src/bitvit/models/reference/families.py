@@ -35,7 +35,7 @@ class _Family:
 _FAMILIES = {
     "gsb": _Family("gsb_release_deit", gsb_arguments, build_release_deit, "patch_embed.proj"),
     "binaryvit": _Family("binaryvit_small_patch4_224", binaryvit_arguments, BinaryVit, "stem.conv"),
-    "reactdeit": _Family("reactdeit_small_patch16_224", reactdeit_arguments, ReactDeit, "patch_embed"),
+    "reactdeit": _Family("reactdeit_small_patch16_224", reactdeit_arguments, ReactDeit, "patch_embed.proj"),
     "bhvit": _Family("bhvit_small_patch4_224", bhvit_arguments, Bhvit, "stem.conv"),
 }
 
@@ -43,7 +43,7 @@ _FAMILIES = {
 def model_spec(config: ReferenceConfig, state_dict: Tensors) -> tuple[str, dict[str, Any]]:
     """Return the registered name and the arguments (plain JSON values) that build the network of a checkpoint.
 
-    ``timm.create_model(name, **arguments)`` builds it once `bitvit.models.pyramid_build.register_pyramids` has run.
+    ``timm.create_model(name, **arguments)`` builds it.
     """
     family = _FAMILIES[config.family]
     return family.registered, family.arguments(config, state_dict)

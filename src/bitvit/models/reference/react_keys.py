@@ -105,7 +105,7 @@ def _block_norms(ours: str, theirs: str) -> Iterator[PrefixRule]:
 def reactdeit_rules(model: ReactDeit) -> Iterator[PrefixRule]:
     """Yield the rules of a ReActDeiT."""
     yield PrefixRule("", "vit.embeddings", {"class_token": "cls_token"})
-    yield PrefixRule("patch_embed", "vit.embeddings.patch_embeddings.projection")
+    yield PrefixRule("patch_embed.proj", "vit.embeddings.patch_embeddings.projection")
     yield PrefixRule("position", "vit.embeddings", {"embedding": "position_embeddings"})
     blocks: Any = model.blocks
     for index, block in enumerate(blocks):
