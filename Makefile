@@ -42,11 +42,11 @@ $(INSTALLED): pyproject.toml
 	$(PIP) install --quiet --no-build-isolation --editable ".[train,dev]"
 	@$(BIN)/python -c 'import torchvision, timm, lightning' || \
 		{ echo "torch, torchvision, timm and lightning do not work together in $(VENV): remove it and run make setup"; exit 1; }
-	@touch $(INSTALLED) $(CORE)
+	@touch $@
 
 $(CORE): $(INSTALLED) $(CORE_SOURCES)
 	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
-	@touch $(CORE)
+	@touch $@
 
 demo: $(CORE)
 	$(BIN)/python examples/demo.py --out runs/demo

@@ -150,17 +150,32 @@ BITVIT_INLINE uint32_t less_equal_bits(const f32x16& a, const f32x16& b) {
   return r;
 }
 
+// kNativeLanes integers widened to 32 bits. GCC 12 makes many instructions of a converting vector expression.
+template <typename T>
+BITVIT_INLINE native_i32 load_widened(const T* p) {
+  typedef T source __attribute__((vector_size(kNativeLanes * sizeof(T))));
+  source s;
+  __builtin_memcpy(&s, p, sizeof(s));
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (sizeof(T) == 1) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return (native_i32)(T(-1) < T(0) ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+  } else if constexpr (sizeof(T) == 2) {
+    return (native_i32)(T(-1) < T(0) ? _mm256_cvtepi16_epi32((__m128i)s) : _mm256_cvtepu16_epi32((__m128i)s));
+  } else {
+    return (native_i32)s;
+  }
+#else
+  return __builtin_convertvector(s, native_i32);
+#endif
+}
+
 // Sixteen integers, converted exactly (32-bit ones are rounded to nearest even).
 template <typename T>
 BITVIT_INLINE f32x16 load_converted(const T* p) {
-  typedef T source __attribute__((vector_size(kNativeLanes * sizeof(T))));
   f32x16 r;
   BITVIT_UNROLL
-  for (int i = 0; i < kParts; ++i) {
-    source s;
-    __builtin_memcpy(&s, p + i * kNativeLanes, sizeof(s));
-    r.v[i] = __builtin_convertvector(s, native_f32);
-  }
+  for (int i = 0; i < kParts; ++i) r.v[i] = __builtin_convertvector(load_widened(p + i * kNativeLanes), native_f32);
   return r;
 }
 

@@ -27,7 +27,7 @@ struct AxisTaps {
   std::vector<uint8_t> range_of;  // at most kMaxGridKernel + 1 different ones
 };
 
-AxisTaps FindTaps(size_t size, size_t kernel, size_t dilation) {
+AxisTaps FindTapRanges(size_t size, size_t kernel, size_t dilation) {
   AxisTaps axis;
   std::map<TapRange, uint8_t> known;
   for (size_t i = 0; i < size; ++i) {
@@ -50,7 +50,7 @@ uint32_t BitsAt(const uint64_t* row, size_t first, size_t n) {
 class BinaryConv final : public Operator {
  public:
   BinaryConv(SpecReader& reader, const Shape& shape)
-      : kernels_(reader.kernels().binary_conv), n_words_(BitWords(shape[1])) {
+      : kernels_(reader.kernels().binary_conv), n_words_(BitWords(shape[1])), zeros_(n_words_ * sizeof(uint64_t)) {
     grid_ = ReadGrid(reader, shape[0]);
     kernel_ = reader.Integer("kernel", 1, kMaxGridKernel);
     if (kernel_ % 2 == 0) reader.FailAttribute("attribute 'kernel' must be odd");
@@ -70,36 +70,24 @@ class BinaryConv final : public Operator {
     scale_ = Padded(reader.Floats("scale", {{n_outputs}}).as<float>());
     bias_ = Padded(reader.Floats("bias", {{n_outputs}}).as<float>());
     PackWeight(weight.as<uint64_t>());
-    rows_ = FindTaps(grid_.height, kernel_, dilation_);
-    columns_ = FindTaps(grid_.width, kernel_, dilation_);
+    rows_ = FindTapRanges(grid_.height, kernel_, dilation_);
+    columns_ = FindTapRanges(grid_.width, kernel_, dilation_);
     FillOffsets(weight.as<uint64_t>());
     cells_ = std::clamp(kMaxGatheredBytes / RowBytes(), size_t{1}, kMaxCells);
     reader.Writes({{ValueType::kF32, {shape[0], n_outputs}}});
   }
 
-  size_t thread_scratch_bytes(size_t) const override { return cells_ * RowBytes(); }
+  size_t thread_scratch_bytes(size_t) const override { return ScratchForTaps() + cells_ * RowBytes(); }
 
   void Run(const RunContext& context) const override {
-    const uint64_t* const x = context.input<uint64_t>(0);
-    float* const y = context.output<float>(0);
-    const BinaryConvParameters parameters = {weight_.as<uint32_t>(), scale_.as<float>(), bias_.as<float>()};
-    const size_t row_units = RowBytes() / sizeof(uint32_t), n_outputs = shape_.n_groups * shape_.group_outputs;
     context.Parallel(grid_.height * grid_.width, kCellGrain, [&](size_t begin, size_t end, size_t thread) {
-      uint32_t* const gathered = static_cast<uint32_t*>(context.thread_scratch(thread));
-      for (size_t first = begin; first < end; first += cells_) {
-        const size_t n = std::min(end - first, cells_);
-        const int32_t* offsets[kMaxCells];
-        std::memset(gathered, 0, n * RowBytes());
-        for (size_t i = 0; i < n; ++i) {
-          offsets[i] = GatherCell(x, first + i, reinterpret_cast<std::byte*>(gathered + i * row_units));
-        }
-        kernels_.multiply(gathered, offsets, parameters, y + first * n_outputs, n, shape_);
-      }
+      RunCells(context, begin, end, static_cast<std::byte*>(context.thread_scratch(thread)));
     });
   }
 
  private:
   size_t RowBytes() const { return shape_.n_groups * shape_.n_units * sizeof(uint32_t); }
+  size_t ScratchForTaps() const { return AlignUp((kernel_ * kernel_ + 1) * sizeof(const uint64_t*)); }
   size_t PaddedGroup() const { return AlignUp(shape_.group_outputs, kBinaryConvBlock); }
   // Where the parameters and offsets of an output are.
   size_t PaddedOutput(size_t output) const {
@@ -159,43 +147,73 @@ class BinaryConv final : public Operator {
     }
   }
 
-  // Fills in the taps inside the grid; the others stay 0. Returns the cell's offsets.
-  const int32_t* GatherCell(const uint64_t* x, size_t cell, std::byte* gathered) const {
-    const size_t y = cell / grid_.width, column = cell % grid_.width, centre = kernel_ / 2;
-    const TapRange& r = rows_.ranges[rows_.range_of[y]];
-    const TapRange& c = columns_.ranges[columns_.range_of[column]];
+  void RunCells(const RunContext& context, size_t begin, size_t end, std::byte* scratch) const {
+    const size_t n_outputs = shape_.n_groups * shape_.group_outputs, row_units = RowBytes() / sizeof(uint32_t);
+    const BinaryConvParameters parameters = {weight_.as<uint32_t>(), scale_.as<float>(), bias_.as<float>()};
+    const uint64_t** const taps = reinterpret_cast<const uint64_t**>(scratch);
+    uint32_t* const gathered = reinterpret_cast<uint32_t*>(scratch + ScratchForTaps());
+    taps[kernel_ * kernel_] = zeros_.as<uint64_t>();
+    for (size_t first = begin; first < end; first += cells_) {
+      const size_t n = std::min(end - first, cells_);
+      const int32_t* offsets[kMaxCells];
+      for (size_t i = 0; i < n; ++i) {
+        offsets[i] = FindTaps(context.input<uint64_t>(0), first + i, taps);
+        Gather(taps, gathered + i * row_units);
+      }
+      kernels_.multiply(gathered, offsets, parameters, context.output<float>(0) + first * n_outputs, n, shape_);
+    }
+  }
+
+  // The rows of bits of a cell's taps, zeros for those outside the grid. Returns the cell's offsets.
+  const int32_t* FindTaps(const uint64_t* x, size_t cell, const uint64_t** taps) const {
+    const size_t y = cell / grid_.width, column = cell % grid_.width, kernel = kernel_;
+    const size_t row_pattern = rows_.range_of[y], column_pattern = columns_.range_of[column];
+    const TapRange r = rows_.ranges[row_pattern], c = columns_.ranges[column_pattern];
+    const size_t step = dilation_ * n_words_, left = column + c.first * dilation_ - kernel / 2 * dilation_;
+    if ((r.last - r.first) * (c.last - c.first) < kernel * kernel) {
+      std::fill(taps, taps + kernel * kernel, zeros_.as<uint64_t>());
+    }
     for (size_t ky = r.first; ky < r.last; ++ky) {
-      for (size_t kx = c.first; kx < c.last; ++kx) {
-        const size_t source = (y + ky * dilation_ - centre * dilation_) * grid_.width + column + kx * dilation_ -
-                              centre * dilation_;
-        GatherTap(x + source * n_words_, gathered + (ky * kernel_ + kx) * tap_bytes_);
+      const size_t tap_row = y + ky * dilation_ - kernel / 2 * dilation_;
+      const uint64_t* tap = x + (tap_row * grid_.width + left) * n_words_;
+      for (size_t kx = c.first; kx < c.last; ++kx, tap += step) taps[ky * kernel + kx] = tap;
+    }
+    return offsets_.as<int32_t>() +
+           (row_pattern * columns_.ranges.size() + column_pattern) * shape_.n_groups * PaddedGroup();
+  }
+
+  // [group][unit]: the bits of all taps of a group, tap_bytes_ each.
+  void Gather(const uint64_t* const* taps, uint32_t* units) const {
+    const size_t n_groups = shape_.n_groups, n_units = shape_.n_units, n_taps = kernel_ * kernel_;
+    if (width_ == 16) {  // two taps a unit; there is one tap more, of zeros
+      for (size_t g = 0; g < n_groups; ++g, units += n_units) {
+        for (size_t u = 0; u < n_units; ++u) {
+          units[u] = BitsOf<uint16_t>(taps[2 * u], g) | static_cast<uint32_t>(BitsOf<uint16_t>(taps[2 * u + 1], g)) << 16;
+        }
+      }
+    } else if (width_ % 32 == 0) {
+      const size_t n = width_ / 32;
+      for (size_t g = 0; g < n_groups; ++g) {
+        for (size_t t = 0; t < n_taps; ++t) {
+          for (size_t w = 0; w < n; ++w) *units++ = BitsOf<uint32_t>(taps[t], g * n + w);
+        }
+      }
+    } else {
+      for (size_t g = 0; g < n_groups; ++g, units += n_units) {
+        units[n_units - 1] = 0;  // perhaps partly behind the last tap
+        for (size_t t = 0; t < n_taps; ++t) {
+          CopyTap(taps[t], g * width_, reinterpret_cast<std::byte*>(units) + t * tap_bytes_);
+        }
       }
     }
-    const size_t pattern = rows_.range_of[y] * columns_.ranges.size() + columns_.range_of[column];
-    return offsets_.as<int32_t>() + pattern * shape_.n_groups * PaddedGroup();
   }
 
-  // One cell's bits of all groups.
-  void GatherTap(const uint64_t* row, std::byte* out) const {
-    const size_t stride = shape_.n_units * sizeof(uint32_t);
-    switch (width_) {
-      case 8:
-        return GatherBytes<1>(row, out, stride);
-      case 16:
-        return GatherBytes<2>(row, out, stride);
-      case 32:
-        return GatherBytes<4>(row, out, stride);
-      case 64:
-        return GatherBytes<8>(row, out, stride);
-      default:
-        for (size_t g = 0; g < shape_.n_groups; ++g) CopyTap(row, g * width_, out + g * stride);
-    }
-  }
-
-  template <size_t kBytes>
-  void GatherBytes(const uint64_t* row, std::byte* out, size_t stride) const {
-    const std::byte* in = reinterpret_cast<const std::byte*>(row);
-    for (size_t g = 0; g < shape_.n_groups; ++g, in += kBytes, out += stride) std::memcpy(out, in, kBytes);
+  // Element i of a row of bits cut into elements of that type.
+  template <typename T>
+  static T BitsOf(const uint64_t* row, size_t i) {
+    T bits;
+    std::memcpy(&bits, reinterpret_cast<const std::byte*>(row) + i * sizeof(T), sizeof(T));
+    return bits;
   }
 
   const BinaryConvKernels& kernels_;
@@ -203,7 +221,7 @@ class BinaryConv final : public Operator {
   size_t n_words_, kernel_, dilation_, width_, tap_bytes_, cells_;
   BinaryConvShape shape_;
   AxisTaps rows_, columns_;
-  AlignedBuffer weight_, scale_, bias_, offsets_;
+  AlignedBuffer weight_, scale_, bias_, offsets_, zeros_;
 };
 
 }  // namespace

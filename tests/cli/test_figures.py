@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bitvit.cli import build_parser
-from bitvit.cli._main import COMMANDS
+from bitvit.cli._main import COMMANDS, command_module
 from tests.support.command import Command
 
 
@@ -97,10 +97,8 @@ def test_help_has_examples(bitvit: Command, name: str) -> None:
 
 
 def test_every_example_parses() -> None:
-    from importlib import import_module
-
     for name in COMMANDS:
-        for example in import_module(f"bitvit.cli.{name}").EXAMPLES:
+        for example in command_module(name).EXAMPLES:
             words = [word.strip("'") for word in example.split() if "=" not in word or "." in word.partition("=")[0]]
             assert words[0] == "bitvit"
             build_parser().parse_args(words[1:])

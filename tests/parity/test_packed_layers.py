@@ -1,7 +1,7 @@
 """Each packed layer computes what its trainable twin computes, on forced inputs, up to rounding.
 
-A bit may differ where an input lies within rounding of a threshold, and then a whole output moves by one product's worth; the inputs here
-are seeded and far enough from thresholds that none does.
+A bit may differ where an input lies within rounding of a threshold, and then a whole output moves by one product's
+worth; the inputs here are seeded and far enough from thresholds that none does.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 
 
 def _attention(**choices: object) -> nn.Module:
-    student = binarize(create_model("deit_test_distilled_patch4_16"), BinarizationScheme(**choices))  # type: ignore[arg-type]
-    attention: nn.Module = student.blocks[0].attn
+    student = binarize(create_model("deit_test_distilled_patch4_16"), BinarizationScheme(**choices))  # type:
+    ignore[arg-type] attention: nn.Module = student.blocks[0].attn
     return attention
 
 

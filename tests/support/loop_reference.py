@@ -263,6 +263,8 @@ def attention_masks(c: OperatorCase) -> list[AnyArray]:
                 bit = value >= c.tensors["thresholds"][i, h]
             case ["row_max", factor]:
                 bit = value > F(factor) * max(a[h, n])
+            case ["image_max", factor]:
+                bit = value > F(factor) * max(a.flat)
         out[i, h, n, m] = bit
     return [out]
 

@@ -221,6 +221,7 @@ def _queries_and_keys(rng: Rng) -> tuple[list[AnyArray], list[Value], int, int, 
 def attention_masks(rng: Rng) -> OperatorCase:
     inputs, values, heads, n, m, width = _queries_and_keys(rng)
     rules: list[list[Any]] = [["greater"], ["at_least"], ["ones"], ["row_max", 0.7], ["row_max", 0.9], ["row_max", 1]]
+    rules += [["image_max", 0.7], ["image_max", 1]]
     planes = [rules[int(i)] for i in rng.integers(0, len(rules), int(rng.integers(1, 5)))]
     tensors = {"table": exponential_table(rng, width)}
     if any(rule[0] in ("greater", "at_least") for rule in planes):

@@ -6,26 +6,30 @@ namespace bitvit::BITVIT_ISA {
 namespace {
 
 BITVIT_INLINE f32x16 finish(const i32_lanes& counts, const int32_t* offset, const float* scale, const float* bias) {
-  i32_lanes first;
-  __builtin_memcpy(&first, offset, sizeof(first));
   f32x16 z;
   BITVIT_UNROLL
-  for (int i = 0; i < kParts; ++i) z.v[i] = __builtin_convertvector(first.v[i] - 2 * counts.v[i], native_f32);
+  for (int i = 0; i < kParts; ++i) {
+    native_i32 part;
+    __builtin_memcpy(&part, offset + i * kNativeLanes, sizeof(part));
+    z.v[i] = __builtin_convertvector(part - 2 * counts.v[i], native_f32);
+  }
   return z * load(scale) + load(bias);
 }
 
 void multiply(const uint32_t* x, const int32_t* const* offsets, const BinaryConvParameters& parameters, float* y,
               size_t n_cells, const BinaryConvShape& shape) {
-  const size_t n_blocks = (shape.group_outputs + kBinaryConvBlock - 1) / kBinaryConvBlock;
+  const size_t n_groups = shape.n_groups, group_outputs = shape.group_outputs, n_units = shape.n_units;
+  const size_t n_blocks = (group_outputs + kBinaryConvBlock - 1) / kBinaryConvBlock;
+  const float *const scale = parameters.scale, *const bias = parameters.bias;
   for (size_t cell = 0; cell < n_cells; ++cell) {
     const uint32_t* weight = parameters.weight;
+    const int32_t* const offset = offsets[cell];
     size_t first = 0;  // padded number of the block's first output
-    for (size_t g = 0; g < shape.n_groups; ++g, x += shape.n_units, y += shape.group_outputs) {
-      for (size_t b = 0; b < n_blocks; ++b, first += kBinaryConvBlock, weight += shape.n_units * kBinaryConvBlock) {
-        const i32_lanes counts = count_differing(x, weight, shape.n_units);
-        const f32x16 result =
-            finish(counts, offsets[cell] + first, parameters.scale + first, parameters.bias + first);
-        const size_t o = b * kBinaryConvBlock, n = shape.group_outputs - o;
+    for (size_t g = 0; g < n_groups; ++g, x += n_units, y += group_outputs) {
+      for (size_t b = 0; b < n_blocks; ++b, first += kBinaryConvBlock, weight += n_units * kBinaryConvBlock) {
+        const i32_lanes counts = count_differing(x, weight, n_units);
+        const f32x16 result = finish(counts, offset + first, scale + first, bias + first);
+        const size_t o = b * kBinaryConvBlock, n = group_outputs - o;
         if (n >= kBinaryConvBlock) {
           store(y + o, result);
         } else {

@@ -130,33 +130,58 @@ void pool(const float* x, const Pool& p, float* y, size_t begin, size_t end) {
   }
 }
 
-// kGroup channels at a time, known when compiled, so that the additions of neighbouring outputs share vectors.
-template <size_t kGroup>
-BITVIT_INLINE void mean_of(const float* __restrict x, float* __restrict y, size_t n) {
-  constexpr float kCount = static_cast<float>(kGroup);
-  for (size_t o = 0; o < n; ++o) {
-    float sum = x[o * kGroup];
-    BITVIT_UNROLL
-    for (size_t i = 1; i < kGroup; ++i) sum = sum + x[o * kGroup + i];
-    y[o] = sum / kCount;
+typedef float f32x4 __attribute__((vector_size(16)));
+
+BITVIT_INLINE f32x4 load_4(const float* p) {
+  f32x4 r;
+  __builtin_memcpy(&r, p, sizeof(r));
+  return r;
+}
+
+// Row i of the result: number i of a, b, c, d.
+BITVIT_INLINE void turn_4(f32x4& a, f32x4& b, f32x4& c, f32x4& d) {
+#if defined(__x86_64__)
+  __m128 p = (__m128)a, q = (__m128)b, r = (__m128)c, s = (__m128)d;
+  _MM_TRANSPOSE4_PS(p, q, r, s);
+  a = (f32x4)p, b = (f32x4)q, c = (f32x4)r, d = (f32x4)s;
+#else
+  const f32x4 p = {a[0], b[0], c[0], d[0]}, q = {a[1], b[1], c[1], d[1]};
+  const f32x4 r = {a[2], b[2], c[2], d[2]}, s = {a[3], b[3], c[3], d[3]};
+  a = p, b = q, c = r, d = s;
+#endif
+}
+
+// The sums of four neighbouring outputs, a lane each.
+BITVIT_INLINE f32x4 sum_of_4(const float* x, size_t group) {
+  f32x4 sum = {};
+  for (size_t i = 0; i < group; i += 4) {
+    f32x4 a = load_4(x + i), b = load_4(x + group + i);
+    f32x4 c = load_4(x + 2 * group + i), d = load_4(x + 3 * group + i);
+    turn_4(a, b, c, d);
+    sum = i == 0 ? a : sum + a;
+    sum = ((sum + b) + c) + d;
   }
+  return sum;
 }
 
 void mean_channels(const float* x, size_t group, float* y, size_t n) {
-  switch (group) {
-    case 2:
-      return mean_of<2>(x, y, n);
-    case 4:
-      return mean_of<4>(x, y, n);
-    case 8:
-      return mean_of<8>(x, y, n);
-    default:
-      break;
-  }
   const float count = static_cast<float>(group);
-  for (size_t o = 0; o < n; ++o, x += group) {
-    float sum = x[0];
-    for (size_t i = 1; i < group; ++i) sum = sum + x[i];
+  size_t o = 0;
+  if (group % 4 == 0) {
+    const f32x4 divisor = {count, count, count, count};
+    for (; o + 4 <= n; o += 4) {
+      const float* const first = x + o * group;
+      const f32x4 sum = group == 4 ? sum_of_4(first, 4) : group == 8 ? sum_of_4(first, 8) : sum_of_4(first, group);
+      const f32x4 mean = sum / divisor;
+      __builtin_memcpy(y + o, &mean, sizeof(mean));
+    }
+  }
+  if (group == 2) {
+    for (; o < n; ++o) y[o] = (x[2 * o] + x[2 * o + 1]) / 2.0f;
+  }
+  for (; o < n; ++o) {
+    float sum = x[o * group];
+    for (size_t i = 1; i < group; ++i) sum = sum + x[o * group + i];
     y[o] = sum / count;
   }
 }

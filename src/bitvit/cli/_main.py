@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
+from types import ModuleType
 from typing import NoReturn
 
 from rich_argparse import RawDescriptionRichHelpFormatter
@@ -16,7 +18,7 @@ from bitvit.cli._output import print_error
 from bitvit.errors import BitvitError
 
 # In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
-COMMANDS = ("train", "eval", "export", "predict", "info", "bench", "complexity", "models")
+COMMANDS = ("train", "eval", "import", "export", "predict", "info", "bench", "complexity", "models")
 
 EXIT_OK = 0
 EXIT_BUG = 1
@@ -35,6 +37,11 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(EXIT_BAD_INPUT)
 
 
+def command_module(name: str) -> ModuleType:
+    """Return the module of a command; where its name is a word of Python, the module's ends with an underscore."""
+    return import_module(f"bitvit.cli.{name}_" if iskeyword(name) else f"bitvit.cli.{name}")
+
+
 def build_parser() -> Parser:
     """Return the parser of the whole command line."""
     parser = Parser(
@@ -49,7 +56,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"bitvit {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = import_module(f"bitvit.cli.{name}")
+        module = command_module(name)
         sub = commands.add_parser(
             name,
             help=module.HELP,

@@ -296,7 +296,7 @@ def _slice(lowering: Lowering, node: fx.Node) -> str:
         return lowering.value(source)
     if dim not in (1, -2) or step != 1:
         raise ExportError(f"slice at {scope_of(node)} is not over tokens")
-    n_rows = _shape(source)[0]  # type: ignore[arg-type]
+    n_rows = _shape(source)[0]
     first, last, _ = slice(start, stop).indices(n_rows)
     if (first, last) == (0, n_rows):
         return lowering.value(source)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitvit import layers
-from bitvit.export import packed_maps, packed_react_attention  # noqa: F401  (their import registers packed layers)
+from bitvit.export import packed_maps, packed_react_attention, packed_release  # noqa: F401  (their import registers packed layers)
 from bitvit.export.errors import ExportError
 from bitvit.export.packed_layers import pack_layer
 from bitvit.export.packed_stems import pack_stem

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bitvit import layers
 from bitvit.export.errors import ExportError
+from bitvit.export.mask_planes import mask_planes
 from bitvit.export.packing import as_vector, exponential_table, pack_sign_bits
 
 ops = torch.ops.bitvit
@@ -103,8 +104,8 @@ class PackedSign(nn.Module):
 
 
 class PackedAttentionMasks(nn.Module):
-    """Packed attention binarizer: query and key bits -> masks `[B,P,H,N,ceil(M/8)]` and the runtime factor of the
-    baseline."""
+    """Packed attention binarizer: query and key bits -> masks `[B,P,H,N,ceil(M/8)]`, and the baseline's runtime
+    factor."""
 
     def __init__(self, layer: nn.Module, table: Tensor, head_dim: int, num_heads: int) -> None:
         super().__init__()
@@ -112,28 +113,17 @@ class PackedAttentionMasks(nn.Module):
         self.phase = 0
         self.patches = 0
         self.planes = "[]"
-        self.register_buffer("table", table)
-        self.offset: Tensor | None
-        self.offset_scale: Tensor | None
-        self.thresholds: Tensor | None
-        offset = offset_scale = thresholds = None
         row_scale = torch.ones(1, num_heads)
+        self.register_buffer("table", table)
         if isinstance(layer, layers.XnorAttentionBinarizer):
             self.phase, self.patches = int(layer.phase), int(layer.patches)
-        elif isinstance(layer, layers.GsbAttentionBinarizer):
-            scales = layer.scales.detach().double().tolist()
-            rules, base_threshold, row_scales = _gsb_rules(layer, scales)
-            self.planes = json.dumps(rules)
-            if rules[0][0] in ("greater", "at_least"):
-                thresholds = torch.zeros(len(rules), num_heads)
-                thresholds[0] = base_threshold
-            row_scale = torch.tensor(row_scales, dtype=torch.float64).float()[:, None].expand(-1, num_heads)
-            offset, offset_scale = _gsb_offset(layer, num_heads)
         else:
-            raise ExportError(f"attention binarizer {type(layer).__name__} has no packed form")
-        self.register_buffer("offset", offset)
-        self.register_buffer("offset_scale", offset_scale)
-        self.register_buffer("thresholds", thresholds)
+            planes = mask_planes(layer, num_heads)
+            self.planes = json.dumps(planes.rules)
+            self.register_buffer("offset", planes.offset)
+            self.register_buffer("offset_scale", planes.offset_scale)
+            self.register_buffer("thresholds", None if planes.thresholds is None else planes.thresholds.float())
+            row_scale = planes.factors.float()
         self.register_buffer("row_scale", row_scale.contiguous())
 
     def forward(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -146,37 +136,6 @@ class PackedAttentionMasks(nn.Module):
             query, key, self.table, self.offset, self.offset_scale, self.thresholds, self.head_dim, self.planes
         )
         return masks, None
-
-
-def _gsb_rules(
-    layer: layers.GsbAttentionBinarizer, scales: list[float]
-) -> tuple[list[list[str | float]], float, list[float]]:
-    """Rules of the mask planes, the base threshold and the factor of each plane (Eq. 10-13, Tables V and VIII).
-
-    Type A with sign instead of round (Table V) gives -1 and +1; as masks: `sign = 2 * 1{a_t >= 0} - 1`, the -1 on a
-    plane of ones.
-    """
-    extra: list[list[str | float]] = [["row_max", float(c)] for c in layer.factors]
-    if layer.type_a == "sign":
-        return [["at_least"], ["ones"], *extra], 0.0, [2.0 * scales[0], -scales[0], *scales[1:]]
-    if layer.base == "mask":
-        return [["row_max", 0.5], *extra], 0.0, scales
-    return [["greater"], *extra], 0.5 * scales[0], scales
-
-
-def _gsb_offset(layer: layers.GsbAttentionBinarizer, num_heads: int) -> tuple[Tensor | None, Tensor | None]:
-    """Phi of Eq. 9 as stored: nothing, float32 `[H,N]` or `[H,N,M]`, or int8 `[H,N,M]` with a scale a head."""
-    if layer.offset_kind == "mean":
-        return torch.full((num_heads, layer.num_tokens), 1.0 / layer.num_tokens), None
-    if layer.offset is None:
-        return None, None
-    if layer.offset_bits == 8:
-        quantized, scale = layer.integer_offset()
-        scale = scale.detach().reshape(-1)
-        if quantized.ndim == 2:
-            return quantized.float() * scale[:, None], None
-        return quantized.to(torch.int8), scale.float()
-    return layer.offset.detach().float(), None
 
 
 class PackedValue(nn.Module):

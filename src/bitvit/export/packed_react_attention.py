@@ -9,50 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from bitvit.export.errors import ExportError
+from bitvit.export.mask_planes import mask_planes
 from bitvit.export.packed_layers import pack_layer
 from bitvit.export.packed_maps import grid_of
 from bitvit.export.packed_units import PackedReactLinear, PackedRPReLU, PackedShiftedSign, as_rows, pack_child
 from bitvit.export.packing import as_vector, exponential_table
-from bitvit.layers.attention_quantizers import BandedMaskQuantizer, ClippedMaskQuantizer, DecomposedQuantizer
 from bitvit.layers.react_attention import AttentionCore, ReactAttention
 from bitvit.layers.window_attention import WindowAttention, WindowMerge, WindowTokens
-from bitvit.quantizers.banded_mask import BAND_FACTORS
-from bitvit.quantizers.decomposition import LEVELS
 
 ops = torch.ops.bitvit
-
-Rules = list[list[str | float]]
-
-
-def quantizer_planes(quantizer: nn.Module, num_heads: int) -> tuple[Rules, Tensor, Tensor]:
-    """An attention quantizer as mask planes: their rules, thresholds `[P,H]` and factors `[P,H]`.
-
-    Decomposition: level >= j of `round(3 p/a + z)`, half to even, so 1.5 rounds up and 0.5 and 2.5 down. Bands: the
-    exclusive maps of `band_maps` are differences of nested masks, so their factors are differences too.
-    """
-    if isinstance(quantizer, ClippedMaskQuantizer):
-        clip = quantizer.clip.detach().double().reshape(1, 1).expand(1, num_heads)
-        return [["greater"]], _positive(0.5 * clip), clip
-    if isinstance(quantizer, DecomposedQuantizer):
-        step, zero = _positive(quantizer.step.detach().double()), quantizer.zero_point.detach().double()
-        levels = torch.arange(1, LEVELS + 1, dtype=torch.float64)[:, None]
-        rules: Rules = [["at_least" if j % 2 == 0 else "greater"] for j in range(1, LEVELS + 1)]
-        return rules, (levels - 0.5 - zero) * step / LEVELS, step.expand(LEVELS, -1)
-    if isinstance(quantizer, BandedMaskQuantizer):
-        scale, lower, upper = (float(p.detach()) for p in (quantizer.scale, quantizer.lower, quantizer.upper))
-        thresholds = torch.zeros(3, num_heads, dtype=torch.float64)
-        thresholds[0] = 0.5 * scale
-        factors = torch.tensor([scale, scale * (lower - 1.0), scale * (upper - lower)], dtype=torch.float64)
-        rules = [["greater"]]
-        rules += [["row_max", float(c)] for c in BAND_FACTORS]
-        return rules, thresholds, factors[:, None].expand(-1, num_heads)
-    raise ExportError(f"attention quantizer {type(quantizer).__name__} has no packed form")
-
-
-def _positive(scale: Tensor) -> Tensor:
-    if not bool((scale > 0).all()):
-        raise ExportError("an attention quantizer has a scale that is not positive: train it further, or calibrate it")
-    return scale
 
 
 class PackedAttentionCore(nn.Module):
@@ -72,12 +37,13 @@ class PackedAttentionCore(nn.Module):
         self.query = PackedShiftedSign(layer.query_sign, layer.num_heads)
         self.key = PackedShiftedSign(layer.key_sign, layer.num_heads)
         PackedShiftedSign(layer.value_sign)  # its check
-        rules, thresholds, factors = quantizer_planes(quantizer, layer.num_heads)
-        self.planes = json.dumps(rules)
+        planes = mask_planes(quantizer, layer.num_heads)
+        assert planes.thresholds is not None
+        self.planes = json.dumps(planes.rules)
         self.register_buffer("value_shift", layer.value_sign.shift.detach().float().clone())
         self.register_buffer("table", exponential_table(layer.head_dim, 1.0 / math.sqrt(layer.head_dim)))
-        self.register_buffer("thresholds", thresholds.float())
-        self.register_buffer("row_scale", factors.float().contiguous())
+        self.register_buffer("thresholds", planes.thresholds.float())
+        self.register_buffer("row_scale", planes.factors.float().contiguous())
         self.register_buffer("column_scale", torch.ones(1))
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, windows: int = 1) -> Tensor:

@@ -31,6 +31,7 @@ TINY_224 = DeitShape(patch_size=16, embed_dim=192, depth=12, num_heads=3)
 SMALL_224 = DeitShape(patch_size=16, embed_dim=384, depth=12, num_heads=6)
 BASE_224 = DeitShape(patch_size=16, embed_dim=768, depth=12, num_heads=12)
 MICRO_32 = DeitShape(patch_size=4, embed_dim=96, depth=4, num_heads=3)
+MICRO_32_COARSE = DeitShape(patch_size=8, embed_dim=96, depth=4, num_heads=3)
 TEST_16 = DeitShape(patch_size=4, embed_dim=32, depth=2, num_heads=2)
 ODD_20 = DeitShape(patch_size=5, embed_dim=36, depth=2, num_heads=3, mlp_ratio=3.5)
 

@@ -5,12 +5,13 @@ from typing import Any
 from timm.models import generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer
 
-from bitvit.models.deit_build import MICRO_32, ODD_20, TEST_16, build_deit, deit_cfg
+from bitvit.models.deit_build import MICRO_32, MICRO_32_COARSE, ODD_20, TEST_16, build_deit, deit_cfg
 
 default_cfgs = generate_default_cfgs(
     {
         "deit_micro_distilled_patch4_32.untrained": deit_cfg(32, 10),
         "deit_micro_patch4_32.untrained": deit_cfg(32, 10, distilled=False),
+        "deit_micro_distilled_patch8_32.untrained": deit_cfg(32, 10),
         "deit_test_distilled_patch4_16.untrained": deit_cfg(16, 10),
         "deit_test_patch4_16.untrained": deit_cfg(16, 10, distilled=False),
         "deit_test_odd_distilled_patch5_20.untrained": deit_cfg(20, 7),
@@ -28,6 +29,12 @@ def deit_micro_distilled_patch4_32(pretrained: bool = False, **kwargs: Any) -> V
 def deit_micro_patch4_32(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     """DeiT for 32 x 32 images with a class token only."""
     return build_deit("deit_micro_patch4_32", MICRO_32, pretrained, distilled=False, **kwargs)
+
+
+@register_model
+def deit_micro_distilled_patch8_32(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
+    """DeiT for 32 x 32 images that trains in minutes on a CPU: 96 channels, 4 blocks, 3 heads, 16 patches."""
+    return build_deit("deit_micro_distilled_patch8_32", MICRO_32_COARSE, pretrained, **kwargs)
 
 
 @register_model

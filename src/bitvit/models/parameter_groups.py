@@ -2,7 +2,12 @@
 
 from torch import nn
 
-_EXEMPT_NAMES = frozenset({"pos_embed", "cls_token", "dist_token", "shift", "input_shift", "omega", "offset", "bias"})
+_EXEMPT_NAMES = frozenset(
+    {
+        *("pos_embed", "cls_token", "dist_token", "class_token", "embedding"),
+        *("shift", "input_shift", "omega", "offset", "bias"),
+    }
+)
 
 
 def no_weight_decay(model: nn.Module) -> set[str]:

@@ -24,6 +24,7 @@ _TEACHERS = {
     "small_patch16_224": "deit_small_distilled_patch16_224",
     "base_patch16_224": "deit_base_distilled_patch16_224",
     "micro_patch4_32": "deit_micro_distilled_patch4_32",
+    "micro_patch8_32": "deit_micro_distilled_patch8_32",
 }
 
 

@@ -20,7 +20,17 @@ from bitvit.program import Preprocessing
 from bitvit.training.errors import CheckpointError, RecipeError
 from bitvit.training.recipe import DataChoice
 
-__all__ = ["ModelSpec", "build_model", "copy_weights", "is_binary", "load_timm_weights", "preprocessing_for"]
+__all__ = [
+    "ModelSpec",
+    "build_model",
+    "copy_all_but_heads",
+    "copy_weights",
+    "is_binary",
+    "load_timm_weights",
+    "preprocessing_for",
+]
+
+_HEADS = frozenset(("head", "head_dist", "fc", "classifier"))
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,25 @@ def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
             module.reset_weight_step()
 
 
+def copy_all_but_heads(source: nn.Module, target: nn.Module) -> None:
+    """Give a model all weights of another one of the same architecture; a head of another shape stays as it is.
+
+    Raises:
+        CheckpointError: if anything but a head differs.
+    """
+    own = target.state_dict()
+    given = source.state_dict()
+    shared = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    unfit = sorted(name for name in given.keys() ^ shared.keys() if name.split(".")[0] not in _HEADS)
+    if unfit:
+        raise CheckpointError(f"model.weights: {unfit[0]} does not fit the model that is trained")
+    target.load_state_dict(shared, strict=False)
+    replaced = {name.rpartition(".")[0] for name in own.keys() - shared.keys()}
+    for name, module in target.named_modules():
+        if name in replaced and isinstance(module, QuantizedLinear):
+            module.reset_weight_step()
+
+
 def load_timm_weights(model: nn.Module, path: Path) -> None:
     """Load a timm model's safetensors file into a model with another number of classes or image size.
 
@@ -137,7 +166,7 @@ def load_timm_weights(model: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
     own = model.state_dict()
-    heads = {name for name in own if name.split(".")[0] in ("head", "head_dist", "fc", "classifier")}
+    heads = {name for name in own if name.split(".")[0] in _HEADS}
     state = {name: value for name, value in state.items() if name not in heads or value.shape == own[name].shape}
     if hasattr(model, "patch_embed"):
         state = dict(checkpoint_filter_fn(state, model))  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from bitvit.program import Preprocessing
 from bitvit.training.building import (
     ModelSpec,
     build_model,
+    copy_all_but_heads,
     copy_weights,
     is_binary,
     load_timm_weights,
@@ -138,7 +139,11 @@ def _has_head_for(path: Path, model: nn.Module) -> bool:
 
 def _prepare_stage(phase: Phase, recipe: Recipe, data: Data, folder: RunFolder) -> Start:
     choice = recipe.model
-    spec = ModelSpec(choice.name, len(data.labels), choice.image_size, choice.scheme, dict(choice.kwargs))
+    given = None if choice.weights is None else load_checkpoint(choice.weights)
+    if given is None:
+        spec = ModelSpec(choice.name, len(data.labels), choice.image_size, choice.scheme, dict(choice.kwargs))
+    else:
+        spec = replace(given[1].model, num_classes=len(data.labels))
     distills = recipe.distillation.kind != "none"
     teacher: tuple[nn.Module, Preprocessing] | None = None
     if distills or choice.init == "teacher":
@@ -149,14 +154,19 @@ def _prepare_stage(phase: Phase, recipe: Recipe, data: Data, folder: RunFolder) 
     if phase.name == "stage2" and recipe.stage1.epochs:
         stage1, _ = load_checkpoint(folder.checkpoint("stage1", is_last=False))
         model.load_state_dict(stage1.state_dict())
+    elif given is not None:
+        copy_all_but_heads(given[0], model)
     elif choice.init == "teacher" and teacher is not None:
         copy_weights(teacher[0], model)
     preprocessing = preprocessing_for(model, recipe.data)
+    if given is not None:
+        preprocessing = replace(preprocessing, mean=given[1].preprocessing.mean, std=given[1].preprocessing.std)
     stage: CheckpointStage = "float"
     if is_binary(model):
         stage = "weights" if phase.name == "stage1" else "full"
         set_stage(model, stage)
-        if stage == "full":
+        is_calibrated = given is not None and given[1].stage == "full" and not recipe.stage1.epochs
+        if stage == "full" and not is_calibrated:
             calibrate(model, _calibration_images(recipe, data, preprocessing))
     elif phase.name == "stage1":
         raise RecipeError(

@@ -37,6 +37,11 @@ def check_recipe(recipe: Recipe) -> None:
     for key in ("mixup", "cutmix", "color_jitter"):
         demand(getattr(augmentation, key) >= 0, f"augmentation.{key}", "must not be negative")
     demand(0 <= augmentation.label_smoothing < 1, "augmentation.label_smoothing", "must be at least 0 and below 1")
+    demand(
+        recipe.model.weights is None or recipe.model.init == "scratch",
+        "model.weights",
+        "and model.init=teacher both say where the first weights come from: choose one",
+    )
     demand(0 <= recipe.model.gamma_switch <= 1, "model.gamma_switch", "is a share of the last stage, 0 to 1")
     demand(0 <= distillation.weight <= 1, "distillation.weight", "must be from 0 to 1")
     demand(distillation.temperature > 0, "distillation.temperature", "must be above 0")

@@ -42,7 +42,9 @@ def _row_axis(op: GraphOp) -> int | None:
     """Axis of the output along which rows are independent, or None."""
     if op.op in _ROW_WISE or op.op == "value_product":
         return 0
-    return 2 if op.op == "attention_masks" else None
+    if op.op == "attention_masks" and not any(rule[0] == "image_max" for rule in op.attrs["planes"]):
+        return 2
+    return None
 
 
 def _follows_rows(op: GraphOp, position: int) -> bool:

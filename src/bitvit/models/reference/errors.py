@@ -4,8 +4,6 @@ from collections.abc import Iterable
 
 from bitvit.errors import BitvitError
 
-_SHOWN = 20
-
 
 class CheckpointImportError(BitvitError):
     """A checkpoint of the authors' releases cannot be read as one of their models."""
@@ -39,5 +37,4 @@ class KeyMismatchError(CheckpointImportError):
 def _listed(title: str, names: list[str]) -> str:
     if not names:
         return ""
-    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{title} ({len(names)}): " + ", ".join(names[:_SHOWN]) + more
+    return f"{title} ({len(names)}): " + ", ".join(names)

@@ -81,6 +81,7 @@ def build_release_deit(
     num_heads: int = 6,
     qkv_bias: bool = True,
     norm_eps: float = 1e-12,
+    threshold_scope: Scope = "batch",
     **arguments: Any,
 ) -> VisionTransformer:
     """Build timm's DeiT with the layers of the GSB release.
@@ -90,6 +91,7 @@ def build_release_deit(
             all else is in full precision, and a BatchNorm follows the patch convolution.
         distilled: with a distillation token and head.
         embed_dim, num_heads, qkv_bias: as of timm's network. norm_eps: epsilon of its LayerNorms.
+        threshold_scope: see `set_threshold_scope`.
         arguments: others of timm's ``VisionTransformer``.
     """
     network = VisionTransformerDistilled if distilled else VisionTransformer
@@ -121,6 +123,7 @@ def build_release_deit(
         model.patch_embed.norm = TokenBatchNorm(embed_dim)
     if isinstance(model, VisionTransformerDistilled):
         model.set_distilled_training(True)
+    set_threshold_scope(model, threshold_scope)
     return model
 
 

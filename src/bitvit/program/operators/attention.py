@@ -59,8 +59,8 @@ def check_attention_masks(c: OperatorCheck) -> None:
 def _check_rule(c: OperatorCheck, rule: Any) -> bool:
     """One rule of 'planes'; returns whether it needs thresholds."""
     kind = rule[0] if isinstance(rule, list | tuple) and rule else None
-    if kind == "row_max" and len(rule) == 2:
-        c.to_number(rule[1], "the factor of a 'row_max' rule")
+    if kind in ("row_max", "image_max") and len(rule) == 2:
+        c.to_number(rule[1], f"the factor of a {kind!r} rule")
         return False
     if kind not in ("greater", "at_least", "ones") or len(rule) != 1:
         c.fail(OperatorAttributeError, f"attribute 'planes' has an unknown rule {rule!r:.80}")
@@ -88,6 +88,8 @@ def _plane(a: F32Array, rule: Any, threshold: F32Array | None) -> AnyArray:
             return np.ones(a.shape, dtype=np.bool_)
         case "row_max":
             return np.asarray(a > np.float32(rule[1]) * a.max(axis=-1, keepdims=True))
+        case "image_max":
+            return np.asarray(a > np.float32(rule[1]) * a.max())
         case kind:
             assert threshold is not None
             limit = threshold[:, None, None]
