@@ -55,8 +55,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 
 
 def _attention(**choices: object) -> nn.Module:
-    student = binarize(create_model("deit_test_distilled_patch4_16"), BinarizationScheme(**choices))  # type:
-    ignore[arg-type] attention: nn.Module = student.blocks[0].attn
+    scheme = BinarizationScheme(**choices)  # type: ignore[arg-type]
+    attention: nn.Module = binarize(create_model("deit_test_distilled_patch4_16"), scheme).blocks[0].attn
     return attention
 
 
