@@ -7,7 +7,7 @@
 namespace bitvit::avx2 {
 namespace {
 
-constexpr size_t kRowBlock = 16;
+constexpr size_t kRowBlock = 8;
 
 size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return packed_lane_bytes(n_inputs, n_outputs); }
 
@@ -61,8 +61,12 @@ BITVIT_INLINE __m256i load_i32(const int32_t* p) { return _mm256_loadu_si256(rei
 template <bool kIsSign>
 BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
                              size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
-  multiply(x, packed, shape, scratch, [&](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
-    const size_t n = shape.n_outputs - o < kStrip ? shape.n_outputs - o : kStrip;
+  const int32_t* const offsets = parameters.offset;
+  const float* const scales = parameters.scale;
+  const float* const biases = parameters.bias;
+  const size_t n_outputs = shape.n_outputs;
+  multiply(x, packed, shape, scratch, [=](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
+    const size_t n = n_outputs - o < kStrip ? n_outputs - o : kStrip;
     float* const row = y + r * y_stride + o;
     alignas(32) float block[kStrip];
     float* const out = n == kStrip ? row : block;
@@ -75,10 +79,10 @@ BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const Binary
         const __m128i part = half == 0 ? _mm256_castsi256_si128(scaled) : _mm256_extracti128_si256(scaled, 1);
         const __m256i wide = _mm256_cvtepu16_epi32(part);
         const size_t j = o + i + 8 * half;
-        const __m256i offset = load_i32(parameters.offset + j);
+        const __m256i offset = load_i32(offsets + j);
         const __m256i z = kIsSign ? _mm256_sub_epi32(offset, wide) : _mm256_add_epi32(offset, wide);
-        const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(z), _mm256_loadu_ps(parameters.scale + j));
-        _mm256_storeu_ps(out + i + 8 * half, _mm256_add_ps(product, _mm256_loadu_ps(parameters.bias + j)));
+        const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(z), _mm256_loadu_ps(scales + j));
+        _mm256_storeu_ps(out + i + 8 * half, _mm256_add_ps(product, _mm256_loadu_ps(biases + j)));
       }
     }
     if (n != kStrip) __builtin_memcpy(row, block, n * sizeof(float));
@@ -97,13 +101,16 @@ void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters&
 void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
                const BinaryGemmShape& shape, void* scratch) {
   const size_t n_words = (shape.n_outputs + 63) / 64;
-  multiply(x, packed, shape, scratch, [&](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
+  const uint16_t* const lows = parameters.low;
+  const uint16_t* const ranges = parameters.range;
+  const uint64_t* const flips = parameters.flip;
+  multiply(x, packed, shape, scratch, [=](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
     __m256i inside[2];
     BITVIT_UNROLL
     for (size_t i = 0; i < 2; ++i) {
       const __m256i p = _mm256_load_si256(reinterpret_cast<const __m256i*>(counts + 16 * i));
-      const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(parameters.low + o + 16 * i));
-      const __m256i range = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(parameters.range + o + 16 * i));
+      const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lows + o + 16 * i));
+      const __m256i range = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ranges + o + 16 * i));
       const __m256i above = _mm256_sub_epi16(p, low);
       inside[i] = _mm256_cmpeq_epi16(_mm256_min_epu16(above, range), above);
     }
@@ -113,9 +120,9 @@ void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParam
     uint64_t* const word = bits + r * n_words + o / 64;
     // A word is two strips; the second one, where there is none, stays 0.
     if (o % 64 == 0) {
-      *word = is_inside ^ (parameters.flip[o / 64] & 0xffffffff);
+      *word = is_inside ^ (flips[o / 64] & 0xffffffff);
     } else {
-      *word |= (is_inside ^ (parameters.flip[o / 64] >> 32)) << 32;
+      *word |= (is_inside ^ (flips[o / 64] >> 32)) << 32;
     }
   });
 }

@@ -149,4 +149,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> tup
     model.load_state_dict(tensors)
     if is_binary(model):
         set_stage(model, "weights" if info.stage == "weights" else "full")
+    # Packing takes the normalization from here.
+    config: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
+    vars(model)["pretrained_cfg"] = {**config, "mean": info.preprocessing.mean, "std": info.preprocessing.std}
     return model.to(device).eval(), info
