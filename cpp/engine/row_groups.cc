@@ -10,9 +10,9 @@
 namespace bitvit {
 namespace {
 
-constexpr size_t kTileBytes = 128 * 1024;  // that a tile may keep alive: a part of the second-level cache
+constexpr size_t kTileBytes = 256 * 1024;  // that a tile may keep alive: a part of the second-level cache
 constexpr size_t kMinRows = 16;
-constexpr size_t kMaxTileRows = 64;
+constexpr size_t kMaxTileRows = 128;
 constexpr size_t kTilesPerThread = 4;
 
 // How many inputs, from the first, an operator reads row by row: for output row r only row r. It may read all rows of the others.

@@ -13,7 +13,7 @@ namespace bitvit::avx2 {
 namespace {
 
 constexpr size_t kStrip = 32;
-constexpr size_t kMaxStrips = 12;
+constexpr size_t kMaxStrips = 8;
 constexpr size_t kMaxByteSteps = 62;  // 62 * 4 <= 255
 
 struct alignas(64) NibbleTable {
@@ -134,6 +134,7 @@ BITVIT_INLINE void look_up(const uint8_t* steps, const uint16_t* list, const uin
   __m256i sum[kStrips];
   BITVIT_UNROLL
   for (int v = 0; v < kStrips; ++v) sum[v] = _mm256_setzero_si256();
+#pragma GCC unroll 8
   for (size_t i = begin; i < end; ++i) {
     const size_t s = list == nullptr ? i : list[i];
     const size_t half_offset = steps[s];

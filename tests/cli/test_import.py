@@ -16,7 +16,6 @@ from torch import Tensor
 
 import bitvit as library
 from bitvit.errors import BitvitError
-from bitvit.export import export_model
 from bitvit.models.reference import from_reference, set_threshold_scope, to_reference
 from bitvit.training import load_checkpoint
 from bitvit.training.evaluation import normalize
@@ -71,7 +70,7 @@ def test_a_tiny_checkpoint(bitvit: Command, tmp_path: Path, name: str, wrapper: 
     assert (result.code, result.err) == (0, "")
     expected = from_reference(NETWORKS[name], tensors)
     model, info = load_checkpoint(out)
-    size = expected.pretrained_cfg["input_size"]
+    size = vars(expected)["pretrained_cfg"]["input_size"]
     images = torch.randn(3, *size, generator=torch.Generator().manual_seed(1))
     assert torch.equal(model(images), expected(images))
     assert info.stage == result.json["stage"] == "full"
@@ -120,9 +119,8 @@ def test_an_imported_network_is_trained_further(bitvit: Command, reactdeit: Path
     tensors |= {f"classifier.{leaf}": tensors[f"classifier.{leaf}"][:7] for leaf in ("weight", "bias")}
     torch.save(tensors, reactdeit)
     assert bitvit("import", reactdeit, "--config", tmp_path / "config.json", "--out", out).code == 0
-    common = ["batch_size=16", "runtime.accelerator=cpu", "runtime.tensorboard=false"]
-    common += ["stage1.epochs=0", "stage2.epochs=1", "stage2.warmup_epochs=0", "--data", "digits"]
-    common += ["--samples-per-class", 4]
+    common = ["--data", "digits", "--samples-per-class", 4, "batch_size=16", "stage1.epochs=0", "stage2.epochs=1"]
+    common += ["stage2.warmup_epochs=0", "runtime.accelerator=cpu", "runtime.tensorboard=false"]
     own = [f"model.weights={out}", "model.init=scratch", "distillation.kind=none"]
     result = bitvit("train", "--out", run, *common, *own)
     assert result.code == 0, result.err
@@ -136,7 +134,7 @@ def test_an_imported_network_is_trained_further(bitvit: Command, reactdeit: Path
     assert float((start[weight] - end[weight]).abs().max()) < 0.1, "it did not start from the imported weights"
     assert bitvit("export", run, tmp_path / "run.bitvit", "--images", 8).code == 0
     student = ["model.name=test_reactdeit_avg", "model.init=scratch", "distillation.kind=soft", "teacher.epochs=0"]
-    result = bitvit("train", "--out", tmp_path / "second", *common, *student, "--teacher", run)
+    result = bitvit("train", "--out", tmp_path / "second", "--teacher", run, *common, *student)
     assert result.code == 0, result.err
 
 
@@ -174,7 +172,7 @@ def test_wrong_contents_are_named(bitvit: Command, reactdeit: Path, tmp_path: Pa
     bitvit("import", reactdeit, "--out", out).assert_one_error_line("num_attention_heads")
     tensors = torch.load(reactdeit, weights_only=True)
     block = "vit.encoder.layer.1."
-    lost = sorted(name for name in tensors if name.startswith(block))
+    lost = sorted(name for name in tensors if name.startswith(block) and "num_batches" not in name)
     assert len(lost) > 30
     torch.save({name: value for name, value in tensors.items() if name not in lost[1:]}, tmp_path / "lost.pth")
     bitvit("import", tmp_path / "lost.pth", *right).assert_one_error_line("missing", *lost[1:])
@@ -215,8 +213,10 @@ def test_places_that_must_not_be_written(bitvit: Command, reactdeit: Path, tmp_p
     assert (tmp_path / "authors.safetensors").read_bytes() == before
 
 
-@pytest.fixture(params=case_names() or [pytest.param("", marks=pytest.mark.skip(reason=NO_GOLDEN))])
+@pytest.fixture(params=case_names() or [""])
 def golden(request: pytest.FixtureRequest) -> GoldenCase:
+    if not request.param:
+        pytest.skip(NO_GOLDEN)
     return load_case(request.param)
 
 
@@ -227,7 +227,9 @@ def imported(bitvit: Command, golden: GoldenCase, tmp_path: Path) -> Path:
     (tmp_path / "config.json").write_text(json.dumps(golden.config))
     out = tmp_path / "ours.safetensors"
     options = ["--family", golden.config["model"]["family"], "--config", tmp_path / "config.json"]
-    result = bitvit("import", tmp_path / "authors.pth", *options, "--mean", *[MEAN] * 3, "--std", *[STD] * 3, "--out", out)
+    result = bitvit(
+        "import", tmp_path / "authors.pth", *options, "--mean", *[MEAN] * 3, "--std", *[STD] * 3, "--out", out
+    )
     assert result.code == 0, result.err
     is_release = "clip_attn" in " ".join(golden.state_dict)
     assert ("thresholds" in result.err) == is_release
@@ -251,12 +253,11 @@ def test_golden_predictions_of_the_packed_file(bitvit: Command, golden: GoldenCa
         assert not packed.exists()
         return
     assert result.code == 0, result.err
-    model, info = load_checkpoint(imported)
     images = golden.io["images_u8"].permute(0, 2, 3, 1).contiguous().numpy()
-    found = library.load(packed).logits(images)
-    assert relative_error(torch.from_numpy(found), golden.io["logits_single"]) < 1e-4
-    report = export_model(model, packed, labels=info.labels, preprocessing=info.preprocessing, images=[(images, None)])
-    assert report.identical_predictions == 1.0
+    found = torch.from_numpy(library.load(packed).logits(images))
+    expected = golden.io["logits_single"].reshape(found.shape)
+    assert torch.equal(found.argmax(dim=1), expected.argmax(dim=1))
+    assert relative_error(found, expected) < 1e-4
 
 
 def test_errors_are_ours() -> None:

@@ -39,7 +39,7 @@ def test_engine_equals_interpreter_to_the_bit(name: str) -> None:
     reference = Interpreter(program, tensors).run(images.bytes)
 
     assert np.isfinite(reference).all()
-    # With Phi = mean(A) an untrained class token hardly sees the patches (Table VII); other models must tell images apart.
+    # With Phi = mean(A) an untrained class token hardly sees the patches (Table VII); the other models must see them.
     assert np.ptp(reference, axis=0).max() > 0 or name == "test_gsb_deit_mean_offset"
     spread = np.abs(expected).max()
     for other in (expected, in_torch):

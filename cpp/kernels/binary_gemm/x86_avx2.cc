@@ -7,7 +7,7 @@
 namespace bitvit::avx2 {
 namespace {
 
-constexpr size_t kRowBlock = 8;
+constexpr size_t kRowBlock = 24;
 
 size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return packed_lane_bytes(n_inputs, n_outputs); }
 

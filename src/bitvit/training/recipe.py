@@ -87,8 +87,8 @@ class ModelChoice:
     init: Literal["scratch", "teacher"] = "scratch"
     """Where the first weights come from."""
     weights: str | None = None
-    """A checkpoint of bitvit or a run folder to train further, such as one that `bitvit import` wrote: it takes the place
-    of name, image_size, scheme, kwargs and init. A head for other classes starts anew."""
+    """A checkpoint of bitvit or a run folder to train further, such as one that `bitvit import` wrote: it takes the
+    place of name, image_size, scheme, kwargs and init. A head for other classes starts anew."""
     gamma_switch: float = 0.5
     """XNOR baseline: share of the last stage after which gamma changes from Eq. 2 to Eq. 8 (1: never)."""
 
