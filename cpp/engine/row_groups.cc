@@ -10,12 +10,13 @@
 namespace bitvit {
 namespace {
 
-constexpr size_t kTileBytes = 256 * 1024;  // that a tile may keep alive: a part of the second-level cache
+constexpr size_t kTileBytes = 128 * 1024;  // that a tile may keep alive: a part of the second-level cache
 constexpr size_t kMinRows = 16;
-constexpr size_t kMaxTileRows = 128;
+constexpr size_t kMaxTileRows = 64;
 constexpr size_t kTilesPerThread = 4;
 
-// How many inputs, from the first, an operator reads row by row: for output row r only row r. It may read all rows of the others.
+// How many inputs, from the first, an operator reads row by row: for output row r only row r. It may read all rows of
+// the others.
 constexpr size_t kAllInputs = static_cast<size_t>(-1);
 
 // The operators that compute their output in one RunContext::Parallel over its rows, or over their elements.
@@ -55,7 +56,11 @@ class Finder {
  public:
   Finder(const std::vector<Value>& values, const std::vector<Step>& steps, const std::vector<size_t>& kept,
          size_t n_threads)
-      : values_(values), steps_(steps), n_threads_(n_threads), stage_of_(values.size(), kNotLocal), used_outside_(values.size(), false) {
+      : values_(values),
+        steps_(steps),
+        n_threads_(n_threads),
+        stage_of_(values.size(), kNotLocal),
+        used_outside_(values.size(), false) {
     for (const size_t i : kept) used_outside_[i] = true;
   }
 

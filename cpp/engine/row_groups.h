@@ -1,6 +1,6 @@
-// Consecutive operators that work row by row run together, a few rows (a tile) at a time: what passes between them stays in the
-// cache, and threads meet once a group instead of once an operator. Each row goes through the same kernels as without groups, so
-// results are the same to the bit.
+// Consecutive operators that work row by row run together, a few rows (a tile) at a time: what passes between them
+// stays in the cache, and threads meet once a group instead of once an operator. Each row goes through the same kernels
+// as without groups, so results are the same to the bit.
 #pragma once
 
 #include <cstddef>
@@ -30,8 +30,8 @@ inline constexpr size_t kNotLocal = static_cast<size_t>(-1);
 
 struct RowGroups {
   std::vector<Stage> stages;  // all steps in order
-  // Values that only their own group uses have no place in the arena: each thread keeps the rows of its tile in a buffer of
-  // tile_bytes, the value's from this offset. kNotLocal: all other values.
+  // Values that only their own group uses have no place in the arena: each thread keeps the rows of its tile in a
+  // buffer of tile_bytes, the value's from this offset. kNotLocal: all other values.
   std::vector<size_t> local_offset;
   size_t tile_bytes = 0;
 };

@@ -13,7 +13,7 @@ namespace bitvit::avx2 {
 namespace {
 
 constexpr size_t kStrip = 32;
-constexpr size_t kMaxStrips = 8;
+constexpr size_t kMaxStrips = 12;  // of a block: more sums do not fit in the registers
 constexpr size_t kMaxByteSteps = 62;  // 62 * 4 <= 255
 
 struct alignas(64) NibbleTable {
@@ -41,15 +41,15 @@ constexpr size_t nibble_steps(size_t n_bits) { return (n_bits + 3) / 4; }
 struct Strips {
   size_t n_strips, block_strips;
 
-  constexpr explicit Strips(size_t n_lanes) : n_strips((n_lanes + kStrip - 1) / kStrip), block_strips(0) {
-    const size_t n_blocks = (n_strips + kMaxStrips - 1) / kMaxStrips;
+  constexpr Strips(size_t n_lanes, size_t max_strips) : n_strips((n_lanes + kStrip - 1) / kStrip), block_strips(0) {
+    const size_t n_blocks = (n_strips + max_strips - 1) / max_strips;
     block_strips = (n_strips + n_blocks - 1) / n_blocks;
   }
   constexpr size_t n_lanes() const { return n_strips * kStrip; }
 };
 
 constexpr size_t packed_lane_bytes(size_t n_bits, size_t n_lanes) {
-  return Strips(n_lanes).n_lanes() * nibble_steps(n_bits);
+  return (n_lanes + kStrip - 1) / kStrip * kStrip * nibble_steps(n_bits);
 }
 
 // Bytes from the steps of one row to those of the next, the excess that expand_row writes included.
@@ -107,8 +107,7 @@ BITVIT_INLINE void transpose_nibbles(const uint64_t* words, uint8_t* out, size_t
 
 // Bits of n_lanes rows (get_row(l): the words of lane l) -> blocks of strips; missing lanes are 0.
 template <typename GetRow>
-BITVIT_INLINE void pack_lanes(GetRow get_row, size_t n_bits, size_t n_lanes, uint8_t* packed) {
-  const Strips strips(n_lanes);
+BITVIT_INLINE void pack_lanes(GetRow get_row, size_t n_bits, size_t n_lanes, const Strips& strips, uint8_t* packed) {
   const size_t n_steps = nibble_steps(n_bits);
   for (size_t lane = 0; lane < strips.n_lanes(); lane += 16) {
     const size_t block = lane / kStrip / strips.block_strips, first = block * strips.block_strips;
@@ -134,7 +133,6 @@ BITVIT_INLINE void look_up(const uint8_t* steps, const uint16_t* list, const uin
   __m256i sum[kStrips];
   BITVIT_UNROLL
   for (int v = 0; v < kStrips; ++v) sum[v] = _mm256_setzero_si256();
-#pragma GCC unroll 8
   for (size_t i = begin; i < end; ++i) {
     const size_t s = list == nullptr ? i : list[i];
     const size_t half_offset = steps[s];
@@ -150,30 +148,40 @@ BITVIT_INLINE void look_up(const uint8_t* steps, const uint16_t* list, const uin
   for (int v = 0; v < kStrips; ++v) sums[v] = sum[v];
 }
 
+// The sums as they are, or added to 16-bit sums.
 template <int kStrips>
 BITVIT_INLINE void count_strips(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes, size_t begin,
-                                size_t end, const NibbleTable& table, uint16_t* counts, bool is_first) {
+                                size_t end, const NibbleTable& table, uint8_t* bytes) {
+  __m256i sums[kStrips];
+  look_up<kStrips>(steps, list, lanes, begin, end, table, sums);
+  BITVIT_UNROLL
+  for (int v = 0; v < kStrips; ++v) _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes + 32 * v), sums[v]);
+}
+
+template <int kStrips>
+BITVIT_INLINE void count_strips(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes, size_t begin,
+                                size_t end, const NibbleTable& table, uint16_t* counts) {
   __m256i sums[kStrips];
   look_up<kStrips>(steps, list, lanes, begin, end, table, sums);
   BITVIT_UNROLL
   for (int i = 0; i < 2 * kStrips; ++i) {
     const __m256i sum = sums[i / 2];
-    const __m128i bytes = i % 2 == 0 ? _mm256_castsi256_si128(sum) : _mm256_extracti128_si256(sum, 1);
+    const __m128i half = i % 2 == 0 ? _mm256_castsi256_si128(sum) : _mm256_extracti128_si256(sum, 1);
     __m256i* const out = reinterpret_cast<__m256i*>(counts + 16 * i);
-    __m256i wide = _mm256_cvtepu8_epi16(bytes);
-    if (!is_first) wide = _mm256_add_epi16(wide, _mm256_loadu_si256(out));
-    _mm256_storeu_si256(out, wide);
+    const __m256i wide = _mm256_cvtepu8_epi16(half);
+    _mm256_storeu_si256(out, begin == 0 ? wide : _mm256_add_epi16(wide, _mm256_loadu_si256(out)));
   }
 }
 
-// counts[0..32 n_strips) = (or, unless is_first, +=) the 16-bit counts of one row and one block, for at most kMaxByteSteps steps
-// begin..end-1, or those that list[begin..end-1] names.
+// Counts of one row in a block of n_strips strips, for the steps begin..end-1, or those that list[begin..end-1] names; at most
+// kMaxByteSteps. As bytes, or as 16-bit numbers to which the next call for the row adds (begin > 0).
+template <typename Count>
 void count_row(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes, size_t begin, size_t end,
-               const NibbleTable& table, uint16_t* counts, bool is_first, size_t n_strips) {
+               const NibbleTable& table, Count* counts, size_t n_strips) {
   switch (n_strips) {
 #define BITVIT_CASE(n) \
   case n:              \
-    return count_strips<n>(steps, list, lanes, begin, end, table, counts, is_first)
+    return count_strips<n>(steps, list, lanes, begin, end, table, counts)
     BITVIT_CASE(1);
     BITVIT_CASE(2);
     BITVIT_CASE(3);
@@ -187,8 +195,60 @@ void count_row(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes,
     BITVIT_CASE(11);
 #undef BITVIT_CASE
     default:
-      return count_strips<12>(steps, list, lanes, begin, end, table, counts, is_first);
+      return count_strips<12>(steps, list, lanes, begin, end, table, counts);
   }
+}
+
+// Counts of one row with all lanes: bytes where all steps fit, else 16-bit numbers. `n`: the number of steps, or of entries of list.
+template <typename Count>
+BITVIT_INLINE void count_all(const uint8_t* steps, const uint16_t* list, size_t n, const uint8_t* lanes,
+                             const Strips& strips, size_t n_steps, const NibbleTable& table, Count* counts) {
+  for (size_t first = 0; first < strips.n_strips; first += strips.block_strips) {
+    const size_t left = strips.n_strips - first;
+    const size_t n_strips = left < strips.block_strips ? left : strips.block_strips;
+    size_t begin = 0;
+    do {
+      const size_t end = n - begin < kMaxByteSteps ? n : begin + kMaxByteSteps;
+      count_row(steps, list, lanes, begin, end, table, counts + first * kStrip, n_strips);
+      begin = end;
+    } while (begin < n);
+    lanes += n_steps * n_strips * kStrip;
+  }
+}
+
+struct StepLists {
+  uint8_t positions[256][8];
+};
+
+constexpr StepLists make_step_lists() {
+  StepLists lists{};
+  for (int set = 0; set < 256; ++set) {
+    int n = 0;
+    for (int i = 0; i < 8; ++i) {
+      if (((set >> i) & 1) != 0) lists.positions[set][n++] = static_cast<uint8_t>(i);
+    }
+  }
+  return lists;
+}
+
+// The positions of the 1 bits of every byte.
+constexpr StepLists kStepLists = make_step_lists();
+
+// The numbers of the steps that are not 0, of n_words * 16 steps; returns how many. Up to 8 more entries are written.
+BITVIT_INLINE size_t list_steps(const uint8_t* steps, size_t n_words, uint16_t* list) {
+  size_t n = 0;
+  for (size_t i = 0; i < n_words; ++i) {
+    const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(steps + 16 * i));
+    const uint32_t used = ~static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_setzero_si128())));
+    for (size_t half = 0; half < 2; ++half) {
+      const uint32_t set = (used >> (8 * half)) & 255;
+      const __m128i positions = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kStepLists.positions[set]));
+      const __m128i first = _mm_set1_epi16(static_cast<int16_t>(16 * i + 8 * half));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(list + n), _mm_add_epi16(_mm_cvtepu8_epi16(positions), first));
+      n += static_cast<size_t>(popcount(set));
+    }
+  }
+  return n;
 }
 
 }  // namespace

@@ -10,15 +10,13 @@ namespace bitvit {
 namespace {
 
 constexpr size_t kCellGrain = 8;
-constexpr size_t kMaxCells = 16;                  // that one call of the kernel gets,
-constexpr size_t kMaxGatheredBytes = 16 * 1024;   // unless they take more than that
+constexpr size_t kMaxCells = 16;                 // that one call of the kernel gets,
+constexpr size_t kMaxGatheredBytes = 16 * 1024;  // unless they take more than that
 
 // The taps first..last-1 along one axis that are inside the grid: all of them in most places.
 struct TapRange {
   size_t first, last;
-  bool operator<(const TapRange& other) const {
-    return first != other.first ? first < other.first : last < other.last;
-  }
+  bool operator<(const TapRange& other) const { return first != other.first ? first < other.first : last < other.last; }
 };
 
 // The different ranges along an axis, and which of them each position has.
@@ -114,7 +112,8 @@ class BinaryConv final : public Operator {
     std::vector<uint32_t> units(shape_.n_units);
     for (size_t o = 0; o < shape_.n_groups * shape_.group_outputs; ++o) {
       for (size_t t = 0; t < n_taps; ++t) {
-        CopyTap(rows + (o * n_taps + t) * BitWords(width_), 0, reinterpret_cast<std::byte*>(units.data()) + t * tap_bytes_);
+        CopyTap(rows + (o * n_taps + t) * BitWords(width_), 0,
+                reinterpret_cast<std::byte*>(units.data()) + t * tap_bytes_);
       }
       const size_t place = PaddedOutput(o);
       uint32_t* const block = weight_.as<uint32_t>() + place / kBinaryConvBlock * shape_.n_units * kBinaryConvBlock;
@@ -188,7 +187,8 @@ class BinaryConv final : public Operator {
     if (width_ == 16) {  // two taps a unit; there is one tap more, of zeros
       for (size_t g = 0; g < n_groups; ++g, units += n_units) {
         for (size_t u = 0; u < n_units; ++u) {
-          units[u] = BitsOf<uint16_t>(taps[2 * u], g) | static_cast<uint32_t>(BitsOf<uint16_t>(taps[2 * u + 1], g)) << 16;
+          units[u] = BitsOf<uint16_t>(taps[2 * u], g) | static_cast<uint32_t>(BitsOf<uint16_t>(taps[2 * u + 1], g))
+                                                            << 16;
         }
       }
     } else if (width_ % 32 == 0) {

@@ -24,7 +24,7 @@ class StencilOperator final : public Operator {
     zeros_ = AlignedBuffer((shape[1] / groups.size() + 16) * sizeof(float));
     const bool wrap = reader.Flag("wrap");
     const float divisor = static_cast<float>(reader.Integer("divisor", 1, kMaxDimension));
-    stencil_ = {grid.height,   grid.width, shape[1], taps_.data(), first_tap_.data(),
+    stencil_ = {grid.height,   grid.width, shape[1], taps_.data(),      first_tap_.data(),
                 groups.size(), wrap,       divisor,  zeros_.as<float>()};
     reader.Writes({{ValueType::kF32, shape}});
   }
@@ -45,8 +45,7 @@ class StencilOperator final : public Operator {
       const auto* pair = std::get_if<AttributeList>(&tap.value);
       int32_t distances[2];
       for (size_t i = 0; i < 2; ++i) {
-        const auto* number =
-            pair == nullptr || pair->size() != 2 ? nullptr : std::get_if<long long>(&(*pair)[i].value);
+        const auto* number = pair == nullptr || pair->size() != 2 ? nullptr : std::get_if<long long>(&(*pair)[i].value);
         const long long limit = kMaxGridKernel;
         if (number == nullptr || *number < -limit || *number > limit) {
           reader.FailAttribute("attribute 'groups': a tap is two integers of at most " + std::to_string(limit));

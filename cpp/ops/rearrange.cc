@@ -1,4 +1,5 @@
-// upsample, merge_patches, gather_rows, repeat_channels, mean_channels, reshape_rows, windows_to_heads, heads_to_windows.
+// upsample, merge_patches, gather_rows, repeat_channels, mean_channels, reshape_rows, windows_to_heads,
+// heads_to_windows.
 #include <algorithm>
 #include <cstring>
 
@@ -30,8 +31,8 @@ class GatherRows final : public Operator {
   size_t row_bytes_;
 };
 
-// Each output row is made of n_parts pieces of equal size: piece j of row i is the input's piece i * row_step + j * part_step.
-// Input and output rows are rows of pieces without gaps.
+// Each output row is made of n_parts pieces of equal size: piece j of row i is the input's piece i * row_step + j *
+// part_step. Input and output rows are rows of pieces without gaps.
 class CopyPieces final : public Operator {
  public:
   CopyPieces(size_t n_rows, size_t n_parts, size_t row_step, size_t part_step, size_t piece_bytes)
@@ -79,7 +80,11 @@ class HeadsToWindows final : public Operator {
 class MergeBits final : public Operator {
  public:
   MergeBits(const Grid& grid, size_t patch, size_t width)
-      : grid_(grid), patch_(patch), width_(width), in_words_(BitWords(width)), out_words_(BitWords(width * patch * patch)) {}
+      : grid_(grid),
+        patch_(patch),
+        width_(width),
+        in_words_(BitWords(width)),
+        out_words_(BitWords(width * patch * patch)) {}
 
   void Run(const RunContext& context) const override {
     const size_t n_columns = grid_.width / patch_, n_rows = grid_.height / patch_ * n_columns;
@@ -200,8 +205,8 @@ std::unique_ptr<Operator> MakeRepeatChannels(SpecReader& reader) {
 std::unique_ptr<Operator> MakeMeanChannels(SpecReader& reader) {
   const Shape& shape = OneFloatInput(reader);
   const size_t group = reader.Integer("group", 1, shape[1]);
-  reader.Require(shape[1] % group == 0, std::to_string(shape[1]) + " channels cannot be averaged in groups of " +
-                                            std::to_string(group));
+  reader.Require(shape[1] % group == 0,
+                 std::to_string(shape[1]) + " channels cannot be averaged in groups of " + std::to_string(group));
   reader.Writes({{ValueType::kF32, {shape[0], shape[1] / group}}});
   return std::make_unique<MeanChannels>(reader, group);
 }

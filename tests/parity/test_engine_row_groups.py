@@ -25,14 +25,12 @@ class RandomRows:
         self.n, self.channels = self.grid[0] * self.grid[1], int(self.rng.choice(CHANNELS))
         self.builder = ProgramBuilder(self.rng, (self.grid[0] * 2, self.grid[1] * 2))
         self.images = self.rng.integers(0, 256, (5, self.grid[0] * 2, self.grid[1] * 2, 3), dtype=np.uint8)
-        tensors = {
+        tensors: dict[str, AnyArray] = {
             "weight": self.rng.integers(-128, 128, (self.channels, 2, 2, 3), dtype=np.int8),
             "scale": f32(self.rng, self.channels, 3) / np.float32(500),
             "bias": f32(self.rng, self.channels),
         }
-        self.rows = [
-            self.builder.op("patch_conv_u8", ["image"], self._value(), attrs={"patch": 2}, tensors=tensors)
-        ]
+        self.rows = [self.builder.op("patch_conv_u8", ["image"], self._value(), attrs={"patch": 2}, tensors=tensors)]
         steps = (self._add, self._affine, self._rprelu, self._stencil, self._linear, self._conv, self._mlp, self._norm)
         for _ in range(int(self.rng.integers(5, 25))):
             steps[int(self.rng.integers(len(steps)))]()

@@ -152,7 +152,10 @@ REFUSED: dict[str, tuple[str, OperatorCase]] = {
     "weights of another type": ("TensorTypeError", _conv(weight=np.zeros((6, 9, 1), np.int8))),
     "no scale": ("OperatorParameterError", _conv(scale=None)),
     "scale that is infinite": ("NonFiniteError", _conv(scale=np.full(6, np.inf, np.float32))),
-    "patches that do not fit": ("OperatorAttributeError", _rows("merge_patches", (12, 4), (3, 16), grid=[3, 4], patch=2)),
+    "patches that do not fit": (
+        "OperatorAttributeError",
+        _rows("merge_patches", (12, 4), (3, 16), grid=[3, 4], patch=2),
+    ),
     "index beyond the rows": ("TensorContentError", _rows("gather_rows", (3, 2), (1, 2), index=_int32(3))),
     "negative index": ("TensorContentError", _rows("gather_rows", (3, 2), (1, 2), index=_int32(-1))),
     "index of another type": ("TensorTypeError", _rows("gather_rows", (3, 2), (1, 2), index=np.zeros(1, np.int8))),

@@ -11,10 +11,11 @@ constexpr size_t kCountRows = 1;
 size_t packed_bytes(const AttentionShape& shape) { return packed_lane_bytes(shape.head_dim, shape.n_keys); }
 
 void pack_keys(const uint64_t* keys, size_t stride, const AttentionShape& shape, void* packed) {
-  pack_lanes([=](size_t m) { return keys + m * stride; }, shape.head_dim, shape.n_keys, static_cast<uint8_t*>(packed));
+  pack_lanes([=](size_t m) { return keys + m * stride; }, shape.head_dim, shape.n_keys, Strips(shape.n_keys, kMaxStrips),
+             static_cast<uint8_t*>(packed));
 }
 
-size_t count_stride(const AttentionShape& shape) { return Strips(shape.n_keys).n_lanes(); }
+size_t count_stride(const AttentionShape& shape) { return Strips(shape.n_keys, kMaxStrips).n_lanes(); }
 
 size_t step_bytes(const AttentionShape& shape) { return step_stride(shape.head_dim); }
 
@@ -23,17 +24,8 @@ void count_keys(const uint64_t* queries, size_t, const void* packed_keys, const 
   uint8_t* const steps = static_cast<uint8_t*>(scratch);
   const size_t n_steps = nibble_steps(shape.head_dim);
   expand_row(queries, shape.head_dim, steps);
-  const Strips strips(shape.n_keys);
-  const uint8_t* lanes = static_cast<const uint8_t*>(packed_keys);
-  for (size_t first = 0; first < strips.n_strips; first += strips.block_strips) {
-    const size_t left = strips.n_strips - first;
-    const size_t n_strips = left < strips.block_strips ? left : strips.block_strips;
-    for (size_t begin = 0; begin < n_steps; begin += kMaxByteSteps) {
-      const size_t end = n_steps - begin < kMaxByteSteps ? n_steps : begin + kMaxByteSteps;
-      count_row(steps, nullptr, lanes, begin, end, kXorTable, counts + first * kStrip, begin == 0, n_strips);
-    }
-    lanes += n_steps * n_strips * kStrip;
-  }
+  count_all(steps, nullptr, n_steps, static_cast<const uint8_t*>(packed_keys), Strips(shape.n_keys, kMaxStrips), n_steps, kXorTable,
+            counts);
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 //
 //   p = popcount(x[group] ^ w[output]),  z = offset[output] - 2 p,  y = f32(z) * scale[output] + bias[output]
 //
-// The bits of all taps of a group are gathered into `n_units` 32-bit units; taps outside the grid are 0 there, for which `offset`
-// makes up: (inputs of the taps inside) + 2 * (1 bits of the weights of the taps outside).
+// The bits of all taps of a group are gathered into `n_units` 32-bit units; taps outside the grid are 0 there, for
+// which `offset` makes up: (inputs of the taps inside) + 2 * (1 bits of the weights of the taps outside).
 //
 // Weights: [group][ceil(group_outputs / 16)][n_units][16] units. Parameters: [group][group_outputs rounded up to 16].
 #pragma once
@@ -31,8 +31,14 @@ struct BinaryConvKernels {
                    size_t n_cells, const BinaryConvShape& shape);
 };
 
-namespace scalar { const BinaryConvKernels& binary_conv_kernels(); }
-namespace avx2 { const BinaryConvKernels& binary_conv_kernels(); }
-namespace avx512 { const BinaryConvKernels& binary_conv_kernels(); }
+namespace scalar {
+const BinaryConvKernels& binary_conv_kernels();
+}
+namespace avx2 {
+const BinaryConvKernels& binary_conv_kernels();
+}
+namespace avx512 {
+const BinaryConvKernels& binary_conv_kernels();
+}
 
 }  // namespace bitvit

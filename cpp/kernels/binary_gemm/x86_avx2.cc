@@ -1,4 +1,4 @@
-// Table lookup (kernels/nibble_avx2.inl): up to 384 outputs of a row at a time, then the epilogue from 16-bit counts. The inputs are
+// Table lookup (kernels/nibble_avx2.inl): up to 256 outputs of a row at a time, then the epilogue from 16-bit counts. The inputs are
 // cut into parts of at most 62 steps, and a part of the weights stays in the first-level cache for a block of rows.
 #define BITVIT_ISA avx2
 #include "kernels/binary_gemm/binary_gemm.h"
@@ -8,17 +8,19 @@ namespace bitvit::avx2 {
 namespace {
 
 constexpr size_t kRowBlock = 24;
+constexpr size_t kBlockStrips = 8;  // one part of their weights and the counts of kRowBlock rows fit in the first-level cache
 
 size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return packed_lane_bytes(n_inputs, n_outputs); }
 
 void pack(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packed) {
   const size_t n_words = (n_inputs + 63) / 64;
-  pack_lanes([=](size_t o) { return weight + o * n_words; }, n_inputs, n_outputs, static_cast<uint8_t*>(packed));
+  pack_lanes([=](size_t o) { return weight + o * n_words; }, n_inputs, n_outputs,
+             Strips(n_outputs, kBlockStrips), static_cast<uint8_t*>(packed));
 }
 
 // The steps of all rows, then the counts of a block for kRowBlock rows.
 size_t scratch_bytes(const BinaryGemmShape& shape) {
-  return (shape.n_rows * step_stride(shape.n_inputs) + 63) / 64 * 64 + kRowBlock * kMaxStrips * kStrip * 2;
+  return (shape.n_rows * step_stride(shape.n_inputs) + 63) / 64 * 64 + kRowBlock * kBlockStrips * kStrip * 2;
 }
 
 // Calls epilogue(row, first output, counts[32]) for everything.
@@ -30,7 +32,7 @@ BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryG
   uint16_t* const counts = reinterpret_cast<uint16_t*>(steps + (shape.n_rows * stride + 63) / 64 * 64);
   for (size_t r = 0; r < shape.n_rows; ++r) expand_row(x + r * n_words, shape.n_inputs, steps + r * stride);
 
-  const Strips strips(shape.n_outputs);
+  const Strips strips(shape.n_outputs, kBlockStrips);
   const size_t n_steps = nibble_steps(shape.n_inputs);
   const size_t n_parts = (n_steps + kMaxByteSteps - 1) / kMaxByteSteps, part = (n_steps + n_parts - 1) / n_parts;
   const uint8_t* lanes = static_cast<const uint8_t*>(packed);
@@ -43,8 +45,7 @@ BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryG
       for (size_t begin = 0; begin < n_steps; begin += part) {
         const size_t end = n_steps - begin < part ? n_steps : begin + part;
         for (size_t r = 0; r < count; ++r) {
-          count_row(steps + (r0 + r) * stride, nullptr, lanes, begin, end, kXorTable, counts + r * n_lanes, begin == 0,
-                    n_strips);
+          count_row(steps + (r0 + r) * stride, nullptr, lanes, begin, end, kXorTable, counts + r * n_lanes, n_strips);
         }
       }
       for (size_t r = 0; r < count; ++r) {

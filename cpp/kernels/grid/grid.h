@@ -14,8 +14,8 @@ struct GridTap {
 
 struct Stencil {
   size_t height, width, n_channels;
-  const GridTap* taps;            // of all groups
-  const size_t* first_tap;        // of each group, and behind the last
+  const GridTap* taps;      // of all groups
+  const size_t* first_tap;  // of each group, and behind the last
   size_t n_groups;
   bool wrap;
   float divisor;       // 1: none
@@ -36,8 +36,14 @@ struct GridKernels {
   void (*mean_channels)(const float* x, size_t group, float* y, size_t n);
 };
 
-namespace scalar { const GridKernels& grid_kernels(); }
-namespace avx2 { const GridKernels& grid_kernels(); }
-namespace avx512 { const GridKernels& grid_kernels(); }
+namespace scalar {
+const GridKernels& grid_kernels();
+}
+namespace avx2 {
+const GridKernels& grid_kernels();
+}
+namespace avx512 {
+const GridKernels& grid_kernels();
+}
 
 }  // namespace bitvit

@@ -9,18 +9,19 @@ namespace {
 template <typename Term>
 BITVIT_INLINE void combine_row(const ValueShape& shape, const float* row_scale, const float* column_scale, float* y,
                                Term term) {
-  for (size_t d = 0; d < shape.head_dim; d += 16) {
+  const size_t n_masks = shape.n_masks, n_planes = shape.n_planes, n_heads = shape.n_heads, width = shape.head_dim;
+  for (size_t d = 0; d < width; d += 16) {
     f32x16 sum;
-    for (size_t i = 0; i < shape.n_masks; ++i) {
+    for (size_t i = 0; i < n_masks; ++i) {
       f32x16 r = broadcast(column_scale[0]) * term(i, 0, d);
-      for (size_t j = 1; j < shape.n_planes; ++j) r = r + broadcast(column_scale[j]) * term(i, j, d);
-      const f32x16 scaled = broadcast(row_scale[i * shape.n_heads]) * r;
+      for (size_t j = 1; j < n_planes; ++j) r = r + broadcast(column_scale[j]) * term(i, j, d);
+      const f32x16 scaled = broadcast(row_scale[i * n_heads]) * r;
       sum = i == 0 ? scaled : sum + scaled;
     }
-    if (shape.head_dim - d >= 16) {
+    if (width - d >= 16) {
       store(y + d, sum);
     } else {
-      store_first(y + d, sum, shape.head_dim - d);
+      store_first(y + d, sum, width - d);
     }
   }
 }

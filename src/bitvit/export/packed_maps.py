@@ -113,6 +113,42 @@ class PackedBinaryConv(nn.Module):
         return rows
 
 
+class PackedMapConv(nn.Module):
+    """Packed `ChannelwiseBinaryConv2d` that takes signs itself: a convolution of the map's size, or one of patches.
+
+    With stride = kernel a patch of bits is one long row of a binary linear layer. Map `[B,H,W,C]` -> `[B,H',W',O]`.
+    """
+
+    def __init__(self, layer: ChannelwiseBinaryConv2d) -> None:
+        super().__init__()
+        if layer.input_shift is None:
+            raise ExportError(
+                "a binary convolution with signed_input=True can be packed inside a DilatedMixer only: "
+                "let it take the signs itself"
+            )
+        self.patch = layer.stride if layer.stride > 1 else 0
+        self.channels = layer.in_channels
+        self.conv = PackedBinaryConv(layer)
+        self.register_buffer("threshold", -layer.input_shift.detach().float())
+        same_size = layer.kernel_size % 2 == 1 and layer.padding == layer.dilation * (layer.kernel_size // 2)
+        patches = layer.kernel_size == layer.stride and layer.padding == 0 and layer.dilation == layer.groups == 1
+        if not (patches if self.patch else same_size):
+            raise ExportError(
+                "a binary convolution can be packed with stride 1 and the padding that keeps the map's size, "
+                "or with stride = kernel, no padding, no dilation and one group; this one is "
+                f"{layer.extra_repr()}"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = grid_of(x)
+        bits = ops.sign(as_rows(x), self.threshold, 0)
+        if not self.patch:
+            return like_map(self.conv(bits, grid), x)
+        merged = ops.merge_patches_sign(bits, grid, self.patch, self.channels)
+        rows: Tensor = self.conv.of_patches(merged)
+        return rows.reshape(len(x), grid[0] // self.patch, grid[1] // self.patch, rows.shape[-1])
+
+
 class PackedDilatedMixer(nn.Module):
     """Packed `DilatedMixer`: the input is binarized once for the three convolutions."""
 

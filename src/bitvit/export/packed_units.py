@@ -72,19 +72,31 @@ class PackedShiftedSign(nn.Module):
         return bits
 
 
+class PackedChannelwiseLinear(nn.Module):
+    """Packed `ChannelwiseBinaryLinear`: `W_b sign(x + shift)`; any leading axes."""
+
+    def __init__(self, layer: ChannelwiseBinaryLinear) -> None:
+        super().__init__()
+        check_binary(layer)
+        signs, scale = layer.binary_weight()
+        self.in_features = layer.in_features
+        self.register_buffer("threshold", -layer.input_shift.detach().float())
+        self.register_buffer("weight", pack_sign_bits(signs))
+        self.register_buffer("scale", scale.detach().float().reshape(-1))
+        self.register_buffer("bias", torch.zeros(layer.out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bits = ops.sign(as_rows(x), self.threshold, 0)
+        return like_map(ops.binary_linear(bits, self.weight, self.scale, self.bias, self.in_features, "sign"), x)
+
+
 class PackedReactLinear(nn.Module):
     """Packed `ReactLinear`: `rprelu(norm(W_b sign(x + shift)) + r(x))`; any leading axes."""
 
     def __init__(self, layer: ReactLinear) -> None:
         super().__init__()
-        linear = layer.linear
-        check_binary(linear)
-        signs, scale = linear.binary_weight()
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.register_buffer("threshold", -linear.input_shift.detach().float())
-        self.register_buffer("weight", pack_sign_bits(signs))
-        self.register_buffer("scale", scale.detach().float().reshape(-1))
-        self.register_buffer("bias", torch.zeros(layer.out_features))
+        self.linear = PackedChannelwiseLinear(layer.linear)
         self.norm = pack_child(layer.norm)
         self.activation = PackedRPReLU(layer.activation)
 
@@ -100,9 +112,7 @@ class PackedReactLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = as_rows(x)
-        bits = ops.sign(rows, self.threshold, 0)
-        product = ops.binary_linear(bits, self.weight, self.scale, self.bias, self.in_features, "sign")
-        return like_map(self.activation(self.norm(product) + self.residual(rows)), x)
+        return like_map(self.activation(self.norm(self.linear(rows)) + self.residual(rows)), x)
 
 
 def check_binary(layer: ChannelwiseBinaryLinear | ChannelwiseBinaryConv2d) -> None:
@@ -124,6 +134,11 @@ def _(layer: ChannelAffine) -> nn.Module:
 @pack_layer.register
 def _(layer: RPReLU) -> nn.Module:
     return PackedRPReLU(layer)
+
+
+@pack_layer.register
+def _(layer: ChannelwiseBinaryLinear) -> nn.Module:
+    return PackedChannelwiseLinear(layer)
 
 
 @pack_layer.register

@@ -45,3 +45,36 @@ def test_nothing_changes_where_all_rows_are_read() -> None:
     before = [(op.op, list(op.inputs)) for op in graph.ops]
     prune_rows(graph)
     assert [(op.op, op.inputs) for op in graph.ops] == before
+
+
+def _attention_graph(rule: str) -> Graph:
+    """Masks of 5 queries and keys, and the first row of their product with the values."""
+    graph = Graph("image")
+    for name in ("q", "k"):
+        graph.add_value(name, "sign", (5, 2, 4))
+    graph.add_value("v", "ternary", (1, 2, 4, 5))
+    graph.add_value("masks", "mask", (1, 2, 5, 5))
+    graph.add_value("y", "f32", (5, 8))
+    graph.add_value("row", "f32", (1, 8))
+    graph.ops = [
+        GraphOp("attention_masks", ["q", "k"], ["masks"], {"planes": [[rule, 0.5]]}),
+        GraphOp("value_product", ["masks", "v"], ["y"]),
+        GraphOp("slice_rows", ["y"], ["row"], {"start": 0, "stop": 1}),
+    ]
+    graph.output = "row"
+    return graph
+
+
+def test_masks_of_the_first_row_need_only_its_query() -> None:
+    graph = _attention_graph("row_max")
+    prune_rows(graph)
+    assert graph.values["masks"].shape == (1, 2, 1, 5)
+    assert graph.values["y"].shape == (1, 8)
+
+
+def test_masks_relative_to_the_whole_image_keep_every_row() -> None:
+    graph = _attention_graph("image_max")
+    prune_rows(graph)
+    assert [op.op for op in graph.ops] == ["attention_masks", "value_product", "slice_rows"]
+    assert graph.values["masks"].shape == (1, 2, 5, 5)
+    assert graph.values["y"].shape == (5, 8)

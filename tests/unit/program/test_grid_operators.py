@@ -1,4 +1,4 @@
-"""Operators on grids in the interpreter: chosen edges against loops, small examples by hand, and what must be refused."""
+"""Operators on grids in the interpreter: chosen edges against loops, examples by hand, and what must be refused."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_binary_conv_outside_counts_nothing() -> None:
         [Value("sign", (2, 1))],
         [Value("f32", (2, 1))],
         {"grid": [1, 2], "kernel": 3, "dilation": 1, "groups": 1},
-        {"weight": pack_bits(weight), "scale": np.float32([2]), "bias": np.float32([0.5])},
+        {"weight": pack_bits(weight), "scale": np.array([2], np.float32), "bias": np.array([0.5], np.float32)},
     )
     assert run(case).ravel().tolist() == [0.5, 0.5]
     case.attrs["dilation"] = 2

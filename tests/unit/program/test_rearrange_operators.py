@@ -37,7 +37,8 @@ def test_merge_patches_goes_through_a_patch_by_rows(as_bits: bool) -> None:
 
 
 def test_gather_rows_repeats_and_leaves_out() -> None:
-    assert run("gather_rows", counted(3, 2), (4, 2), {}, index=np.int32([2, 0, 0, 2])) == [[4, 5], [0, 1], [0, 1], [4, 5]]
+    found = run("gather_rows", counted(3, 2), (4, 2), {}, index=np.array([2, 0, 0, 2], np.int32))
+    assert found == [[4, 5], [0, 1], [0, 1], [4, 5]]
 
 
 def test_repeat_channels_repeats_the_whole_row() -> None:
@@ -46,7 +47,7 @@ def test_repeat_channels_repeats_the_whole_row() -> None:
 
 def test_mean_channels_adds_neighbours_in_order() -> None:
     x = np.array([[1e8, -1e8, 1, 3, 5, 8]], np.float32)
-    assert run("mean_channels", x, (1, 2), {"group": 3}) == [[np.float32(1) / np.float32(3), np.float32(16) / np.float32(3)]]
+    assert run("mean_channels", x, (1, 2), {"group": 3}) == [[np.float32(1 / 3), np.float32(16 / 3)]]
 
 
 def test_reshape_rows_keeps_the_order() -> None:
@@ -57,7 +58,7 @@ def test_windows_become_heads_and_back() -> None:
     x = counted(4, 2)  # two windows of two rows
     heads = run("windows_to_heads", x, (2, 4), {"windows": 2})
     assert heads == [[0, 1, 4, 5], [2, 3, 6, 7]]
-    assert run("heads_to_windows", np.float32(heads), (4, 2), {"windows": 2}) == x.tolist()
+    assert run("heads_to_windows", np.array(heads, np.float32), (4, 2), {"windows": 2}) == x.tolist()
 
 
 def test_windows_of_bits_become_heads() -> None:

@@ -24,7 +24,7 @@ def prune_rows(graph: Graph) -> None:
     sliced: dict[tuple[str, int], str] = {}
     ops: list[GraphOp] = []
     for op in graph.ops:
-        axis = _row_axis(op)
+        axis = _row_axis(graph, op)
         if axis is not None:
             rows = needed[op.outputs[0]]
             for position, name in enumerate(op.inputs):
@@ -38,10 +38,17 @@ def prune_rows(graph: Graph) -> None:
     graph.remove_dead()
 
 
-def _row_axis(op: GraphOp) -> int | None:
-    """Axis of the output along which rows are independent, or None."""
-    if op.op in _ROW_WISE or op.op == "value_product":
+def _row_axis(graph: Graph, op: GraphOp) -> int | None:
+    """Axis of the output along which rows are independent, or None.
+
+    Masks relative to the maximum of the image need all rows, and masks cannot be sliced: their product keeps all rows,
+    too.
+    """
+    if op.op in _ROW_WISE:
         return 0
+    if op.op == "value_product":
+        masks = graph.producer(op.inputs[0])
+        return None if masks is None or _row_axis(graph, masks) is None else 0
     if op.op == "attention_masks" and not any(rule[0] == "image_max" for rule in op.attrs["planes"]):
         return 2
     return None
@@ -61,7 +68,7 @@ def _needed_rows(graph: Graph) -> dict[str, int]:
     """For each value, how many leading rows some operator reads."""
     needed = {graph.output: _rows(graph, graph.output)}
     for op in reversed(graph.ops):
-        follow = _row_axis(op) is not None
+        follow = _row_axis(graph, op) is not None
         for position, name in enumerate(op.inputs):
             rows = _rows(graph, name)
             if follow and _follows_rows(op, position):
