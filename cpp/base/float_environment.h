@@ -1,4 +1,5 @@
-// Sets IEEE defaults (round to nearest even, denormals kept) for a scope: other libraries of the process may have changed them.
+// Sets IEEE defaults (round to nearest even, denormals kept) for a scope: other libraries of the process may have
+// changed them.
 #pragma once
 
 #if defined(__x86_64__)

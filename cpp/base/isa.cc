@@ -45,9 +45,9 @@ std::vector<Isa> DetectIsas() {
   isas.push_back(Isa::kAvx512);
   return isas;
 #endif
-  if ((xcr0 & 0xe6) != 0xe6) return isas;                  // opmask and zmm state
-  if (!AllBits(leaf7_b, {16, 17, 30, 31})) return isas;    // F, DQ, BW, VL
-  if (!AllBits(leaf7_c, {11, 12, 14})) return isas;        // VNNI, BITALG, VPOPCNTDQ
+  if ((xcr0 & 0xe6) != 0xe6) return isas;                // opmask and zmm state
+  if (!AllBits(leaf7_b, {16, 17, 30, 31})) return isas;  // F, DQ, BW, VL
+  if (!AllBits(leaf7_c, {11, 12, 14})) return isas;      // VNNI, BITALG, VPOPCNTDQ
   isas.push_back(Isa::kAvx512);
   return isas;
 }

@@ -56,7 +56,9 @@ void ThreadPool::Run(Task task, void* context) {
   n_pending_.store(n_threads_ - 1, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_seq_cst);
   if (n_sleeping_.load(std::memory_order_seq_cst) != 0) {
-    { std::lock_guard<std::mutex> lock(sleep_mutex_); }
+    {
+      std::lock_guard<std::mutex> lock(sleep_mutex_);
+    }
     wake_.notify_all();
   }
   task(context, 0);
@@ -101,7 +103,8 @@ std::shared_ptr<ThreadPool> ThreadPool::Shared(size_t n_threads) {
   static Registry* const registry = new Registry;  // never destroyed: threads must not be joined at process exit
   std::lock_guard<std::mutex> lock(registry->mutex);
   if (registry->process_id != ProcessId()) {
-    for (auto& [n, pool] : registry->pools) new std::shared_ptr<ThreadPool>(pool);  // the threads exist in the parent only
+    for (auto& [n, pool] : registry->pools)
+      new std::shared_ptr<ThreadPool>(pool);  // the threads exist in the parent only
     registry->pools.clear();
     registry->process_id = ProcessId();
   }

@@ -1,7 +1,7 @@
 // A fixed set of threads that run one task at a time, each its own share.
 //
-// Between tasks a worker spins for a short while and then sleeps. Starting a task takes no lock and allocates nothing while the
-// workers spin.
+// Between tasks a worker spins for a short while and then sleeps. Starting a task takes no lock and allocates nothing
+// while the workers spin.
 #pragma once
 
 #include <atomic>
@@ -25,8 +25,8 @@ class ThreadPool {
 
   size_t n_threads() const { return n_threads_; }
 
-  // Runs task(context, t) once for each t < n_threads, t = 0 on the calling thread; returns when all are done. The task must not
-  // throw. One caller at a time: hold `mutex()`.
+  // Runs task(context, t) once for each t < n_threads, t = 0 on the calling thread; returns when all are done. The task
+  // must not throw. One caller at a time: hold `mutex()`.
   void Run(Task task, void* context);
 
   std::mutex& mutex() { return run_mutex_; }

@@ -1,4 +1,5 @@
-// The Python module bitvit._core: ProgramBuilder and Engine, arrays in and out. Its types are declared in src/bitvit/_core.pyi.
+// The Python module bitvit._core: ProgramBuilder and Engine, arrays in and out. Its types are declared in
+// src/bitvit/_core.pyi.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -97,8 +98,7 @@ nb::list RunEngine(Engine& engine, const std::vector<InputArray>& arrays, long l
   if (batch_without_inputs < 0 || batch_without_inputs > static_cast<long long>(kMaxDimension)) {
     throw InputError("a batch of " + std::to_string(batch_without_inputs) + " is out of range");
   }
-  const size_t batch =
-      engine.n_inputs() == 0 ? static_cast<size_t>(batch_without_inputs) : CheckInputs(engine, arrays);
+  const size_t batch = engine.n_inputs() == 0 ? static_cast<size_t>(batch_without_inputs) : CheckInputs(engine, arrays);
   std::vector<const std::byte*> inputs;
   for (const InputArray& array : arrays) inputs.push_back(static_cast<const std::byte*>(array.data()));
   std::vector<std::byte*> outputs;

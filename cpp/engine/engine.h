@@ -38,9 +38,9 @@ class Engine {
   Isa isa() const { return isa_; }
   size_t arena_bytes() const { return arena_bytes_; }
 
-  // Runs the Program on each image of a batch. inputs[i] and outputs[i]: the stored form of the values (ops/value.h), one image
-  // behind the other. Calls from several threads run one after the other. `seconds`, if given, has one entry a step, to which the
-  // time of the step is added; the images then run one by one.
+  // Runs the Program on each image of a batch. inputs[i] and outputs[i]: the stored form of the values (ops/value.h),
+  // one image behind the other. Calls from several threads run one after the other. `seconds`, if given, has one entry
+  // a step, to which the time of the step is added; the images then run one by one.
   void Run(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
            double* seconds = nullptr);
 
@@ -57,8 +57,8 @@ class Engine {
   };
 
   std::unique_ptr<Workspace> MakeWorkspace(size_t n_threads) const;
-  void RunImage(Workspace& workspace, const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs,
-                size_t image, ThreadPool* pool, double* seconds) const;
+  void RunImage(Workspace& workspace, const std::vector<const std::byte*>& inputs,
+                const std::vector<std::byte*>& outputs, size_t image, ThreadPool* pool, double* seconds) const;
   void RunGroup(const Stage& stage, std::byte* const* operands, Workspace& workspace, ThreadPool* pool,
                 double* seconds) const;
   // The tiles of one of n_threads threads.

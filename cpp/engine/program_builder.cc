@@ -64,7 +64,8 @@ void ProgramBuilder::CheckOrder(const std::vector<size_t>& inputs, const std::ve
     }
     for (const size_t id : nodes_[s].outputs) {
       if (!written.insert(id).second) {
-        throw ValueDefinitionError(Place(s, nodes_[s].kind) + "value " + std::to_string(id) + " is written a second time");
+        throw ValueDefinitionError(Place(s, nodes_[s].kind) + "value " + std::to_string(id) +
+                                   " is written a second time");
       }
     }
   }

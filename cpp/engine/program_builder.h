@@ -1,4 +1,5 @@
-// Takes a Program piece by piece, checks it and makes an Engine. Everything wrong is reported as a subclass of EngineError.
+// Takes a Program piece by piece, checks it and makes an Engine. Everything wrong is reported as a subclass of
+// EngineError.
 #pragma once
 
 #include <map>

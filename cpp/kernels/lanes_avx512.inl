@@ -1,7 +1,7 @@
 // AVX-512 popcounts: 16 lanes of 32 bits, VPOPCNTD, and a row's 32-bit words broadcast to all lanes.
 //
-// "Lanes" are the columns of the product (output channels, keys). Lanes are packed into blocks of 16, [n_words][16] 32-bit words,
-// so that a block's words stay in registers while the rows stream past.
+// "Lanes" are the columns of the product (output channels, keys). Lanes are packed into blocks of 16, [n_words][16]
+// 32-bit words, so that a block's words stay in registers while the rows stream past.
 #include "kernels/wide_avx512.h"
 
 namespace bitvit::avx512 {
@@ -70,18 +70,30 @@ struct WordCount {
 template <typename F>
 BITVIT_INLINE void with_word_count(size_t n_words, F f) {
   switch (n_words) {
-    case 1: return f(WordCount<1>{});
-    case 2: return f(WordCount<2>{});
-    case 3: return f(WordCount<3>{});
-    case 4: return f(WordCount<4>{});
-    case 5: return f(WordCount<5>{});
-    case 6: return f(WordCount<6>{});
-    case 7: return f(WordCount<7>{});
-    case 8: return f(WordCount<8>{});
-    case 9: return f(WordCount<9>{});
-    case 10: return f(WordCount<10>{});
-    case 11: return f(WordCount<11>{});
-    default: return f(WordCount<12>{});
+    case 1:
+      return f(WordCount<1>{});
+    case 2:
+      return f(WordCount<2>{});
+    case 3:
+      return f(WordCount<3>{});
+    case 4:
+      return f(WordCount<4>{});
+    case 5:
+      return f(WordCount<5>{});
+    case 6:
+      return f(WordCount<6>{});
+    case 7:
+      return f(WordCount<7>{});
+    case 8:
+      return f(WordCount<8>{});
+    case 9:
+      return f(WordCount<9>{});
+    case 10:
+      return f(WordCount<10>{});
+    case 11:
+      return f(WordCount<11>{});
+    default:
+      return f(WordCount<12>{});
   }
 }
 

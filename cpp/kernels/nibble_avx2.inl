@@ -1,19 +1,20 @@
 // AVX2 popcounts by table lookup: 4 bits of a row against 4 bits of many lanes at a time.
 //
-// "Lanes" are the columns of the product (output channels, keys). Lanes are packed in strips of 32; a strip has one 32-byte register
-// for every 4 bits of K (a step), in which each lane owns a byte whose low half holds its 4 bits. For a row's 4 bits a, the table
-// popcount(i ^ a) or popcount(i & a), i < 16, is one of 16 constant registers, and vpshufb looks up 32 lanes at once. Two operations
-// (vpshufb, vpaddb) for 128 bit products; a lookup is at most 4, so that 62 steps fit in the byte sums.
+// "Lanes" are the columns of the product (output channels, keys). Lanes are packed in strips of 32; a strip has one
+// 32-byte register for every 4 bits of K (a step), in which each lane owns a byte whose low half holds its 4 bits. For
+// a row's 4 bits a, the table popcount(i ^ a) or popcount(i & a), i < 16, is one of 16 constant registers, and vpshufb
+// looks up 32 lanes at once. Two operations (vpshufb, vpaddb) for 128 bit products; a lookup is at most 4, so that 62
+// steps fit in the byte sums.
 //
-// Up to 12 strips form a block, [steps][strips][32 bytes], whose sums stay in registers while the steps of one row go by. Strips are
-// spread evenly over blocks.
+// Up to 12 strips form a block, [steps][strips][32 bytes], whose sums stay in registers while the steps of one row go
+// by. Strips are spread evenly over blocks.
 #include "kernels/popcount.h"
 
 namespace bitvit::avx2 {
 namespace {
 
 constexpr size_t kStrip = 32;
-constexpr size_t kMaxStrips = 12;  // of a block: more sums do not fit in the registers
+constexpr size_t kMaxStrips = 12;     // of a block: more sums do not fit in the registers
 constexpr size_t kMaxByteSteps = 62;  // 62 * 4 <= 255
 
 struct alignas(64) NibbleTable {
@@ -140,7 +141,8 @@ BITVIT_INLINE void look_up(const uint8_t* steps, const uint16_t* list, const uin
     const uint8_t* const bits = lanes + s * (kStrips * kStrip);
     BITVIT_UNROLL
     for (int v = 0; v < kStrips; ++v) {
-      const __m256i of_lanes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits + v * static_cast<int>(kStrip)));
+      const __m256i of_lanes =
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bits + v * static_cast<int>(kStrip)));
       add_bytes(sum[v], _mm256_shuffle_epi8(row, of_lanes));
     }
   }
@@ -173,8 +175,8 @@ BITVIT_INLINE void count_strips(const uint8_t* steps, const uint16_t* list, cons
   }
 }
 
-// Counts of one row in a block of n_strips strips, for the steps begin..end-1, or those that list[begin..end-1] names; at most
-// kMaxByteSteps. As bytes, or as 16-bit numbers to which the next call for the row adds (begin > 0).
+// Counts of one row in a block of n_strips strips, for the steps begin..end-1, or those that list[begin..end-1] names;
+// at most kMaxByteSteps. As bytes, or as 16-bit numbers to which the next call for the row adds (begin > 0).
 template <typename Count>
 void count_row(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes, size_t begin, size_t end,
                const NibbleTable& table, Count* counts, size_t n_strips) {
@@ -199,7 +201,8 @@ void count_row(const uint8_t* steps, const uint16_t* list, const uint8_t* lanes,
   }
 }
 
-// Counts of one row with all lanes: bytes where all steps fit, else 16-bit numbers. `n`: the number of steps, or of entries of list.
+// Counts of one row with all lanes: bytes where all steps fit, else 16-bit numbers. `n`: the number of steps, or of
+// entries of list.
 template <typename Count>
 BITVIT_INLINE void count_all(const uint8_t* steps, const uint16_t* list, size_t n, const uint8_t* lanes,
                              const Strips& strips, size_t n_steps, const NibbleTable& table, Count* counts) {

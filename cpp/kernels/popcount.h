@@ -1,4 +1,5 @@
-// popcount(x) for the instruction set of the including file: the instruction where there is one, else additions within the word.
+// popcount(x) for the instruction set of the including file: the instruction where there is one, else additions within
+// the word.
 #pragma once
 
 #include "kernels/vector.h"

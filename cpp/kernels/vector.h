@@ -1,9 +1,11 @@
-// f32x16: sixteen binary32 lanes, the unit in which docs/format.md fixes float results, over the native vectors of the file that
-// includes this. Each operation is one IEEE operation per lane, so every instruction set computes the same bits.
+// f32x16: sixteen binary32 lanes, the unit in which docs/format.md fixes float results, over the native vectors of the
+// file that includes this. Each operation is one IEEE operation per lane, so every instruction set computes the same
+// bits.
 //
-// Kernel files are compiled with different instruction-set options. An inline function with external linkage would be merged by
-// the linker into one copy, perhaps one that this CPU cannot run: so everything here, and in the .inl files, lives in a namespace
-// named after the instruction set and is forced inline, and kernel files use no templates of the standard library.
+// Kernel files are compiled with different instruction-set options. An inline function with external linkage would be
+// merged by the linker into one copy, perhaps one that this CPU cannot run: so everything here, and in the .inl files,
+// lives in a namespace named after the instruction set and is forced inline, and kernel files use no templates of the
+// standard library.
 //
 // A file defines BITVIT_ISA (scalar, avx2, avx512) before it includes this.
 #pragma once
@@ -78,12 +80,12 @@ BITVIT_INLINE void store_first(float* p, const f32x16& x, size_t n) {
   for (size_t i = 0; i < n; ++i) p[i] = lanes[i];
 }
 
-#define BITVIT_BINARY(OP)                                                          \
-  BITVIT_INLINE f32x16 operator OP(const f32x16& a, const f32x16& b) {             \
-    f32x16 r;                                                                      \
-    BITVIT_UNROLL                                                                  \
-    for (int i = 0; i < kParts; ++i) r.v[i] = a.v[i] OP b.v[i];                    \
-    return r;                                                                      \
+#define BITVIT_BINARY(OP)                                              \
+  BITVIT_INLINE f32x16 operator OP(const f32x16& a, const f32x16& b) { \
+    f32x16 r;                                                          \
+    BITVIT_UNROLL                                                      \
+    for (int i = 0; i < kParts; ++i) r.v[i] = a.v[i] OP b.v[i];        \
+    return r;                                                          \
   }
 BITVIT_BINARY(+)
 BITVIT_BINARY(-)

@@ -1,7 +1,7 @@
 // The 512-bit operations of the AVX-512 kernels, on GCC/Clang vectors.
 //
-// With BITVIT_EMULATE_AVX512 (a development build, see cpp/README.md) the same kernels run without AVX-512: slow, but their
-// results can be tested on any x86 machine.
+// With BITVIT_EMULATE_AVX512 (a development build, see cpp/README.md) the same kernels run without AVX-512: slow, but
+// their results can be tested on any x86 machine.
 #pragma once
 
 #include "kernels/vector.h"
@@ -26,7 +26,7 @@ BITVIT_INLINE u32x16 load_i16_wide(const int16_t* p) {
   typedef int16_t i16x16 __attribute__((vector_size(32)));
   i16x16 r;
   __builtin_memcpy(&r, p, sizeof(r));
-  return (u32x16)__builtin_convertvector(r, i32x16);
+  return (u32x16) __builtin_convertvector(r, i32x16);
 }
 
 BITVIT_INLINE u32x16 load_u16_wide(const uint16_t* p) {

@@ -52,11 +52,12 @@ class AttentionMasks final : public Operator {
     reader.Writes({{ValueType::kMask, {rules_.size(), n_heads, n, m}}});
   }
 
-  size_t shared_scratch_bytes() const override { return scores_.packed_bytes(); }
+  size_t shared_scratch_bytes() const override { return scores_.packed_bytes() + n_maxima() * sizeof(float); }
   size_t thread_scratch_bytes(size_t) const override { return scores_.kernels().scratch_bytes(scores_.shape()); }
 
   void Run(const RunContext& context) const override {
     scores_.PackKeys(context);
+    const float image_maximum = has_image_max_ ? ImageMaximum(context) : 0.0f;
     scores_.ForRows(context, [&](size_t head, size_t first, size_t n_rows, size_t thread) {
       const size_t plane_words = scores_.n_queries() * BitWords(scores_.shape().n_keys);
       uint64_t* planes[kMaxPlanes];
@@ -65,7 +66,7 @@ class AttentionMasks final : public Operator {
       }
       scores_.kernels().masks(scores_.queries(context, head), scores_.query_stride(),
                               scores_.packed_keys(context.shared_scratch<std::byte>(), head), scores_.shape(),
-                              Head(head), first, n_rows, planes, context.thread_scratch(thread));
+                              Head(head, image_maximum), first, n_rows, planes, context.thread_scratch(thread));
     });
   }
 
@@ -73,7 +74,26 @@ class AttentionMasks final : public Operator {
   struct Rule {
     PlaneRule rule;
     float factor;
+    bool of_image = false;  // kGreater with the limit factor * maximum over the image
   };
+
+  size_t n_maxima() const { return has_image_max_ ? scores_.n_heads() * scores_.n_queries() : 0; }
+
+  // Maximum of a_t over all heads and rows. Each row's goes to its own place, however the rows are cut.
+  float ImageMaximum(const RunContext& context) const {
+    std::byte* const shared = context.shared_scratch<std::byte>();
+    float* const maxima = reinterpret_cast<float*>(shared + scores_.packed_bytes());
+    scores_.ForRows(context, [&](size_t head, size_t first, size_t n_rows, size_t thread) {
+      for (size_t n = first; n < first + n_rows; ++n) {
+        maxima[head * scores_.n_queries() + n] = scores_.kernels().maximum(
+            scores_.queries(context, head), scores_.query_stride(), scores_.packed_keys(shared, head), scores_.shape(),
+            Head(head, 0.0f), n, 1, context.thread_scratch(thread));
+      }
+    });
+    float largest = maxima[0];
+    for (size_t i = 1; i < n_maxima(); ++i) largest = maxima[i] > largest ? maxima[i] : largest;
+    return largest;
+  }
 
   void ReadRules(SpecReader& reader) {
     bool needs_thresholds = false;
@@ -83,15 +103,19 @@ class AttentionMasks final : public Operator {
       if (list != nullptr && !list->empty()) name = std::get_if<std::string>(&(*list)[0].value);
       if (name == nullptr) reader.FailAttribute("attribute 'planes' must be a list of rules");
       if (*name == "row_max" && list->size() == 2) {
-        rules_.push_back({PlaneRule::kRowMax, reader.ToFloat((*list)[1], "the factor of a 'row_max' rule")});
+        rules_.push_back({PlaneRule::kRowMax, reader.ToFloat((*list)[1], "the factor of a 'row_max' rule"), false});
+      } else if (*name == "image_max" && list->size() == 2) {
+        const float factor = reader.ToFloat((*list)[1], "the factor of an 'image_max' rule");
+        rules_.push_back({PlaneRule::kGreater, factor, true});
+        has_image_max_ = true;
       } else if (*name == "greater" && list->size() == 1) {
-        rules_.push_back({PlaneRule::kGreater, 0});
+        rules_.push_back({PlaneRule::kGreater, 0, false});
         needs_thresholds = true;
       } else if (*name == "at_least" && list->size() == 1) {
-        rules_.push_back({PlaneRule::kAtLeast, 0});
+        rules_.push_back({PlaneRule::kAtLeast, 0, false});
         needs_thresholds = true;
       } else if (*name == "ones" && list->size() == 1) {
-        rules_.push_back({PlaneRule::kOnes, 0});
+        rules_.push_back({PlaneRule::kOnes, 0, false});
       } else {
         reader.FailAttribute("attribute 'planes' has an unknown rule '" + name->substr(0, 80) + "'");
       }
@@ -99,7 +123,7 @@ class AttentionMasks final : public Operator {
     if (needs_thresholds) thresholds_ = reader.Floats("thresholds", {{rules_.size(), scores_.n_heads()}});
   }
 
-  AttentionHead Head(size_t head) const {
+  AttentionHead Head(size_t head, float image_maximum) const {
     const size_t n = scores_.n_queries(), m = scores_.shape().n_keys;
     AttentionHead result{};
     result.table = scores_.table();
@@ -113,7 +137,12 @@ class AttentionMasks final : public Operator {
     for (size_t i = 0; i < rules_.size(); ++i) {
       result.rules[i] = rules_[i].rule;
       const bool has_threshold = rules_[i].rule == PlaneRule::kGreater || rules_[i].rule == PlaneRule::kAtLeast;
-      result.limits[i] = has_threshold ? thresholds_.as<float>()[i * scores_.n_heads() + head] : rules_[i].factor;
+      result.limits[i] = rules_[i].factor;
+      if (rules_[i].of_image) {
+        result.limits[i] = rules_[i].factor * image_maximum;
+      } else if (has_threshold) {
+        result.limits[i] = thresholds_.as<float>()[i * scores_.n_heads() + head];
+      }
     }
     return result;
   }
@@ -122,6 +151,7 @@ class AttentionMasks final : public Operator {
   std::vector<Rule> rules_;
   AlignedBuffer thresholds_, offset_, byte_offset_, offset_scale_;
   bool has_row_offset_ = false, has_full_offset_ = false, has_byte_offset_ = false;
+  bool has_image_max_ = false;
 };
 
 }  // namespace

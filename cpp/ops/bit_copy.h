@@ -13,7 +13,8 @@ inline uint64_t ReadBits(const uint64_t* row, size_t first, size_t n) {
   return n == 64 ? word : word & ((uint64_t{1} << n) - 1);
 }
 
-// Sets the bits first..first + n - 1 of a row, which must be 0 before, to n bits of another that begin at `source_first`.
+// Sets the bits first..first + n - 1 of a row, which must be 0 before, to n bits of another that begin at
+// `source_first`.
 inline void AppendBits(const uint64_t* source, size_t source_first, size_t n, uint64_t* row, size_t first) {
   while (n != 0) {
     const size_t count = n < 64 ? n : 64;

@@ -1,4 +1,5 @@
-// Output rows of bits that may be split into heads: [N, C] and [N, H, D] hold the same bits, but the rows of D are padded to words.
+// Output rows of bits that may be split into heads: [N, C] and [N, H, D] hold the same bits, but the rows of D are
+// padded to words.
 #pragma once
 
 #include <cstdint>

@@ -24,10 +24,9 @@ class BitsOperator final : public Operator {
     const float* const x = context.input<float>(0);
     const float* const stats = has_statistics() ? context.input<float>(1) : nullptr;
     context.Parallel(n_rows_, kRowGrain, [&](size_t begin, size_t end, size_t thread) {
-      rows_.Write(begin, end, context.output<uint64_t>(0), context.thread_scratch(thread),
-                  [&](size_t first, size_t last, uint64_t* bits) {
-                    Apply(x + first * width_, stats, bits, last - first);
-                  });
+      rows_.Write(
+          begin, end, context.output<uint64_t>(0), context.thread_scratch(thread),
+          [&](size_t first, size_t last, uint64_t* bits) { Apply(x + first * width_, stats, bits, last - first); });
     });
   }
 

@@ -105,9 +105,8 @@ class MeanRows final : public Operator {
   void Run(const RunContext& context) const override {
     const float* const x = context.input<float>(0);
     float* const y = context.output<float>(0);
-    context.Parallel(width_, 16, [&](size_t begin, size_t end, size_t) {
-      kernels_.mean_rows(x, y, n_rows_, width_, begin, end);
-    });
+    context.Parallel(width_, 16,
+                     [&](size_t begin, size_t end, size_t) { kernels_.mean_rows(x, y, n_rows_, width_, begin, end); });
   }
 
  private:
@@ -123,8 +122,9 @@ class ScaleBy final : public Operator {
     const float* const x = context.input<float>(0);
     const float factor = context.input<float>(1)[index_];
     float* const y = context.output<float>(0);
-    context.Parallel(n_elements_, kFlatGrain,
-                     [&](size_t begin, size_t end, size_t) { kernels_.scale(x + begin, factor, y + begin, end - begin); });
+    context.Parallel(n_elements_, kFlatGrain, [&](size_t begin, size_t end, size_t) {
+      kernels_.scale(x + begin, factor, y + begin, end - begin);
+    });
   }
 
  private:
@@ -183,8 +183,8 @@ std::unique_ptr<Operator> MakeAdd(SpecReader& reader) {
   const Shape& shape = reader.Input(0, {ValueType::kF32});
   reader.Require(shape == reader.Input(1, {ValueType::kF32}), "the inputs have different shapes");
   reader.Writes({{ValueType::kF32, shape}});
-  return std::make_unique<FlatOperator>(
-      reader, [](const RowsKernels& kernels, const float* a, const float* b, float* y, size_t n) { kernels.add(a, b, y, n); });
+  return std::make_unique<FlatOperator>(reader, [](const RowsKernels& kernels, const float* a, const float* b, float* y,
+                                                   size_t n) { kernels.add(a, b, y, n); });
 }
 
 std::unique_ptr<Operator> MakeAddConstant(SpecReader& reader) {
@@ -193,23 +193,22 @@ std::unique_ptr<Operator> MakeAddConstant(SpecReader& reader) {
   AlignedBuffer value = reader.Floats("value", {shape, channels});
   if (reader.spec().tensors.at("value").shape == shape) {
     return std::make_unique<FlatOperator>(
-        reader, [](const RowsKernels& kernels, const float* a, const float* b, float* y, size_t n) { kernels.add(a, b, y, n); },
+        reader,
+        [](const RowsKernels& kernels, const float* a, const float* b, float* y, size_t n) { kernels.add(a, b, y, n); },
         std::move(value));
   }
-  auto op = std::make_unique<RowOperator>(reader, [](const RowsKernels& kernels, const RowOperator& self, const float* x,
-                                                     float* y, size_t n_rows, size_t width) {
-    kernels.add_row(x, self.parameter(0), y, n_rows, width);
-  });
+  auto op = std::make_unique<RowOperator>(
+      reader, [](const RowsKernels& kernels, const RowOperator& self, const float* x, float* y, size_t n_rows,
+                 size_t width) { kernels.add_row(x, self.parameter(0), y, n_rows, width); });
   op->parameters[0] = std::move(value);
   return op;
 }
 
 std::unique_ptr<Operator> MakeAffine(SpecReader& reader) {
   const Shape channels = CheckRows(reader);
-  auto op = std::make_unique<RowOperator>(reader, [](const RowsKernels& kernels, const RowOperator& self, const float* x,
-                                                     float* y, size_t n_rows, size_t width) {
-    kernels.affine(x, self.parameter(0), self.parameter(1), y, n_rows, width);
-  });
+  auto op = std::make_unique<RowOperator>(
+      reader, [](const RowsKernels& kernels, const RowOperator& self, const float* x, float* y, size_t n_rows,
+                 size_t width) { kernels.affine(x, self.parameter(0), self.parameter(1), y, n_rows, width); });
   op->parameters[0] = reader.Floats("scale", {channels});
   op->parameters[1] = reader.Floats("bias", {channels});
   return op;
@@ -224,14 +223,14 @@ std::unique_ptr<Operator> MakeMeanRows(SpecReader& reader) {
 std::unique_ptr<Operator> MakeGelu(SpecReader& reader) {
   reader.InputCount(1, 1);
   reader.Writes({{ValueType::kF32, reader.Input(0, {ValueType::kF32})}});
-  return std::make_unique<FlatOperator>(
-      reader, [](const RowsKernels& kernels, const float* a, const float*, float* y, size_t n) { kernels.gelu(a, y, n); });
+  return std::make_unique<FlatOperator>(reader, [](const RowsKernels& kernels, const float* a, const float*, float* y,
+                                                   size_t n) { kernels.gelu(a, y, n); });
 }
 
 std::unique_ptr<Operator> MakeRprelu(SpecReader& reader) {
   const Shape channels = CheckRows(reader);
-  auto op = std::make_unique<RowOperator>(reader, [](const RowsKernels& kernels, const RowOperator& self, const float* x,
-                                                     float* y, size_t n_rows, size_t width) {
+  auto op = std::make_unique<RowOperator>(reader, [](const RowsKernels& kernels, const RowOperator& self,
+                                                     const float* x, float* y, size_t n_rows, size_t width) {
     kernels.rprelu(x, self.parameter(0), self.parameter(1), self.parameter(2), y, n_rows, width);
   });
   op->parameters[0] = reader.Floats("before", {channels});
@@ -242,8 +241,8 @@ std::unique_ptr<Operator> MakeRprelu(SpecReader& reader) {
 
 std::unique_ptr<Operator> MakeLayerNorm(SpecReader& reader) {
   const Shape channels = CheckRows(reader);
-  auto op = std::make_unique<RowOperator>(reader, [](const RowsKernels& kernels, const RowOperator& self, const float* x,
-                                                     float* y, size_t n_rows, size_t width) {
+  auto op = std::make_unique<RowOperator>(reader, [](const RowsKernels& kernels, const RowOperator& self,
+                                                     const float* x, float* y, size_t n_rows, size_t width) {
     kernels.layer_norm(x, self.parameter(0), self.parameter(1), self.eps, y, n_rows, width);
   });
   op->eps = reader.PositiveNumber("eps");

@@ -157,8 +157,7 @@ class PatchConvF32 final : public Operator {
         n_outputs_(reader.LengthOf("bias")),
         n_inputs_(grid_.patch * grid_.patch * grid_.n_channels) {
     bias_ = reader.Floats("bias", {{n_outputs_}});
-    const AlignedBuffer weight =
-        reader.Floats("weight", {{n_outputs_, grid_.patch, grid_.patch, grid_.n_channels}}, 0);
+    const AlignedBuffer weight = reader.Floats("weight", {{n_outputs_, grid_.patch, grid_.patch, grid_.n_channels}}, 0);
     weight_ = PackFloatWeight(weight.as<float>(), n_outputs_, n_inputs_);
     reader.Writes({{ValueType::kF32, {grid_.n_patches, n_outputs_}}});
   }

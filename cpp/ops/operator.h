@@ -1,4 +1,5 @@
-// What the engine runs: one operator of a Program, checked, with its parameters laid out for the kernels of this machine.
+// What the engine runs: one operator of a Program, checked, with its parameters laid out for the kernels of this
+// machine.
 #pragma once
 
 #include <cstddef>
@@ -36,8 +37,8 @@ class RunContext {
   T* output(size_t i) const {
     return reinterpret_cast<T*>(outputs_[i]);
   }
-  // Operator::shared_scratch_bytes() bytes, the same for all threads; Operator::thread_scratch_bytes() bytes of one thread. Aligned
-  // to 64 bytes, contents undefined at the start of a run.
+  // Operator::shared_scratch_bytes() bytes, the same for all threads; Operator::thread_scratch_bytes() bytes of one
+  // thread. Aligned to 64 bytes, contents undefined at the start of a run.
   template <typename T>
   T* shared_scratch() const {
     return reinterpret_cast<T*>(shared_scratch_);
@@ -47,9 +48,9 @@ class RunContext {
   // Into so many parts the rows are cut.
   size_t n_threads() const { return range_.n_rows != 0 ? range_.n_parts : pool_ == nullptr ? 1 : pool_->n_threads(); }
 
-  // Calls work(begin, end, thread) for consecutive parts of 0..n-1 on all threads, and returns when all are done. Parts begin at
-  // multiples of `grain`. What a part computes must not depend on how the whole is cut. Where only a range of rows is wanted, it gets
-  // the same range of 0..n-1, n being a multiple of the number of rows.
+  // Calls work(begin, end, thread) for consecutive parts of 0..n-1 on all threads, and returns when all are done. Parts
+  // begin at multiples of `grain`. What a part computes must not depend on how the whole is cut. Where only a range of
+  // rows is wanted, it gets the same range of 0..n-1, n being a multiple of the number of rows.
   template <typename Work>
   void Parallel(size_t n, size_t grain, const Work& work) const {
     if (range_.n_rows != 0) {

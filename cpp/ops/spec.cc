@@ -33,7 +33,9 @@ const char* DataTypeName(DataType type) {
   return "?";
 }
 
-size_t DataTypeSize(DataType type) { return type == DataType::kF32 || type == DataType::kI32 ? 4 : type == DataType::kI16 ? 2 : 1; }
+size_t DataTypeSize(DataType type) {
+  return type == DataType::kF32 || type == DataType::kI32 ? 4 : type == DataType::kI16 ? 2 : 1;
+}
 
 size_t Tensor::n_elements() const {
   size_t n = 1;
@@ -41,9 +43,7 @@ size_t Tensor::n_elements() const {
   return n;
 }
 
-std::string SpecReader::Where() const {
-  return "operator " + std::to_string(spec_.index) + " (" + spec_.kind + "): ";
-}
+std::string SpecReader::Where() const { return "operator " + std::to_string(spec_.index) + " (" + spec_.kind + "): "; }
 
 size_t SpecReader::InputCount(size_t low, size_t high) const {
   const size_t n = spec_.inputs.size();

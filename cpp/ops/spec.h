@@ -53,8 +53,8 @@ struct OperatorSpec {
   const Kernels* scalar_kernels;
 };
 
-// Asks for everything that an operator needs; whatever was not asked for is refused by Finish() as unknown. All throw the error class
-// named after the violated rule (base/error.h), the message starting with the place.
+// Asks for everything that an operator needs; whatever was not asked for is refused by Finish() as unknown. All throw
+// the error class named after the violated rule (base/error.h), the message starting with the place.
 class SpecReader {
  public:
   explicit SpecReader(const OperatorSpec& spec) : spec_(spec) {}

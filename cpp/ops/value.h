@@ -25,16 +25,16 @@ std::string ToString(const Shape& shape);
 
 inline constexpr size_t BitWords(size_t n_bits) { return (n_bits + 63) / 64; }
 
-// Floats and bytes lie as in the file. Bits lie in rows (the last axis) of 64-bit words; ternary as two such arrays, "is +1" and
-// "is -1".
+// Floats and bytes lie as in the file. Bits lie in rows (the last axis) of 64-bit words; ternary as two such arrays,
+// "is +1" and "is -1".
 struct Value {
   ValueType type;
   Shape shape;
 
   bool is_bits() const { return type == ValueType::kSign || type == ValueType::kMask || type == ValueType::kTernary; }
   size_t n_elements() const;
-  size_t width() const { return shape.back(); }               // length of a row
-  size_t n_rows() const { return n_elements() / width(); }    // of one bit array, for ternary
+  size_t width() const { return shape.back(); }             // length of a row
+  size_t n_rows() const { return n_elements() / width(); }  // of one bit array, for ternary
   size_t n_bit_arrays() const { return type == ValueType::kTernary ? 2 : 1; }
   size_t size_bytes() const;         // in the engine
   size_t stored_size_bytes() const;  // outside: bit rows padded to bytes

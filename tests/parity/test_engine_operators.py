@@ -1,4 +1,4 @@
-"""Every operator in the engine equals the NumPy interpreter bit for bit, on every instruction set that this machine has."""
+"""Every operator in the engine equals the NumPy interpreter bit for bit, on every instruction set of this machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ def test_long_binary_linear(n_inputs: int, type: str) -> None:
     n_rows, n_outputs = (3, 5) if n_inputs > 4000 else (11, 83)
     x = bits(rng, n_rows, n_inputs)
     x[0], x[1] = True, False
-    tensors = {"weight": weight_bits(rng, n_outputs, n_inputs), "scale": f32(rng, n_outputs), "bias": f32(rng, n_outputs)}
+    tensors = {
+        "weight": weight_bits(rng, n_outputs, n_inputs),
+        "scale": f32(rng, n_outputs),
+        "bias": f32(rng, n_outputs),
+    }
     tensors["weight"][0] = 0
     values = [Value(type, x.shape)], [Value("f32", (n_rows, n_outputs))]
     check_case(OperatorCase("binary_linear", [x], *values, {}, tensors), ISAS, f"{n_inputs} inputs")

@@ -1,8 +1,11 @@
-// Scores of binary queries and keys, softmax by table, and the {0,1} planes of one head (docs/format.md, attention_masks).
+// Scores of binary queries and keys, softmax by table, and the {0,1} planes of one head (docs/format.md,
+// attention_masks).
 //
-//   p[n][m] = popcount(q[n] ^ k[m]);  e = table[p - min_m p];  a = e * (1 / sum16(e));  a_t = a - offset;  a bit for each rule.
+//   p[n][m] = popcount(q[n] ^ k[m]);  e = table[p - min_m p];  a = e * (1 / sum16(e));  a_t = a - offset;  a bit for
+//   each rule.
 //
-// Queries and keys are rows of BitWords(D) words. Parameters that are read by key may be read up to 15 elements beyond their end.
+// Queries and keys are rows of BitWords(D) words. Parameters that are read by key may be read up to 15 elements beyond
+// their end.
 #pragma once
 
 #include <cstddef>
@@ -21,9 +24,9 @@ struct AttentionShape {
 // Everything of one head that does not change from row to row. Offsets of row n begin at n (row_offset) or n * n_keys.
 struct AttentionHead {
   const float* table;
-  const float* row_offset;     // or nullptr
-  const float* full_offset;    // or nullptr
-  const int8_t* byte_offset;   // or nullptr
+  const float* row_offset;    // or nullptr
+  const float* full_offset;   // or nullptr
+  const int8_t* byte_offset;  // or nullptr
   float byte_offset_scale;
   size_t n_planes;
   PlaneRule rules[kMaxPlanes];
@@ -40,13 +43,22 @@ struct AttentionMasksKernels {
   // masks[i] + n * BitWords(n_keys).
   void (*masks)(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
                 const AttentionHead& head, size_t first, size_t n_rows, uint64_t* const* masks, void* scratch);
+  // Largest a_t of the rows first..first + n_rows - 1 of a head.
+  float (*maximum)(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
+                   const AttentionHead& head, size_t first, size_t n_rows, void* scratch);
   // The softmax alone: a of row n is written at weights + n * n_keys.
   void (*weights)(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
                   const float* table, size_t first, size_t n_rows, float* weights, void* scratch);
 };
 
-namespace scalar { const AttentionMasksKernels& attention_masks_kernels(); }
-namespace avx2 { const AttentionMasksKernels& attention_masks_kernels(); }
-namespace avx512 { const AttentionMasksKernels& attention_masks_kernels(); }
+namespace scalar {
+const AttentionMasksKernels& attention_masks_kernels();
+}
+namespace avx2 {
+const AttentionMasksKernels& attention_masks_kernels();
+}
+namespace avx512 {
+const AttentionMasksKernels& attention_masks_kernels();
+}
 
 }  // namespace bitvit

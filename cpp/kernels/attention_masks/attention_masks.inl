@@ -1,5 +1,5 @@
-// Everything of attention_masks.h but the counting of bits, once for every instruction set (kernels/vector.h). The including file
-// has defined
+// Everything of attention_masks.h but the counting of bits, once for every instruction set (kernels/vector.h). The
+// including file has defined
 //   kCountRows                      how many queries it counts at a time,
 //   count_stride(shape)             elements from one row of counts to the next, at least n_keys rounded up to 16,
 //   step_bytes(shape)               its own scratch,
@@ -43,7 +43,8 @@ BITVIT_INLINE float exponentials(const uint16_t* counts, size_t n_keys, const fl
   return 1.0f / halve(sum);
 }
 
-// row = row * reciprocal - offset; lanes beyond n_keys repeat the first element, so that they do not change the maximum.
+// row = row * reciprocal - offset; lanes beyond n_keys repeat the first element, so that they do not change the
+// maximum.
 BITVIT_INLINE void apply_offset(const AttentionHead& head, size_t n, size_t n_keys, float reciprocal, float* row) {
   const size_t n_padded = (n_keys + 15) / 16 * 16;
   const f32x16 factor = broadcast(reciprocal);
@@ -98,7 +99,8 @@ BITVIT_INLINE void write_planes(const AttentionHead& head, const float* row, siz
     switch (head.rules[i]) {
       case PlaneRule::kGreater:
       case PlaneRule::kRowMax:
-        write_plane(n_keys, out, [=](size_t m) __attribute__((always_inline)) { return less_bits(limit, load(row + m)); });
+        write_plane(n_keys, out,
+                    [=](size_t m) __attribute__((always_inline)) { return less_bits(limit, load(row + m)); });
         break;
       case PlaneRule::kAtLeast:
         write_plane(n_keys, out,
@@ -111,39 +113,58 @@ BITVIT_INLINE void write_planes(const AttentionHead& head, const float* row, siz
   }
 }
 
+// Calls use(n, counts of row n) for rows of a head.
+template <typename Use>
+BITVIT_INLINE void for_rows(const uint64_t* queries, size_t stride, const void* packed_keys,
+                            const AttentionShape& shape, size_t first, size_t n_rows, const AttentionScratch& scratch,
+                            Use use) {
+  for (size_t r = 0; r < n_rows; r += kCountRows) {
+    const size_t count = n_rows - r < kCountRows ? n_rows - r : kCountRows;
+    count_keys(queries + (first + r) * stride, stride, packed_keys, shape, count, scratch.counts, scratch.steps);
+    for (size_t i = 0; i < count; ++i) use(first + r + i, scratch.counts + i * count_stride(shape));
+  }
+}
+
 void masks(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
            const AttentionHead& head, size_t first, size_t n_rows, uint64_t* const* out, void* scratch) {
   const AttentionScratch s = split_scratch(scratch, shape);
-  for (size_t r = 0; r < n_rows; r += kCountRows) {
-    const size_t count = n_rows - r < kCountRows ? n_rows - r : kCountRows;
-    count_keys(queries + (first + r) * stride, stride, packed_keys, shape, count, s.counts, s.steps);
-    for (size_t i = 0; i < count; ++i) {
-      const size_t n = first + r + i;
-      const float reciprocal = exponentials(s.counts + i * count_stride(shape), shape.n_keys, head.table, s.row);
-      apply_offset(head, n, shape.n_keys, reciprocal, s.row);
-      write_planes(head, s.row, n, shape.n_keys, out);
-    }
-  }
+  for_rows(queries, stride, packed_keys, shape, first, n_rows, s,
+           [&](size_t n, uint16_t* counts) __attribute__((always_inline)) {
+             const float reciprocal = exponentials(counts, shape.n_keys, head.table, s.row);
+             apply_offset(head, n, shape.n_keys, reciprocal, s.row);
+             write_planes(head, s.row, n, shape.n_keys, out);
+           });
+}
+
+float maximum(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
+              const AttentionHead& head, size_t first, size_t n_rows, void* scratch) {
+  const AttentionScratch s = split_scratch(scratch, shape);
+  float largest = 0;
+  for_rows(queries, stride, packed_keys, shape, first, n_rows, s,
+           [&](size_t n, uint16_t* counts) __attribute__((always_inline)) {
+             const float reciprocal = exponentials(counts, shape.n_keys, head.table, s.row);
+             apply_offset(head, n, shape.n_keys, reciprocal, s.row);
+             const float of_row = row_maximum(s.row, shape.n_keys);
+             if (n == first || of_row > largest) largest = of_row;
+           });
+  return largest;
 }
 
 void weights(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
              const float* table, size_t first, size_t n_rows, float* out, void* scratch) {
   const AttentionScratch s = split_scratch(scratch, shape);
-  for (size_t r = 0; r < n_rows; r += kCountRows) {
-    const size_t count = n_rows - r < kCountRows ? n_rows - r : kCountRows;
-    count_keys(queries + (first + r) * stride, stride, packed_keys, shape, count, s.counts, s.steps);
-    for (size_t i = 0; i < count; ++i) {
-      const float reciprocal = exponentials(s.counts + i * count_stride(shape), shape.n_keys, table, s.row);
-      float* const row = out + (first + r + i) * shape.n_keys;
-      for (size_t m = 0; m < shape.n_keys; ++m) row[m] = s.row[m] * reciprocal;
-    }
-  }
+  for_rows(queries, stride, packed_keys, shape, first, n_rows, s,
+           [&](size_t n, uint16_t* counts) __attribute__((always_inline)) {
+             const float reciprocal = exponentials(counts, shape.n_keys, table, s.row);
+             float* const row = out + n * shape.n_keys;
+             for (size_t m = 0; m < shape.n_keys; ++m) row[m] = s.row[m] * reciprocal;
+           });
 }
 
 }  // namespace
 
 const AttentionMasksKernels& attention_masks_kernels() {
-  static constexpr AttentionMasksKernels kKernels = {packed_bytes, pack_keys, scratch_bytes, masks, weights};
+  static constexpr AttentionMasksKernels kKernels = {packed_bytes, pack_keys, scratch_bytes, masks, maximum, weights};
   return kKernels;
 }
 

@@ -11,8 +11,8 @@ constexpr size_t kCountRows = 1;
 size_t packed_bytes(const AttentionShape& shape) { return packed_lane_bytes(shape.head_dim, shape.n_keys); }
 
 void pack_keys(const uint64_t* keys, size_t stride, const AttentionShape& shape, void* packed) {
-  pack_lanes([=](size_t m) { return keys + m * stride; }, shape.head_dim, shape.n_keys, Strips(shape.n_keys, kMaxStrips),
-             static_cast<uint8_t*>(packed));
+  pack_lanes([=](size_t m) { return keys + m * stride; }, shape.head_dim, shape.n_keys,
+             Strips(shape.n_keys, kMaxStrips), static_cast<uint8_t*>(packed));
 }
 
 size_t count_stride(const AttentionShape& shape) { return Strips(shape.n_keys, kMaxStrips).n_lanes(); }
@@ -24,8 +24,8 @@ void count_keys(const uint64_t* queries, size_t, const void* packed_keys, const 
   uint8_t* const steps = static_cast<uint8_t*>(scratch);
   const size_t n_steps = nibble_steps(shape.head_dim);
   expand_row(queries, shape.head_dim, steps);
-  count_all(steps, nullptr, n_steps, static_cast<const uint8_t*>(packed_keys), Strips(shape.n_keys, kMaxStrips), n_steps, kXorTable,
-            counts);
+  count_all(steps, nullptr, n_steps, static_cast<const uint8_t*>(packed_keys), Strips(shape.n_keys, kMaxStrips),
+            n_steps, kXorTable, counts);
 }
 
 }  // namespace

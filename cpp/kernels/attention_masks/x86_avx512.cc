@@ -24,16 +24,16 @@ void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys,
   const size_t n_words = half_words(shape.head_dim), out_stride = count_stride(shape);
   for (size_t m = 0; m < shape.n_keys; m += kLanes, lanes += n_words * kLanes) {
     for (size_t w = 0; w < n_words; w += kMaxWords) {
-      with_word_count(n_words - w < kMaxWords ? n_words - w : kMaxWords, [&](auto count) __attribute__((always_inline)) {
-        count_differing<decltype(count)::value>(
-            queries, stride, w, n_rows, lanes + w * kLanes,
-            [=](size_t r) __attribute__((always_inline)) {
-              return w == 0 ? u32x16{} : load_u16_wide(counts + r * out_stride + m);
-            },
-            [=](size_t r, const u32x16& sum) __attribute__((always_inline)) {
-              store_u16_wide(counts + r * out_stride + m, sum);
-            });
-      });
+      with_word_count(n_words - w < kMaxWords ? n_words - w : kMaxWords,
+                      [&](auto count) __attribute__((always_inline)) {
+                        count_differing<decltype(count)::value>(
+                            queries, stride, w, n_rows, lanes + w * kLanes,
+                            [=](size_t r) __attribute__((always_inline)) {
+                              return w == 0 ? u32x16{} : load_u16_wide(counts + r * out_stride + m);
+                            },
+                            [=](size_t r, const u32x16& sum)
+                                __attribute__((always_inline)) { store_u16_wide(counts + r * out_stride + m, sum); });
+                      });
     }
   }
 }

@@ -1,5 +1,6 @@
-// Table lookup (kernels/nibble_avx2.inl): up to 256 outputs of a row at a time, then the epilogue from 16-bit counts. The inputs are
-// cut into parts of at most 62 steps, and a part of the weights stays in the first-level cache for a block of rows.
+// Table lookup (kernels/nibble_avx2.inl): up to 256 outputs of a row at a time, then the epilogue from 16-bit counts.
+// The inputs are cut into parts of at most 62 steps, and a part of the weights stays in the first-level cache for a
+// block of rows.
 #define BITVIT_ISA avx2
 #include "kernels/binary_gemm/binary_gemm.h"
 #include "kernels/nibble_avx2.inl"
@@ -8,14 +9,15 @@ namespace bitvit::avx2 {
 namespace {
 
 constexpr size_t kRowBlock = 24;
-constexpr size_t kBlockStrips = 8;  // one part of their weights and the counts of kRowBlock rows fit in the first-level cache
+constexpr size_t kBlockStrips =
+    8;  // one part of their weights and the counts of kRowBlock rows fit in the first-level cache
 
 size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return packed_lane_bytes(n_inputs, n_outputs); }
 
 void pack(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packed) {
   const size_t n_words = (n_inputs + 63) / 64;
-  pack_lanes([=](size_t o) { return weight + o * n_words; }, n_inputs, n_outputs,
-             Strips(n_outputs, kBlockStrips), static_cast<uint8_t*>(packed));
+  pack_lanes([=](size_t o) { return weight + o * n_words; }, n_inputs, n_outputs, Strips(n_outputs, kBlockStrips),
+             static_cast<uint8_t*>(packed));
 }
 
 // The steps of all rows, then the counts of a block for kRowBlock rows.

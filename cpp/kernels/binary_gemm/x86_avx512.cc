@@ -1,5 +1,5 @@
-// VPOPCNTD (kernels/lanes_avx512.inl): 16 outputs, up to 12 words (384 bits) of their weights in registers, rows streaming past.
-// Longer inputs take several passes; the sums of a row wait in scratch between them.
+// VPOPCNTD (kernels/lanes_avx512.inl): 16 outputs, up to 12 words (384 bits) of their weights in registers, rows
+// streaming past. Longer inputs take several passes; the sums of a row wait in scratch between them.
 #define BITVIT_ISA avx512
 #include "kernels/binary_gemm/binary_gemm.h"
 #include "kernels/lanes_avx512.inl"
@@ -27,9 +27,8 @@ BITVIT_INLINE void multiply_block(const uint64_t* x, const uint32_t* lanes, cons
   for (size_t w = 0; w < n_words; w += kMaxWords) {
     const bool first = w == 0, last = n_words - w <= kMaxWords;
     with_word_count(last ? n_words - w : kMaxWords, [&](auto count) __attribute__((always_inline)) {
-      const auto start = [=](size_t r) __attribute__((always_inline)) {
-        return first ? u32x16{} : load_wide(sums + r * kLanes);
-      };
+      const auto start = [=](size_t r)
+                             __attribute__((always_inline)) { return first ? u32x16{} : load_wide(sums + r * kLanes); };
       const uint32_t* const words = lanes + w * kLanes;
       if (last) {
         count_differing<decltype(count)::value>(x, row_stride, w, shape.n_rows, words, start, epilogue);
@@ -42,8 +41,8 @@ BITVIT_INLINE void multiply_block(const uint64_t* x, const uint32_t* lanes, cons
   }
 }
 
-void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
-            size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
+void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
+            const BinaryGemmShape& shape, void* scratch) {
   const uint32_t* lanes = static_cast<const uint32_t*>(packed);
   const u32x16 factor = broadcast_wide(static_cast<uint32_t>(parameters.factor));
   for (size_t o = 0; o < shape.n_outputs; o += kLanes, lanes += half_words(shape.n_inputs) * kLanes) {

@@ -1,7 +1,8 @@
-// acc[n][o] = sum over k of x[n][k] * w[o][k]: unsigned bytes times signed bytes, exact in int32 for K <= kByteGemmMaxInputs.
+// acc[n][o] = sum over k of x[n][k] * w[o][k]: unsigned bytes times signed bytes, exact in int32 for K <=
+// kByteGemmMaxInputs.
 //
-// Rows of x have `x_stride` bytes, at least K rounded up to a multiple of 4, zero beyond K. Rows of acc have O rounded up to a multiple
-// of 16 elements; what lies beyond O is 0.
+// Rows of x have `x_stride` bytes, at least K rounded up to a multiple of 4, zero beyond K. Rows of acc have O rounded
+// up to a multiple of 16 elements; what lies beyond O is 0.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +20,14 @@ struct ByteGemmKernels {
                    size_t n_outputs);
 };
 
-namespace scalar { const ByteGemmKernels& byte_gemm_kernels(); }
-namespace avx2 { const ByteGemmKernels& byte_gemm_kernels(); }
-namespace avx512 { const ByteGemmKernels& byte_gemm_kernels(); }
+namespace scalar {
+const ByteGemmKernels& byte_gemm_kernels();
+}
+namespace avx2 {
+const ByteGemmKernels& byte_gemm_kernels();
+}
+namespace avx512 {
+const ByteGemmKernels& byte_gemm_kernels();
+}
 
 }  // namespace bitvit

@@ -1,4 +1,5 @@
-// Pairs of inputs: both operands widened to 16 bits, then vpmaddwd (exact: 2 * 255 * 128 fits). vpmaddubsw would saturate.
+// Pairs of inputs: both operands widened to 16 bits, then vpmaddwd (exact: 2 * 255 * 128 fits). vpmaddubsw would
+// saturate.
 #define BITVIT_ISA avx2
 #include "kernels/byte_gemm/byte_gemm.h"
 #include "kernels/byte_gemm/pack_groups.inl"
@@ -66,7 +67,8 @@ void multiply(const uint8_t* x, size_t x_stride, const void* packed, int32_t* ac
   const int8_t* const weight = static_cast<const int8_t*>(packed);
   const size_t acc_stride = (n_outputs + 15) / 16 * 16;
   size_t r = 0;
-  for (; r + 4 <= n_rows; r += 4) rows<4>(x + r * x_stride, x_stride, weight, acc + r * acc_stride, n_inputs, n_outputs);
+  for (; r + 4 <= n_rows; r += 4)
+    rows<4>(x + r * x_stride, x_stride, weight, acc + r * acc_stride, n_inputs, n_outputs);
   for (; r < n_rows; ++r) rows<1>(x + r * x_stride, x_stride, weight, acc + r * acc_stride, n_inputs, n_outputs);
 }
 

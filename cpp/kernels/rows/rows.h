@@ -1,7 +1,8 @@
-// Element-wise and row-wise float operators. Formulas: docs/format.md, "Element-wise and rows", "To bits", "Runtime statistics".
+// Element-wise and row-wise float operators. Formulas: docs/format.md, "Element-wise and rows", "To bits", "Runtime
+// statistics".
 //
-// `x`, `y`: rows of `width` floats without gaps, any alignment. Parameters (`scale` and so on) have `width` elements. Bits are
-// written as rows of BitWords(width) 64-bit words, padding bits 0.
+// `x`, `y`: rows of `width` floats without gaps, any alignment. Parameters (`scale` and so on) have `width` elements.
+// Bits are written as rows of BitWords(width) 64-bit words, padding bits 0.
 #pragma once
 
 #include <cstddef>
@@ -48,8 +49,14 @@ struct RowsKernels {
   void (*sums)(const float* x, float* sums, float* abs_sums, size_t n_rows, size_t width);
 };
 
-namespace scalar { const RowsKernels& rows_kernels(); }
-namespace avx2 { const RowsKernels& rows_kernels(); }
-namespace avx512 { const RowsKernels& rows_kernels(); }
+namespace scalar {
+const RowsKernels& rows_kernels();
+}
+namespace avx2 {
+const RowsKernels& rows_kernels();
+}
+namespace avx512 {
+const RowsKernels& rows_kernels();
+}
 
 }  // namespace bitvit

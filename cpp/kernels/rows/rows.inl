@@ -90,7 +90,7 @@ void larger(const float* a, const float* b, float* y, size_t n) {
 
 // bitvit.program.gelu: x * phi(x), the tail of phi as 0.5 / p(abs(x))^16.
 BITVIT_INLINE f32x16 gelu_lanes(const f32x16& x) {
-  constexpr float kCoefficients[7] = {0x1p0f,         0x1.987caep-5f,  0x1.5aa422p-6f, 0x1.a9e4f0p-9f,
+  constexpr float kCoefficients[7] = {0x1p0f,          0x1.987caep-5f,  0x1.5aa422p-6f, 0x1.a9e4f0p-9f,
                                       0x1.f4f3eap-15f, 0x1.5b26c8p-15f, 0x1.a90044p-18f};
   const f32x16 z = abs(x);
   f32x16 y = broadcast(kCoefficients[6]);
@@ -162,9 +162,8 @@ void layer_norm_sign(const float* x, const float* weight, const float* threshold
   for (size_t r = 0; r < n_rows; ++r, x += width, bits += (width + 63) / 64) {
     const Moments of_row = moments(x, width, eps);
     const f32x16 m = broadcast(of_row.mean), s = broadcast(of_row.deviation);
-    map_bits(bits, width, [=](auto get) BITVIT_LAMBDA {
-      return less_bits((get(x) - m) * get(weight), get(threshold) * s);
-    });
+    map_bits(bits, width,
+             [=](auto get) BITVIT_LAMBDA { return less_bits((get(x) - m) * get(weight), get(threshold) * s); });
   }
 }
 
@@ -224,9 +223,10 @@ void sums(const float* x, float* row_sums, float* abs_sums, size_t n_rows, size_
 }  // namespace
 
 const RowsKernels& rows_kernels() {
-  static constexpr RowsKernels kKernels = {add,        add_row,         affine, affine_u8, scale, divide, larger,
-                                           gelu,       rprelu,          mean_rows, layer_norm, layer_norm_sign,
-                                           less,       greater,         less_scalar, greater_shifted, quantize, scaled_i32, sums};
+  static constexpr RowsKernels kKernels = {add,    add_row, affine,      affine_u8,       scale,      divide,
+                                           larger, gelu,    rprelu,      mean_rows,       layer_norm, layer_norm_sign,
+                                           less,   greater, less_scalar, greater_shifted, quantize,   scaled_i32,
+                                           sums};
   return kKernels;
 }
 

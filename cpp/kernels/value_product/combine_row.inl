@@ -5,7 +5,8 @@
 namespace bitvit::BITVIT_ISA {
 namespace {
 
-// y[0..head_dim) of one row from its terms: term(i, j, d) gives f32(T_ij) of the channels d..d+15 (garbage beyond the last).
+// y[0..head_dim) of one row from its terms: term(i, j, d) gives f32(T_ij) of the channels d..d+15 (garbage beyond the
+// last).
 template <typename Term>
 BITVIT_INLINE void combine_row(const ValueShape& shape, const float* row_scale, const float* column_scale, float* y,
                                Term term) {

@@ -44,9 +44,8 @@ void product(const uint64_t* masks, const void* packed, const ValueShape& shape,
       }
     }
     combine_row(shape, row_scale + head, column_scale, y + (n * shape.n_heads + head) * shape.head_dim,
-                [=](size_t i, size_t j, size_t d) __attribute__((always_inline)) {
-                  return load(terms + (i * shape.n_planes + j) * stride + d);
-                });
+                [=](size_t i, size_t j, size_t d)
+                    __attribute__((always_inline)) { return load(terms + (i * shape.n_planes + j) * stride + d); });
   }
 }
 

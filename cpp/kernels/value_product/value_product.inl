@@ -1,5 +1,5 @@
-// The planes of value_product.h, once for every instruction set (kernels/vector.h), and the list of kernels. The including file
-// has defined packed_bytes, pack, scratch_bytes and product.
+// The planes of value_product.h, once for every instruction set (kernels/vector.h), and the list of kernels. The
+// including file has defined packed_bytes, pack, scratch_bytes and product.
 #include "kernels/value_product/value_product.h"
 #include "kernels/vector.h"
 
@@ -60,7 +60,8 @@ void planes(const float* v, float offset, const float* high, const float* low, s
         alignas(64) float copy[32 * kNativeLanes];
         if (n < kNativeLanes) {
           for (size_t r = 0; r < count; ++r) {
-            for (size_t i = 0; i < kNativeLanes; ++i) copy[r * kNativeLanes + i] = i < n ? source[r * n_channels + i] : 0;
+            for (size_t i = 0; i < kNativeLanes; ++i)
+              copy[r * kNativeLanes + i] = i < n ? source[r * n_channels + i] : 0;
           }
           source = copy;
           stride = kNativeLanes;

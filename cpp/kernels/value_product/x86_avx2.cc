@@ -1,5 +1,6 @@
-// Channels in the lanes of the table lookup (kernels/nibble_avx2.inl): for each plane its "is +1" and "is -1" bits, D lanes each. The
-// first plane of V has no zeros as a rule; then T_0 = popcount(A) - 2 popcount(A & Q_0), and only Q_0 takes lanes.
+// Channels in the lanes of the table lookup (kernels/nibble_avx2.inl): for each plane its "is +1" and "is -1" bits, D
+// lanes each. The first plane of V has no zeros as a rule; then T_0 = popcount(A) - 2 popcount(A & Q_0), and only Q_0
+// takes lanes.
 #define BITVIT_ISA avx2
 #include "kernels/nibble_avx2.inl"
 #include "kernels/value_product/combine_row.inl"
@@ -68,21 +69,23 @@ BITVIT_INLINE void product_of(const uint64_t* masks, const uint8_t* lanes, const
       expand_row(mask, shape.n_keys, steps);
       const size_t n_used = list_steps(steps, n_words, list);  // the others would add 0
       const bool is_dense = n_used * 8 > n_steps * 7;
-      count_all(steps, is_dense ? nullptr : list, is_dense ? n_steps : n_used, lanes, strips, n_steps, kAndTable, counts + i * stride);
+      count_all(steps, is_dense ? nullptr : list, is_dense ? n_steps : n_used, lanes, strips, n_steps, kAndTable,
+                counts + i * stride);
       int32_t count = 0;
       for (size_t w = 0; w < n_words; ++w) count += popcount(mask[w]);
       ones[i] = static_cast<int16_t>(count);
     }
-    combine_row(shape, row_scale + head, column_scale, y + (n * shape.n_heads + head) * width,
-                [=](size_t i, size_t j, size_t d) __attribute__((always_inline)) {
-                  const Count* const row = counts + i * stride + d;
-                  if (is_sign && j == 0) {
-                    const __m256i negative = load_counts(row);
-                    return to_floats(_mm256_sub_epi16(_mm256_set1_epi16(ones[i]), _mm256_add_epi16(negative, negative)));
-                  }
-                  const Count* const positive = row + (2 * j - (is_sign ? 1 : 0)) * width;
-                  return to_floats(_mm256_sub_epi16(load_counts(positive), load_counts(positive + width)));
-                });
+    combine_row(
+        shape, row_scale + head, column_scale, y + (n * shape.n_heads + head) * width,
+        [=](size_t i, size_t j, size_t d) __attribute__((always_inline)) {
+          const Count* const row = counts + i * stride + d;
+          if (is_sign && j == 0) {
+            const __m256i negative = load_counts(row);
+            return to_floats(_mm256_sub_epi16(_mm256_set1_epi16(ones[i]), _mm256_add_epi16(negative, negative)));
+          }
+          const Count* const positive = row + (2 * j - (is_sign ? 1 : 0)) * width;
+          return to_floats(_mm256_sub_epi16(load_counts(positive), load_counts(positive + width)));
+        });
   }
 }
 

@@ -8,8 +8,8 @@
 namespace bitvit::avx512 {
 namespace {
 
-constexpr size_t kRowBlock = 32;       // rows of masks at a time, so that their terms stay in the first-level cache
-constexpr size_t kMaxPlaneWords = 8;   // of P and of Q
+constexpr size_t kRowBlock = 32;      // rows of masks at a time, so that their terms stay in the first-level cache
+constexpr size_t kMaxPlaneWords = 8;  // of P and of Q
 constexpr size_t kMaxMasks = 8;
 
 size_t words(const ValueShape& shape) { return (shape.n_keys + 63) / 64; }
@@ -43,7 +43,8 @@ size_t term_stride(const ValueShape& shape) { return shape.n_planes * width_bloc
 
 size_t scratch_bytes(const ValueShape& shape) { return (kRowBlock + kMaxMasks) * term_stride(shape) * 2; }
 
-// terms[r] (+)= popcounts of row_of(r) against kWords words of P and Q; the first words start from minus the counts of Q.
+// terms[r] (+)= popcounts of row_of(r) against kWords words of P and Q; the first words start from minus the counts of
+// Q.
 template <size_t kWords, typename RowOf>
 BITVIT_INLINE void count_selected(RowOf row_of, size_t n_rows, size_t first_word, const uint32_t* p, const uint32_t* q,
                                   const uint32_t* q_counts, int16_t* terms, size_t stride) {

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bitvit.analysis import _rules_binary
+from bitvit.analysis import _rules_binary, _rules_react  # noqa: F401 (they register the rules of our layers)
 from bitvit.analysis._bytes import packed_bytes_by_module
 from bitvit.analysis._charge import Charge, Cost, total
 from bitvit.analysis._rules import Call, find_rule
@@ -50,7 +50,7 @@ class Complexity:
         model: name of the model.
         input_size: channels, height and width of the image.
         layers: modules in the order of the model, without those that cost nothing.
-        uncounted: layers whose type has no rule, so that their operations are missing from every sum.
+        uncounted: modules that ran and whose type has no rule, so that their own operations are missing from every sum.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Complexity:
 
     @property
     def ends(self) -> Cost:
-        """Everything outside the blocks: embedding, final normalization, heads."""
+        """Everything outside the blocks: embedding, downsampling between stages, final normalization, heads."""
         return total([layer.cost for layer in self.layers if layer.block is None])
 
     @property
@@ -72,7 +72,8 @@ class Complexity:
         return list(dict.fromkeys(layer.block for layer in self.layers if layer.block is not None))
 
     def block(self, name: str) -> dict[str, Cost]:
-        """Costs of one block: `attention`, `mlp`, `other` (normalization, residual sums), and `total`."""
+        """Costs of one block: `attention` (or other token mixer), `mlp`, `other` (norms, residual sums, branches),
+        and `total`."""
         members = [layer for layer in self.layers if layer.block == name]
         parts = {
             part: total([layer.cost for layer in members if layer.part == part])
@@ -135,7 +136,8 @@ def _count(name: str, model: nn.Module, input_size: tuple[int, int, int] | None)
     size = input_size or tuple(config.get("input_size", (3, 224, 224)))
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     was_training = model.training
-    with _charging(model) as charges:
+    uncounted: list[str] = []
+    with _charging(model, uncounted) as charges:
         try:
             with torch.inference_mode():
                 model.eval()(torch.zeros(1, *size, device=device))
@@ -145,10 +147,7 @@ def _count(name: str, model: nn.Module, input_size: tuple[int, int, int] | None)
             model.train(was_training)
     packed = packed_bytes_by_module(model)
     layers: list[Layer] = []
-    uncounted: list[str] = []
     for path, module in model.named_modules(remove_duplicate=True):
-        if not list(module.children()) and find_rule(module) is None:
-            uncounted.append(f"{path} ({type(module).__name__})")
         cost = _cost(module, charges.get(path, Charge()), packed.get(path, 0))
         if cost != Cost():
             layers.append(Layer(path, type(module).__name__, _part(path), cost))
@@ -157,20 +156,21 @@ def _count(name: str, model: nn.Module, input_size: tuple[int, int, int] | None)
 
 
 @contextmanager
-def _charging(model: nn.Module) -> Iterator[dict[str, Charge]]:
-    """Charge every call of every module that has a rule, while the context is open."""
+def _charging(model: nn.Module, uncounted: list[str]) -> Iterator[dict[str, Charge]]:
+    """Charge every call of every module while the context is open; modules without a rule are named in `uncounted`."""
     charges: dict[str, Charge] = {}
     handles = []
 
     def watch(path: str, module: nn.Module) -> None:
         rule = find_rule(module)
-        if rule is None:
-            return
 
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if rule is None:
+                uncounted.append(f"{path or 'the model itself'} ({type(module).__name__})")
+                return
             first = output[0] if isinstance(output, (tuple, list)) else output
-            call = Call(tuple(inputs[0].shape), tuple(first.shape))
-            charges[path] = charges.get(path, Charge()) + rule(module, call)
+            shapes = tuple(tuple(value.shape) for value in inputs if isinstance(value, torch.Tensor))
+            charges[path] = charges.get(path, Charge()) + rule(module, Call(shapes, tuple(first.shape)))
 
         handles.append(module.register_forward_hook(hook))
 
@@ -196,4 +196,6 @@ def _part(path: str) -> str:
     if match is None:
         return "ends"
     child = match["part"] or ""
-    return "attention" if child.startswith("attn") else "mlp" if child.startswith("mlp") else "other"
+    if child in ("attn", "attention", "mixer"):
+        return "attention"
+    return "mlp" if child == "mlp" else "other"

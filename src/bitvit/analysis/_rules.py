@@ -1,8 +1,8 @@
 """What each type of module is charged, for one image: the rules of `docs/complexity.md` as code.
 
-A rule gets the module and the shapes of its first input and first output (batch of one), and returns the charge of the
-module's own work, without that of its children. Rules are looked up along the class hierarchy, so a subclass is charged
-as its base.
+A rule gets the module and the shapes of its inputs and of its first output (batch of one), and returns the charge of
+the module's own work, without that of its children. Rules are looked up along the class hierarchy, so a subclass is
+charged as its base.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeVar
 
-from timm.layers import Attention, DropPath, LayerScale, PatchDropout, PatchEmbed
+from timm.layers import Attention, DropPath, LayerScale, Mlp, PatchDropout, PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
@@ -23,10 +23,19 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Call:
-    """Shapes of one call of a module; the first axis is the batch, which is 1."""
+    """Shapes of the tensors of one call of a module; the first axis is the batch, which is 1.
 
-    input: Shape
+    Attributes:
+        inputs: of all positional arguments that are tensors.
+        output: of the result, or of the first one.
+    """
+
+    inputs: tuple[Shape, ...]
     output: Shape
+
+    @property
+    def input(self) -> Shape:
+        return self.inputs[0]
 
     @property
     def elements_in(self) -> int:
@@ -63,7 +72,7 @@ def find_rule(module: nn.Module) -> Rule | None:
     return next((_RULES[base] for base in type(module).__mro__ if base in _RULES), None)
 
 
-@charge_rule(nn.Identity, nn.Dropout, DropPath, PatchDropout, nn.Flatten)
+@charge_rule(nn.Identity, nn.Dropout, DropPath, PatchDropout, PatchEmbed, Mlp, nn.Flatten, nn.Sequential)
 def _free(module: nn.Module, call: Call) -> Charge:
     return Charge()
 
@@ -103,11 +112,6 @@ def _gelu(module: nn.GELU, call: Call) -> Charge:
 def _attention(module: Attention, call: Call) -> Charge:
     _, tokens, channels = call.input
     return Charge(flops=2 * tokens * tokens * channels, other_flops=SOFTMAX * tokens * tokens * module.num_heads)
-
-
-@charge_rule(PatchEmbed)
-def _patch_embed(module: PatchEmbed, call: Call) -> Charge:
-    return Charge()
 
 
 @charge_rule(Block)

@@ -6,9 +6,13 @@ import copy
 from functools import singledispatch
 
 from timm.layers import Attention, Mlp
-from torch import nn
+from torch import Tensor, nn
 
 from bitvit import layers
+from bitvit.layers.attention_quantizers import BandedMaskQuantizer, ClippedMaskQuantizer, DecomposedQuantizer
+from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
+from bitvit.layers.maps import channels_first, channels_last
+from bitvit.layers.shifted_sign import ShiftedSign
 
 
 @singledispatch
@@ -79,3 +83,43 @@ def _(layer: layers.BinaryMlp) -> nn.Module:
         layer.fc2.out_features,
         bias=(layer.fc1.bias is not None, layer.fc2.bias is not None),
     )
+
+
+class MapConv2d(nn.Conv2d):
+    """A convolution of a channels-last map: ``[B, H, W, C] -> [B, H', W', O]``."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return channels_last(super().forward(channels_first(input)))
+
+
+@float_layer.register
+def _(layer: ChannelwiseBinaryLinear) -> nn.Module:
+    return nn.Linear(layer.in_features, layer.out_features, bias=False)
+
+
+@float_layer.register
+def _(layer: ChannelwiseBinaryConv2d) -> nn.Module:
+    return MapConv2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=layer.bias is not None,
+    )
+
+
+@float_layer.register
+def _(layer: ShiftedSign) -> nn.Module:
+    return nn.Identity()
+
+
+@float_layer.register(ClippedMaskQuantizer)
+@float_layer.register(DecomposedQuantizer)
+@float_layer.register(BandedMaskQuantizer)
+def _(layer: ClippedMaskQuantizer | DecomposedQuantizer | BandedMaskQuantizer) -> nn.Module:
+    real = copy.deepcopy(layer)
+    real.set_activation_binarization(False)
+    return real

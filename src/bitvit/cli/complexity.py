@@ -57,7 +57,7 @@ def _print_model(result: Complexity, arguments: argparse.Namespace) -> int:
             title = names[0] if len(names) == 1 else f"{names[0]} to {names[-1].rpartition('.')[2]}, each:"
             rows += [_row(f"{title} {part}", parts[part]) for part in ("attention", "mlp", "other")]
             rows.append(_row(title, parts["total"]))
-        rows.append(_row("embedding and heads", result.ends))
+        rows.append(_row("outside the blocks", result.ends))
     rows.append(_row("model", result.total))
     size = "x".join(str(side) for side in result.input_size)
     print_table(table(f"{result.model}, one image of {size}", _COLUMNS, rows))

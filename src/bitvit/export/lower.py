@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 
 from bitvit.export import grid_operators, operators  # noqa: F401  (their import registers the operators)
 from bitvit.export.errors import ExportError
-from bitvit.export.graph import Graph, GraphOp
+from bitvit.export.graph import Array, Graph, GraphOp
 from bitvit.export.operator_library import DESCRIPTIONS
 from bitvit.program import Value
 
@@ -182,14 +182,17 @@ def _identity(lowering: Lowering, node: fx.Node) -> str:
 
 @_handles(
     aten.unsqueeze.default, aten.squeeze.dim, aten.view.default, aten.reshape.default, aten.expand.default,
-    aten.flatten.using_ints, aten.unflatten.int,
+    aten.flatten.using_ints, aten.unflatten.int, aten._unsafe_view.default,
 )  # fmt: skip
 def _same_rows(lowering: Lowering, node: fx.Node) -> str:
-    """`[B,C]` and `[B,1,C]` are the same row: only reshapes that keep rows and channels are Program no-ops."""
-    source = node.args[0]
-    if _shape(source) != _shape(node):  # type: ignore[arg-type]
-        raise ExportError(f"{node.target} at {scope_of(node)} rearranges {_shape(source)} to {_shape(node)}")  # type: ignore[arg-type]
-    return lowering.value(source)
+    """`[B,C]` and `[B,1,C]` are the same row, `[B,H,W,C]` and `[B,H W,C]` the same rows; others are `reshape_rows`."""
+    source: Any = node.args[0]
+    if _shape(source) == _shape(node):
+        return lowering.value(source)
+    old, new = source.meta["val"].shape, node.meta["val"].shape
+    if old[0] != new[0] or old.numel() != new.numel() or np.prod(_shape(source)) != np.prod(_shape(node)):
+        raise ExportError(f"{node.target} at {scope_of(node)} rearranges {_shape(source)} to {_shape(node)}")
+    return lowering.emit(node, "reshape_rows", [lowering.value(source)], _f32(node), {"rows": _shape(node)[0]})
 
 
 @_handles(aten.add.Tensor, aten.add_.Tensor)
@@ -204,19 +207,46 @@ def _add(lowering: Lowering, node: fx.Node) -> str:
         if _shape(left) != _shape(right):  # type: ignore[arg-type]
             raise ExportError(f"addition with broadcasting at {scope_of(node)} has no Program operator")
         return lowering.emit(node, "add", inputs, _f32(node))
-    n_rows, channels = _shape(node)
-    if isinstance(right, fx.Node):
-        constant = lowering.constants[right].detach().float().numpy()
-        constant = constant.reshape(constant.shape[-2:] if constant.ndim > 1 else constant.shape)
-    else:
-        constant = np.asarray(right, np.float32)
-    shape = (n_rows, channels) if constant.ndim == 2 and constant.shape[0] > 1 else (channels,)
-    value = np.broadcast_to(constant, shape).copy() if constant.size != np.prod(shape) else constant.reshape(shape)
-    return lowering.emit(node, "add_constant", [lowering.value(left)], _f32(node), {}, {"value": value})
+    return _added_constant(lowering, node, lowering.value(left), _array(lowering, right))
 
 
-def _scaled(lowering: Lowering, node: fx.Node, source: Any, scale: np.ndarray[Any, Any]) -> str:
+@_handles(aten.sub.Tensor, aten.rsub.Scalar)
+def _subtract(lowering: Lowering, node: fx.Node) -> str:
+    """`x - c` as `x + (-c)`, `x - y` as `x + (-1) y`, `c - x` as `(-1) x + c`."""
+    left, right = node.args[0], node.args[1]
+    if node.target is aten.rsub.Scalar:
+        left, right = right, left
+    if node.kwargs.get("alpha", 1) != 1 or len(node.args) > 2:
+        raise ExportError(f"subtraction with alpha at {scope_of(node)} has no Program operator")
+    if lowering.is_constant(right):
+        return _added_constant(lowering, node, lowering.value(left), -_array(lowering, right))
+    if lowering.is_constant(left):
+        negative = _scaled(lowering, node, right, np.float32(-1.0))
+        return _added_constant(lowering, node, negative, _array(lowering, left))
+    if _shape(left) != _shape(right):  # type: ignore[arg-type]
+        raise ExportError(f"subtraction with broadcasting at {scope_of(node)} has no Program operator")
+    negative = _scaled(lowering, node, right, np.float32(-1.0))
+    return lowering.emit(node, "add", [lowering.value(left), negative], _f32(node))
+
+
+def _array(lowering: Lowering, constant: Any) -> Array:
+    """A constant argument, tensor or number, as float32."""
+    if isinstance(constant, fx.Node):
+        return lowering.constants[constant].detach().float().numpy()
+    return np.asarray(constant, np.float32)
+
+
+def _added_constant(lowering: Lowering, node: fx.Node, source: str, constant: Array) -> str:
+    """The constant is one vector for all rows where it varies along the channels only."""
+    full = np.broadcast_to(constant, tuple(node.meta["val"].shape)).reshape(_shape(node))
+    value = full[0] if constant.size == 1 or constant.shape[-1] == constant.size else full
+    return lowering.emit(node, "add_constant", [source], _f32(node), {}, {"value": value.copy()})
+
+
+def _scaled(lowering: Lowering, node: fx.Node, source: Any, scale: Any) -> str:
     channels = _shape(node)[-1]
+    if scale.size != 1 and (scale.size != channels or scale.shape[-1] != channels):
+        raise ExportError(f"{node.target} at {scope_of(node)} is not by a scalar or by one factor a channel")
     tensors = {
         "scale": np.broadcast_to(scale.astype(np.float32).reshape(-1), (channels,)).copy(),
         "bias": np.zeros(channels, np.float32),
@@ -256,6 +286,30 @@ def _gelu(lowering: Lowering, node: fx.Node) -> str:
     if node.kwargs.get("approximate", "none") != "none":
         raise ExportError(f"GELU at {scope_of(node)} is the tanh form; the Program has the erf form")
     return lowering.emit(node, "gelu", [lowering.value(node.args[0])], _f32(node))
+
+
+@_handles(aten.relu.default, aten.relu_.default, aten.leaky_relu.default)
+def _relu(lowering: Lowering, node: fx.Node) -> str:
+    channels = _shape(node)[-1]
+    slope: Any = 0.0
+    if node.target is aten.leaky_relu.default:
+        slope = node.args[1] if len(node.args) > 1 else 0.01
+    zeros = np.zeros(channels, np.float32)
+    tensors = {"before": zeros, "slope": np.full(channels, slope, np.float32), "after": zeros}
+    return lowering.emit(node, "rprelu", [lowering.value(node.args[0])], _f32(node), {}, tensors)
+
+
+@_handles(aten.batch_norm.default)
+def _batch_norm(lowering: Lowering, node: fx.Node) -> str:
+    """In evaluation, on pooled features `[B,C]`: there the channels are torch's second axis and the Program's last."""
+    source, weight, bias, mean, var, training, _, eps, *_ = node.args
+    if training or len(node.meta["val"].shape) != 2:
+        raise ExportError(f"BatchNorm at {scope_of(node)} is not over the last axis: use bitvit's TokenBatchNorm")
+    scale = 1.0 / np.sqrt(_array(lowering, var).astype(np.float64) + float(eps))  # type: ignore[arg-type]
+    scale = scale if weight is None else scale * _array(lowering, weight)
+    shift = (0.0 if bias is None else _array(lowering, bias)) - _array(lowering, mean) * scale
+    tensors = {"scale": scale.astype(np.float32), "bias": shift.astype(np.float32)}
+    return lowering.emit(node, "affine", [lowering.value(source)], _f32(node), {}, tensors)
 
 
 @_handles(aten.linear.default)
@@ -318,6 +372,8 @@ def _pad(lowering: Lowering, node: fx.Node) -> str:
 
 @_handles(aten.mean.dim)
 def _mean(lowering: Lowering, node: fx.Node) -> str:
-    if list(node.args[1]) not in ([1], [-2]):  # type: ignore[arg-type]
+    rank = len(node.args[0].meta["val"].shape)  # type: ignore[union-attr]
+    axes = [axis % rank for axis in node.args[1]]  # type: ignore[union-attr, operator]
+    if rank not in (3, 4) or sorted(axes) != list(range(1, rank - 1)):
         raise ExportError(f"mean at {scope_of(node)} is not over tokens")
     return lowering.emit(node, "mean_rows", [lowering.value(node.args[0])], Value("f32", (1, _shape(node)[-1])))

@@ -12,7 +12,9 @@ from bitvit.export import packed_maps, packed_react_attention, packed_release  #
 from bitvit.export.errors import ExportError
 from bitvit.export.packed_layers import pack_layer
 from bitvit.export.packed_stems import pack_stem
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryLinear
+from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
+
+_BINARY = (layers.BinaryLinear, ChannelwiseBinaryLinear, ChannelwiseBinaryConv2d)
 
 
 class PackedModel(nn.Module):
@@ -60,7 +62,7 @@ def pack(model: nn.Module) -> PackedModel:
     std = tuple(float(value) for value in config.get("std", (0.5, 0.5, 0.5)))
     packed = copy.deepcopy(model).cpu().float().eval()
     packed.requires_grad_(False)
-    if not any(isinstance(layer, layers.BinaryLinear | ChannelwiseBinaryLinear) for layer in packed.modules()):
+    if not any(isinstance(layer, _BINARY) for layer in packed.modules()):
         raise ExportError(f"{type(model).__name__} has no binary layer to pack: binarize and train it first")
     size = _replace(packed, torch.tensor(mean), torch.tensor(std))
     if size is None:

@@ -7,6 +7,7 @@ import json
 import torch
 from torch import Tensor, nn
 
+from bitvit.export.errors import ExportError
 from bitvit.export.packed_layers import pack_layer
 from bitvit.export.packed_units import PackedRPReLU, PackedShiftedSign, as_rows, check_binary, like_map, pack_child
 from bitvit.export.packing import pack_sign_bits
@@ -114,39 +115,21 @@ class PackedBinaryConv(nn.Module):
 
 
 class PackedMapConv(nn.Module):
-    """Packed `ChannelwiseBinaryConv2d` that takes signs itself: a convolution of the map's size, or one of patches.
-
-    With stride = kernel a patch of bits is one long row of a binary linear layer. Map `[B,H,W,C]` -> `[B,H',W',O]`.
-    """
+    """Packed `ChannelwiseBinaryConv2d` that takes the signs itself and keeps the map's size: map -> map."""
 
     def __init__(self, layer: ChannelwiseBinaryConv2d) -> None:
         super().__init__()
-        if layer.input_shift is None:
+        keeps_size = layer.kernel_size % 2 == 1 and layer.padding == layer.dilation * (layer.kernel_size // 2)
+        if layer.input_shift is None or layer.stride != 1 or not keeps_size:
             raise ExportError(
-                "a binary convolution with signed_input=True can be packed inside a DilatedMixer only: "
-                "let it take the signs itself"
+                "a binary convolution can be packed with signed_input=False, stride 1, an odd kernel and padding = "
+                f"dilation * (kernel // 2); this one is ({layer.extra_repr()}). See BinaryDownsampling for strides"
             )
-        self.patch = layer.stride if layer.stride > 1 else 0
-        self.channels = layer.in_channels
         self.conv = PackedBinaryConv(layer)
         self.register_buffer("threshold", -layer.input_shift.detach().float())
-        same_size = layer.kernel_size % 2 == 1 and layer.padding == layer.dilation * (layer.kernel_size // 2)
-        patches = layer.kernel_size == layer.stride and layer.padding == 0 and layer.dilation == layer.groups == 1
-        if not (patches if self.patch else same_size):
-            raise ExportError(
-                "a binary convolution can be packed with stride 1 and the padding that keeps the map's size, "
-                "or with stride = kernel, no padding, no dilation and one group; this one is "
-                f"{layer.extra_repr()}"
-            )
 
     def forward(self, x: Tensor) -> Tensor:
-        grid = grid_of(x)
-        bits = ops.sign(as_rows(x), self.threshold, 0)
-        if not self.patch:
-            return like_map(self.conv(bits, grid), x)
-        merged = ops.merge_patches_sign(bits, grid, self.patch, self.channels)
-        rows: Tensor = self.conv.of_patches(merged)
-        return rows.reshape(len(x), grid[0] // self.patch, grid[1] // self.patch, rows.shape[-1])
+        return like_map(self.conv(ops.sign(as_rows(x), self.threshold, 0), grid_of(x)), x)
 
 
 class PackedDilatedMixer(nn.Module):
@@ -223,6 +206,11 @@ def _(layer: PoolingBranches) -> nn.Module:
 @pack_layer.register
 def _(layer: ShiftBranches) -> nn.Module:
     return _shift_branches(layer)
+
+
+@pack_layer.register
+def _(layer: ChannelwiseBinaryConv2d) -> nn.Module:
+    return PackedMapConv(layer)
 
 
 @pack_layer.register

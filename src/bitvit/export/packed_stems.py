@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 
 import torch
+from timm.layers.format import Format
 from timm.layers.patch_embed import PatchEmbed
 from torch import Tensor, nn
 
@@ -79,12 +80,30 @@ class PackedPyramidStem(nn.Module):
         return x.reshape(len(x), *self.position.size, x.shape[-1])
 
 
+class PackedPatchEmbed(nn.Module):
+    """Packed timm `PatchEmbed`: uint8 `[B,h p,w p,3]` -> normalized rows `[B,h w,C]`, or a map `[B,h,w,C]`."""
+
+    def __init__(self, layer: PatchEmbed, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.conv = PackedPatchConv(layer.proj, mean, std)
+        self.norm = pack_child(layer.norm)
+        self.grid = None if layer.flatten else layer.grid_size
+
+    def forward(self, image: Tensor) -> Tensor:
+        rows: Tensor = self.norm(self.conv(image))
+        return rows if self.grid is None else rows.reshape(len(rows), *self.grid, rows.shape[-1])
+
+
 @pack_stem.register
 def _(layer: PatchEmbed, mean: Tensor, std: Tensor) -> tuple[nn.Module, tuple[int, int]]:
-    if layer.img_size is None or not isinstance(layer.norm, nn.Identity):
-        raise ExportError("a patch embedding with a norm, or without a fixed image size, cannot be packed")
+    if layer.img_size is None or layer.dynamic_img_pad:
+        raise ExportError("a patch embedding without a fixed image size cannot be packed")
+    if not layer.flatten and layer.output_fmt != Format.NHWC:
+        raise ExportError('a patch embedding that keeps its map can be packed with output_fmt="NHWC" only')
     height, width = layer.img_size
-    return PackedPatchConv(layer.proj, mean, std), (int(height), int(width))
+    is_plain = layer.flatten and isinstance(layer.norm, nn.Identity)
+    packed = PackedPatchConv(layer.proj, mean, std) if is_plain else PackedPatchEmbed(layer, mean, std)
+    return packed, (int(height), int(width))
 
 
 @pack_stem.register

@@ -49,7 +49,8 @@ def _checked_threads(threads: int | None) -> int:
 class Engine:
     """A Program, made ready for this machine.
 
-    Its results are those of `bitvit.program.Interpreter` to the bit, for every instruction set, number of threads and batch size.
+    Its results are those of `bitvit.program.Interpreter` to the bit, for every instruction set, number of threads and
+    batch size.
     """
 
     def __init__(
@@ -181,7 +182,7 @@ def _operator_key(
     input_values: Sequence[Value],
     output_values: Sequence[Value],
 ) -> bytes:
-    """Digest of everything that determines the operator, the contents of its parameters included: they may change in place."""
+    """Digest of all that determines the operator, contents of its parameters included: they may change in place."""
     digest = hashlib.blake2b(digest_size=16)
     values = [[value.type, *value.shape] for value in (*input_values, *output_values)]
     description = [op, dict(attrs), len(input_values), values, _selected_isa(None)]
@@ -189,7 +190,7 @@ def _operator_key(
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
         digest.update(f"{name}\0{tensor.dtype.str}\0{tensor.shape}\0".encode())
-        digest.update(tensor.tobytes() if tensor.ndim == 0 else memoryview(tensor).cast("B"))
+        digest.update(tensor.tobytes())
     return digest.digest()
 
 

@@ -33,5 +33,5 @@ def core_errors() -> Iterator[None]:
         yield
     except _core.EngineError as error:
         name = type(error).__name__
-        known = _NAMES.get(name) or getattr(program_errors, name, EngineError)
+        known: type[BitvitError] = _NAMES[name] if name in _NAMES else getattr(program_errors, name, EngineError)
         raise known(str(error)) from None

@@ -6,6 +6,7 @@ from bitvit.training.checkpoint import CheckpointInfo, load_checkpoint, read_inf
 from bitvit.training.errors import CheckpointError, RecipeError, TrainingError, TrainingInterrupted
 from bitvit.training.evaluation import Evaluation, evaluate, evaluate_logits
 from bitvit.training.history import EpochRecord
+from bitvit.training.importing import ImportedCheckpoint, import_checkpoint
 from bitvit.training.recipe import Recipe, packaged_recipes
 from bitvit.training.report import PhaseResult, TrainingReport
 from bitvit.training.run import data_of, train
@@ -15,6 +16,7 @@ __all__ = [
     "CheckpointInfo",
     "EpochRecord",
     "Evaluation",
+    "ImportedCheckpoint",
     "PhaseResult",
     "Recipe",
     "RecipeError",
@@ -24,6 +26,7 @@ __all__ = [
     "data_of",
     "evaluate",
     "evaluate_logits",
+    "import_checkpoint",
     "load_checkpoint",
     "packaged_recipes",
     "read_info",

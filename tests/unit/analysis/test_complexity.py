@@ -161,6 +161,7 @@ def test_a_layer_that_runs_twice_is_charged_twice() -> None:
             return self.linear(self.linear(x.flatten(1)[:, :4]))
 
     result = complexity(Twice(), input_size=(1, 2, 2))
+    assert result.uncounted == ["the model itself (Twice)"]
     assert result.total.charge.flops == 32
     assert result.total.parameters == 20
 

@@ -7,6 +7,7 @@ import timm
 import torch
 
 from bitvit import binarize
+from bitvit.analysis import complexity
 from bitvit.analysis.float_twin import float_twin
 from bitvit.models import create_model, teacher_of
 
@@ -36,3 +37,19 @@ def test_the_student_stays_binary() -> None:
     kinds = [type(module) for module in student.modules()]
     float_twin(student)
     assert [type(module) for module in student.modules()] == kinds
+
+
+@pytest.mark.parametrize("name", ["test_bhvit", "test_bhvit_gsb", "test_binaryvit", "test_reactdeit_all"])
+def test_twin_of_a_pyramid_does_the_same_products_in_float(name: str) -> None:
+    student = create_model(name).eval()
+    twin = float_twin(student)
+    binary, real = (
+        complexity(student).total.charge,
+        complexity(twin, input_size=complexity(name).input_size).total.charge,
+    )
+    assert real.bops == 0
+    # Attention that is a sum of several binary maps is one float product, so the twin may have fewer products.
+    assert 0.4 * binary.bops < real.flops < binary.bops + binary.flops
+    images = torch.randn(2, *complexity(name).input_size)
+    with torch.inference_mode():
+        assert torch.isfinite(twin(images)).all()

@@ -115,6 +115,17 @@ def test_weight_decay_spares_scales_shifts_and_offsets() -> None:
     assert "blocks.0.attn.qkv.weight" in decayed
 
 
+@pytest.mark.parametrize("name", ["test_reactdeit", "test_bhvit", "test_binaryvit"])
+def test_weight_decay_spares_tokens_and_position_embeddings(name: str) -> None:
+    model, _ = build(name)
+    names = {n for n, _ in model.named_parameters()}
+    decayed = names - no_weight_decay(model)
+    spared = {n for n in names if n.rpartition(".")[2] in ("embedding", "class_token")}
+    assert spared
+    assert not spared & decayed
+    assert {n.rpartition(".")[2] for n in decayed} == {"weight"}
+
+
 def test_small_and_micro_have_the_papers_shapes() -> None:
     small = create_model("gsb_deit_small_patch16_224")
     binary_weights = sum(

@@ -98,6 +98,13 @@ def test_recipes_that_train_nothing_or_lack_a_teacher_are_refused() -> None:
     Recipe.load("gsb-demo", ["teacher.epochs=0", "teacher.weights=some.safetensors"])
 
 
+def test_first_weights_come_from_one_place() -> None:
+    with pytest.raises(RecipeError, match=r"model.weights.*model.init"):
+        Recipe.load("gsb-demo", ["model.weights=some.safetensors", "model.init=teacher"])
+    recipe = Recipe.load("gsb-demo", ["model.weights=some.safetensors", "model.init=scratch"])
+    assert recipe.model.weights == "some.safetensors"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
