@@ -6,6 +6,9 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "base/error.h"
 #include "base/isa.h"
 #include "engine/engine.h"
@@ -142,6 +145,20 @@ std::vector<std::string> IsaNames() {
   return names;
 }
 
+// Bit products per second of the popcount instructions alone, the best of many short runs.
+double RegisterPeak(const std::string& isa) {
+  using Clock = std::chrono::steady_clock;
+  const BinaryGemmKernels& kernels = KernelsFor(SelectIsa(isa)).binary_gemm;
+  double best = 0;
+  for (int i = 0; i < 200; ++i) {
+    const Clock::time_point start = Clock::now();
+    const size_t n_products = kernels.register_peak(20000);
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::max(best, static_cast<double>(n_products) / seconds);
+  }
+  return best;
+}
+
 }  // namespace
 
 NB_MODULE(_core, m) {
@@ -165,6 +182,9 @@ NB_MODULE(_core, m) {
 #undef BITVIT_EXCEPTION
 
   m.def("available_isas", &IsaNames, "Instruction sets that this machine can run, slowest first.");
+
+  m.def("register_peak", &RegisterPeak, nb::arg("isa") = "", nb::call_guard<nb::gil_scoped_release>(),
+        "Bit products per second that the instruction set allows: the popcount instructions alone, on registers.");
 
   nb::class_<Engine>(m, "Engine")
       .def("run", &RunEngine, nb::arg("inputs").noconvert(), nb::arg("batch") = 1)

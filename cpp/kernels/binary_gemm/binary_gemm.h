@@ -46,6 +46,9 @@ struct BinaryGemmKernels {
                  size_t y_stride, const BinaryGemmShape& shape, void* scratch);
   void (*threshold)(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
                     const BinaryGemmShape& shape, void* scratch);
+  // The inner loop's operations alone, on registers: what no product of this kind can exceed. Returns the number of bit
+  // products that `n_rounds` rounds stand for.
+  size_t (*register_peak)(size_t n_rounds);
 };
 
 namespace scalar {

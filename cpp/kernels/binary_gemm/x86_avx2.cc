@@ -130,10 +130,30 @@ void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParam
   });
 }
 
+size_t register_peak(size_t n_rounds) {
+  constexpr int kSums = 8;
+  __m256i sums[kSums], bits[4];
+  BITVIT_UNROLL
+  for (int i = 0; i < kSums; ++i) sums[i] = _mm256_setzero_si256();
+  BITVIT_UNROLL
+  for (int i = 0; i < 4; ++i) bits[i] = _mm256_set1_epi8(static_cast<char>(i));
+  __m256i table = _mm256_set1_epi8(1);
+  for (size_t r = 0; r < n_rounds; ++r) {
+    BITVIT_UNROLL
+    for (int i = 0; i < kSums; ++i) add_bytes(sums[i], _mm256_shuffle_epi8(table, bits[i % 4]));
+    table = _mm256_xor_si256(table, bits[1]);
+  }
+  BITVIT_UNROLL
+  for (int i = 1; i < kSums; ++i) sums[0] = _mm256_xor_si256(sums[0], sums[i]);
+  volatile int32_t sink = _mm256_extract_epi32(sums[0], 0);
+  (void)sink;
+  return n_rounds * kSums * kStrip * 4;
+}
+
 }  // namespace
 
 const BinaryGemmKernels& binary_gemm_kernels() {
-  static constexpr BinaryGemmKernels kKernels = {packed_bytes, pack, scratch_bytes, linear, threshold};
+  static constexpr BinaryGemmKernels kKernels = {packed_bytes, pack, scratch_bytes, linear, threshold, register_peak};
   return kKernels;
 }
 

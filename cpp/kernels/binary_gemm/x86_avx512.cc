@@ -81,10 +81,24 @@ void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParam
   }
 }
 
+size_t register_peak(size_t n_rounds) {
+  u32x16 words[kMaxWords], sums[4] = {}, x = broadcast_wide(1);
+  BITVIT_UNROLL
+  for (size_t i = 0; i < kMaxWords; ++i) words[i] = broadcast_wide(static_cast<uint32_t>(n_rounds + i));
+  for (size_t r = 0; r < n_rounds; ++r) {
+    BITVIT_UNROLL
+    for (size_t i = 0; i < kMaxWords; ++i) sums[i % 4] += popcount_wide(words[i] ^ x);
+    x += words[0];
+  }
+  volatile uint32_t sink = (sums[0] ^ sums[1] ^ sums[2] ^ sums[3])[0];
+  (void)sink;
+  return n_rounds * kMaxWords * kLanes * 32;
+}
+
 }  // namespace
 
 const BinaryGemmKernels& binary_gemm_kernels() {
-  static constexpr BinaryGemmKernels kKernels = {packed_bytes, pack, scratch_bytes, linear, threshold};
+  static constexpr BinaryGemmKernels kKernels = {packed_bytes, pack, scratch_bytes, linear, threshold, register_peak};
   return kKernels;
 }
 

@@ -3,6 +3,7 @@
 Importing this package registers the models.
 """
 
+from bitvit.models.bhvit import weight_oscillation_loss
 from bitvit.models.binarize import UnsupportedModelError, binarize
 from bitvit.models.parameter_groups import no_weight_decay
 from bitvit.models.reference import from_reference
@@ -27,6 +28,7 @@ __all__ = [
     "set_attention_phase",
     "set_stage",
     "teacher_of",
+    "weight_oscillation_loss",
 ]
 
 register()

@@ -12,7 +12,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitvit.models import no_weight_decay, set_attention_phase
+from bitvit.models import no_weight_decay, set_attention_phase, weight_oscillation_loss
 from bitvit.program import Preprocessing
 from bitvit.training.augmentation import BatchMixer
 from bitvit.training.errors import RecipeError, TrainingError
@@ -122,6 +122,9 @@ class PhaseModule(LightningModule):
         teacher_logits = self._teacher.logits(images) if self._teacher is not None else None
         seed_torch(self._recipe.seed, self._phase, "step", self.global_step, self.global_rank)
         loss = training_loss(self.model(images), soft_targets, teacher_logits, self._distillation)
+        share = self._recipe.regularization.weight_oscillation
+        if share > 0 and self._phase != "teacher":
+            loss = (1 - share) * loss + share * weight_oscillation_loss(self.model)
         is_cheap_to_look = self.device.type == "cpu" or batch_idx % _FINITE_CHECK_STEPS == 0
         if is_cheap_to_look and not bool(torch.isfinite(loss)):
             self._diverged()

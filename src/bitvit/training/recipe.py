@@ -28,6 +28,7 @@ __all__ = [
     "Ema",
     "ModelChoice",
     "Recipe",
+    "Regularization",
     "Runtime",
     "Schedule",
     "TeacherSchedule",
@@ -132,6 +133,14 @@ class Distillation:
 
 
 @dataclass(frozen=True)
+class Regularization:
+    """Terms beside the loss of classification and distillation."""
+
+    weight_oscillation: float = 0.0
+    """BHViT: share w of `bitvit.models.weight_oscillation_loss`, `L = (1 - w) L + w L_reg`; 0.1 in the paper."""
+
+
+@dataclass(frozen=True)
 class Ema:
     """Exponential moving average of the weights, kept beside them (in `model_ema.safetensors`)."""
 
@@ -186,6 +195,7 @@ class Recipe:
     distillation: Distillation = field(default_factory=Distillation)
     stage1: Schedule = field(default_factory=Schedule)
     stage2: Schedule = field(default_factory=Schedule)
+    regularization: Regularization = field(default_factory=Regularization)
     ema: Ema = field(default_factory=Ema)
     calibration: Calibration = field(default_factory=Calibration)
     validation: Validation = field(default_factory=Validation)

@@ -90,6 +90,43 @@ def test_first_stage_counts_products_with_real_activations_as_float_operations()
     assert block["attention"].charge.flops == 4 * n * d * d + 2 * n * n * d
 
 
+def test_binaryvit_block_by_formula() -> None:
+    """The last block of a micro BinaryViT: every layer's binary products, without token reduction."""
+    name = "binaryvit_micro_patch2_32"
+    model = create_model(name)
+    result = complexity(name)
+    block = result.block(result.block_names[-1])
+    last = model.stages[-1].blocks[-1]
+    channels, hidden = last.mlp.expand.in_features, last.mlp.expand.out_features
+    n = model.stages[-1].downsampling.position.size
+    tokens = n[0] * n[1]
+    # q, k, v, output; scores and one map of the attention; two layers of the MLP
+    assert block["attention"].charge.bops == 4 * tokens * channels**2 + 2 * tokens**2 * channels
+    assert block["mlp"].charge.bops == 2 * tokens * channels * hidden
+    assert block["mlp"].charge.flops == 2 * tokens * (channels + hidden)
+
+
+def test_bhvit_mixers_by_formula() -> None:
+    name = "bhvit_micro_patch2_32"
+    model = create_model(name)
+    result = complexity(name)
+    convolution = result.block("stages.0.blocks.0")["attention"].charge
+    channels = model.stages[0].blocks[0].mlp.expand.in_features
+    side = 32 // 2
+    # three 3 x 3 convolutions in 4 groups, which share one sign
+    assert convolution.bops == 3 * side**2 * channels * (channels // 4) * 9
+    assert convolution.flops == 2 * side**2 * channels
+
+    attention = result.block("stages.2.blocks.0")["attention"].charge
+    mixer = model.stages[2].blocks[0].mixer
+    channels, side, window = mixer.query.in_features, 32 // 8, mixer.tokens.window
+    windows = (side // window) ** 2
+    tokens = window**2 + windows
+    # levels 0..3 of the attention are three binary maps
+    products = windows * (3 * tokens * channels**2 + 4 * tokens**2 * channels) + side**2 * channels**2
+    assert attention.bops == products
+
+
 def test_ends_count_embedding_and_heads() -> None:
     ends = complexity("test_gsb_deit").ends.charge
     patches, channels, classes = 16, 32, 10
