@@ -32,9 +32,9 @@ BITVIT_INLINE void pack_lanes(GetRow get_row, size_t n_bits, size_t n_lanes, uin
   }
 }
 
-BITVIT_INLINE u32x16 broadcast_half_word(const uint64_t* row, size_t i) {
+BITVIT_INLINE u32x16 broadcast_half_word(const char* row, size_t i) {
   uint32_t word;
-  __builtin_memcpy(&word, reinterpret_cast<const char*>(row) + 4 * i, sizeof(word));
+  __builtin_memcpy(&word, row + 4 * i, sizeof(word));
   return broadcast_wide(word);
 }
 
@@ -46,11 +46,11 @@ BITVIT_INLINE void count_differing(const uint64_t* rows, size_t row_stride, size
   BITVIT_UNROLL
   for (size_t i = 0; i < kWords; ++i) words[i] = load_wide(lanes + i * kLanes);
   for (size_t r = 0; r < n_rows; ++r) {
-    const uint64_t* const row = rows + r * row_stride;
+    const char* const row = reinterpret_cast<const char*>(rows + r * row_stride) + 4 * first_word;
     u32x16 sum = start(r), other = {};
     BITVIT_UNROLL
     for (size_t i = 0; i < kWords; ++i) {
-      const u32x16 count = popcount_wide(words[i] ^ broadcast_half_word(row, first_word + i));
+      const u32x16 count = popcount_wide(words[i] ^ broadcast_half_word(row, i));
       if (i % 2 == 0) {
         sum += count;
       } else {

@@ -158,7 +158,15 @@ BITVIT_INLINE native_i32 load_widened(const T* p) {
   typedef T source __attribute__((vector_size(kNativeLanes * sizeof(T))));
   source s;
   __builtin_memcpy(&s, p, sizeof(s));
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 1) {
+    return (native_i32)(T(-1) < T(0) ? _mm512_cvtepi8_epi32((__m128i)s) : _mm512_cvtepu8_epi32((__m128i)s));
+  } else if constexpr (sizeof(T) == 2) {
+    return (native_i32)(T(-1) < T(0) ? _mm512_cvtepi16_epi32((__m256i)s) : _mm512_cvtepu16_epi32((__m256i)s));
+  } else {
+    return (native_i32)s;
+  }
+#elif defined(__AVX2__)
   if constexpr (sizeof(T) == 1) {
     const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return (native_i32)(T(-1) < T(0) ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));

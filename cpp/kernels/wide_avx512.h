@@ -22,27 +22,20 @@ BITVIT_INLINE void store_wide(void* p, const u32x16& x) { __builtin_memcpy(p, &x
 
 BITVIT_INLINE u32x16 broadcast_wide(uint32_t x) { return u32x16{} + x; }
 
+#if !defined(BITVIT_EMULATE_AVX512)
+
 BITVIT_INLINE u32x16 load_i16_wide(const int16_t* p) {
-  typedef int16_t i16x16 __attribute__((vector_size(32)));
-  i16x16 r;
-  __builtin_memcpy(&r, p, sizeof(r));
-  return (u32x16) __builtin_convertvector(r, i32x16);
+  return (u32x16)_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
 BITVIT_INLINE u32x16 load_u16_wide(const uint16_t* p) {
-  typedef uint16_t u16x16 __attribute__((vector_size(32)));
-  u16x16 r;
-  __builtin_memcpy(&r, p, sizeof(r));
-  return __builtin_convertvector(r, u32x16);
+  return (u32x16)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
+// The low halves.
 BITVIT_INLINE void store_u16_wide(uint16_t* p, const u32x16& x) {
-  typedef uint16_t u16x16 __attribute__((vector_size(32)));
-  const u16x16 r = __builtin_convertvector(x, u16x16);
-  __builtin_memcpy(p, &r, sizeof(r));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16((__m512i)x));
 }
-
-#if !defined(BITVIT_EMULATE_AVX512)
 
 BITVIT_INLINE u32x16 popcount_wide(const u32x16& x) { return (u32x16)_mm512_popcnt_epi32((__m512i)x); }
 
@@ -66,6 +59,26 @@ BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, cons
 }
 
 #else
+
+BITVIT_INLINE u32x16 load_i16_wide(const int16_t* p) {
+  typedef int16_t i16x16 __attribute__((vector_size(32)));
+  i16x16 r;
+  __builtin_memcpy(&r, p, sizeof(r));
+  return (u32x16) __builtin_convertvector(r, i32x16);
+}
+
+BITVIT_INLINE u32x16 load_u16_wide(const uint16_t* p) {
+  typedef uint16_t u16x16 __attribute__((vector_size(32)));
+  u16x16 r;
+  __builtin_memcpy(&r, p, sizeof(r));
+  return __builtin_convertvector(r, u32x16);
+}
+
+BITVIT_INLINE void store_u16_wide(uint16_t* p, const u32x16& x) {
+  typedef uint16_t u16x16 __attribute__((vector_size(32)));
+  const u16x16 r = __builtin_convertvector(x, u16x16);
+  __builtin_memcpy(p, &r, sizeof(r));
+}
 
 BITVIT_INLINE u32x16 popcount_wide(const u32x16& x) {
   u32x16 r;

@@ -41,10 +41,11 @@ BITVIT_INLINE void multiply_block(const uint64_t* x, const uint32_t* lanes, cons
   }
 }
 
-void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
-            const BinaryGemmShape& shape, void* scratch) {
+// z = offset - 2 p or offset + p.
+template <bool kIsSign>
+BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
+                             size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
   const uint32_t* lanes = static_cast<const uint32_t*>(packed);
-  const u32x16 factor = broadcast_wide(static_cast<uint32_t>(parameters.factor));
   for (size_t o = 0; o < shape.n_outputs; o += kLanes, lanes += half_words(shape.n_inputs) * kLanes) {
     const u32x16 offset = load_wide(parameters.offset + o);
     const wide_f32 scale = (wide_f32)load_wide(parameters.scale + o), bias = (wide_f32)load_wide(parameters.bias + o);
@@ -52,10 +53,19 @@ void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters&
     const uint32_t valid = (1u << n) - 1;
     multiply_block(x, lanes, shape, static_cast<int32_t*>(scratch),
                    [=](size_t r, const u32x16& p) __attribute__((always_inline)) {
-                     const i32x16 z = (i32x16)(p * factor + offset);
+                     const i32x16 z = (i32x16)(kIsSign ? offset - (p + p) : offset + p);
                      const wide_f32 product = __builtin_convertvector(z, wide_f32) * scale;
                      store_first_wide(y + r * y_stride + o, product + bias, valid);
                    });
+  }
+}
+
+void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
+            const BinaryGemmShape& shape, void* scratch) {
+  if (parameters.factor == -2) {
+    linear_of<true>(x, packed, parameters, y, y_stride, shape, scratch);
+  } else {
+    linear_of<false>(x, packed, parameters, y, y_stride, shape, scratch);
   }
 }
 

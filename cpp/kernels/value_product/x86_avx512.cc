@@ -43,27 +43,34 @@ size_t term_stride(const ValueShape& shape) { return shape.n_planes * width_bloc
 
 size_t scratch_bytes(const ValueShape& shape) { return (kRowBlock + kMaxMasks) * term_stride(shape) * 2; }
 
-// terms[r] (+)= popcounts of row_of(r) against kWords words of P and Q; the first words start from minus the counts of
-// Q.
-template <size_t kWords, typename RowOf>
-BITVIT_INLINE void count_selected(RowOf row_of, size_t n_rows, size_t first_word, const uint32_t* p, const uint32_t* q,
-                                  const uint32_t* q_counts, int16_t* terms, size_t stride) {
+// Rows of masks: for each of n_masks masks, n_queries rows of `row_words` words from rows + i * mask_words.
+struct MaskRows {
+  const uint64_t* rows;
+  size_t mask_words, row_words, n_masks, n_queries;
+};
+
+// terms (+)= popcounts of all mask rows in turn against kWords words of P and Q; the first words start from minus the
+// counts of Q.
+template <size_t kWords>
+BITVIT_INLINE void count_selected(const MaskRows& masks, size_t first_word, const uint32_t* p, const uint32_t* q,
+                                  const uint32_t* q_counts, int16_t* term, size_t stride) {
   u32x16 p_words[kWords], q_words[kWords];
   BITVIT_UNROLL
   for (size_t w = 0; w < kWords; ++w) {
     p_words[w] = load_wide(p + (first_word + w) * kLanes);
     q_words[w] = load_wide(q + (first_word + w) * kLanes);
   }
-  const u32x16 counts = load_wide(q_counts);
-  for (size_t r = 0; r < n_rows; ++r) {
-    const uint64_t* const row = row_of(r);
-    int16_t* const term = terms + r * stride;
-    u32x16 sum = first_word == 0 ? -counts : load_i16_wide(term);
-    BITVIT_UNROLL
-    for (size_t w = 0; w < kWords; ++w) {
-      sum += popcount_wide(select_wide(broadcast_half_word(row, first_word + w), p_words[w], q_words[w]));
+  const u32x16 start = -load_wide(q_counts);
+  for (size_t i = 0; i < masks.n_masks; ++i) {
+    const char* row = reinterpret_cast<const char*>(masks.rows + i * masks.mask_words) + 4 * first_word;
+    for (size_t n = 0; n < masks.n_queries; ++n, row += 8 * masks.row_words, term += stride) {
+      u32x16 sum = first_word == 0 ? start : load_i16_wide(term);
+      BITVIT_UNROLL
+      for (size_t w = 0; w < kWords; ++w) {
+        sum += popcount_wide(select_wide(broadcast_half_word(row, w), p_words[w], q_words[w]));
+      }
+      store_u16_wide(reinterpret_cast<uint16_t*>(term), sum);
     }
-    store_u16_wide(reinterpret_cast<uint16_t*>(term), sum);
   }
 }
 
@@ -75,11 +82,8 @@ void product(const uint64_t* masks, const void* packed, const ValueShape& shape,
   const size_t block = kRowBlock / shape.n_masks < 1 ? 1 : kRowBlock / shape.n_masks;
   for (size_t q0 = 0; q0 < n_rows; q0 += block) {
     const size_t n_queries = n_rows - q0 < block ? n_rows - q0 : block;
-    // Row r is mask r / n_queries of query r % n_queries.
-    const auto row_of = [=](size_t r) __attribute__((always_inline)) {
-      const size_t i = r / n_queries, n = first + q0 + r % n_queries;
-      return masks + ((i * shape.n_heads + head) * shape.n_queries + n) * n_words;
-    };
+    const MaskRows rows = {masks + (head * shape.n_queries + first + q0) * n_words,
+                           shape.n_heads * shape.n_queries * n_words, n_words, shape.n_masks, n_queries};
     const uint32_t* lanes = static_cast<const uint32_t*>(packed);
     for (size_t b = 0; b < stride; b += kLanes, lanes += block_words(shape)) {
       for (size_t w = 0; w < n_half; w += kMaxPlaneWords) {
@@ -87,8 +91,8 @@ void product(const uint64_t* masks, const void* packed, const ValueShape& shape,
                         [&](auto count) __attribute__((always_inline)) {
                           constexpr size_t kWords = decltype(count)::value;
                           if constexpr (kWords <= kMaxPlaneWords) {
-                            count_selected<kWords>(row_of, n_queries * shape.n_masks, w, lanes + kLanes,
-                                                   lanes + (1 + n_half) * kLanes, lanes, terms + b, stride);
+                            count_selected<kWords>(rows, w, lanes + kLanes, lanes + (1 + n_half) * kLanes, lanes,
+                                                   terms + b, stride);
                           }
                         });
       }

@@ -12,6 +12,7 @@ from torch import nn
 from bitvit import layers
 from bitvit.analysis._charge import Charge
 from bitvit.analysis._rules import SOFTMAX, Call, charge_rule
+from bitvit.models.reference.gsb_layers import ReleaseAttentionBinarizer
 
 TRANSLATE_AND_SCALE = {"xnor": 4, "learned": 3}
 ROW_MAXIMUM = 1  # a row's largest attention value, where extra components need it
@@ -44,8 +45,8 @@ def _xnor_attention(module: layers.XnorAttentionBinarizer, call: Call) -> Charge
     return Charge(flops=TRANSLATE_AND_SCALE["xnor"] * call.elements_in)
 
 
-@charge_rule(layers.GsbAttentionBinarizer)
-def _gsb_attention(module: layers.GsbAttentionBinarizer, call: Call) -> Charge:
+@charge_rule(layers.GsbAttentionBinarizer, ReleaseAttentionBinarizer)
+def _gsb_attention(module: layers.GsbAttentionBinarizer | ReleaseAttentionBinarizer, call: Call) -> Charge:
     extra = len(module.factors)
     per_element = TRANSLATE_AND_SCALE["learned"] + (ROW_MAXIMUM if extra else 0) + EXTRA_ATTENTION_COMPONENT * extra
     return Charge(flops=per_element * call.elements_in)

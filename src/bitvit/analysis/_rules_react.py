@@ -14,25 +14,32 @@ from bitvit.analysis._rules import SOFTMAX, Call, charge_rule
 from bitvit.layers.attention_quantizers import BandedMaskQuantizer, ClippedMaskQuantizer, DecomposedQuantizer
 from bitvit.layers.channel_affine import ChannelAffine
 from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
-from bitvit.layers.react_attention import AttentionCore
+from bitvit.layers.dilated_mixer import DilatedMixer
+from bitvit.layers.react_attention import AttentionCore, ReactAttention
 from bitvit.layers.react_branches import PoolingBranches, ShiftBranches
-from bitvit.layers.react_downsampling import BinaryDownsampling, PositionEmbedding
-from bitvit.layers.react_linear import ReactLinear
+from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling, PositionEmbedding
+from bitvit.layers.react_linear import ReactLinear, ReactMlp
 from bitvit.layers.rprelu import RPReLU
 from bitvit.layers.shifted_sign import ShiftedSign
-from bitvit.layers.window_attention import WindowMerge, WindowTokens
+from bitvit.layers.window_attention import WindowAttention, WindowMerge, WindowTokens
 from bitvit.models.bhvit import BhvitBlock
 from bitvit.models.binaryvit import BinaryVitBlock
-from bitvit.models.reactdeit import ReactBlock
+from bitvit.models.pyramid import Pyramid, PyramidStage, PyramidStem
+from bitvit.models.reactdeit import ReactBlock, ReactDeit
 
 SHIFT_AND_SIGN = 2
 QUANTIZER = {
     ClippedMaskQuantizer: 2,  # divide, round
-    DecomposedQuantizer: 3,  # multiply, add, round
+    DecomposedQuantizer: 4,  # multiply-add, round, two limits
     BandedMaskQuantizer: 7,  # divide, round, row maximum, and for each of two bands compare and add
 }
 PLANES = {ClippedMaskQuantizer: 1, DecomposedQuantizer: 3, BandedMaskQuantizer: 3}
 RPRELU = 3  # subtract, slope, add
+
+
+@charge_rule(DilatedMixer, FloatDownsampling, Pyramid, PyramidStage, PyramidStem, ReactDeit, ReactMlp)
+def _free(module: nn.Module, call: Call) -> Charge:
+    return Charge()  # all that counts is done by the children
 
 
 @charge_rule(ChannelwiseBinaryLinear)
@@ -67,8 +74,18 @@ def _attention_core(module: AttentionCore, call: Call) -> Charge:
     """Scores, softmax, and one binary product with V for each plane of the attention."""
     batch, queries, channels = call.input
     pairs = batch * queries * call.inputs[1][1]
+    softmax = SOFTMAX * pairs * module.num_heads
+    if not getattr(module.query_sign, "binarize_input", False):  # stage 1, or the full-precision twin
+        return Charge(flops=2 * pairs * channels, other_flops=softmax)
     planes = next(PLANES[kind] for kind in PLANES if isinstance(module.quantizer, kind))
-    return Charge(pairs * channels * (1 + planes), 0, SOFTMAX * pairs * module.num_heads)
+    return Charge(pairs * channels * (1 + planes), 0, softmax + call.elements_out)
+
+
+@charge_rule(ReactAttention, WindowAttention)
+def _residuals_of_attention(module: ReactAttention | WindowAttention, call: Call) -> Charge:
+    """The sum of context, q, k and v, and the average pooling before reduced keys and values."""
+    pooled = call.elements_in if getattr(module, "reduction", 1) > 1 else 0
+    return Charge(other_flops=3 * call.elements_out + pooled)
 
 
 @charge_rule(RPReLU)
