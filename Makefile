@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
+# Warnings of the C++ compiler are errors here, but not where somebody only installs bitvit.
+WERROR := --config-settings=cmake.define.BITVIT_WERROR=ON
 
 # Two stamps: dependencies follow pyproject.toml, the compiled core follows the C++ sources.
 INSTALLED := $(VENV)/.installed
@@ -39,13 +41,13 @@ $(INSTALLED): pyproject.toml
 	$(PIP) install --quiet "scikit-build-core>=0.11" "nanobind>=2.4"
 	@command -v cmake >/dev/null || $(PIP) install --quiet cmake
 	@command -v ninja >/dev/null || $(PIP) install --quiet ninja
-	$(PIP) install --quiet --no-build-isolation --editable ".[train,dev]"
+	$(PIP) install --quiet --no-build-isolation $(WERROR) --editable ".[train,dev]"
 	@$(BIN)/python -c 'import torchvision, timm, lightning' || \
 		{ echo "torch, torchvision, timm and lightning do not work together in $(VENV): remove it and run make setup"; exit 1; }
 	@touch $@
 
 $(CORE): $(INSTALLED) $(CORE_SOURCES)
-	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	$(PIP) install --quiet --no-build-isolation $(WERROR) --no-deps --editable .
 	@touch $@
 
 demo: $(CORE)
