@@ -13,11 +13,8 @@ from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling
 from bitvit.layers.react_linear import ReactLinear, ReactMlp, ReactOptions
 from bitvit.models.binaryvit import BinaryVit
-from bitvit.models.pyramid_build import register_pyramids
 from bitvit.models.stages import get_stage, set_stage
 from tests.support.random_models import perturb
-
-register_pyramids()
 
 OPTIONS = ReactOptions()
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # float64
