@@ -21,7 +21,8 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
       inputs_(std::move(inputs)),
       outputs_(std::move(outputs)),
       n_threads_(n_threads),
-      isa_(isa) {
+      isa_(isa),
+      kernels_(KernelsFor(isa)) {
   std::vector<size_t> kept = inputs_;
   kept.insert(kept.end(), outputs_.begin(), outputs_.end());
   groups_ = FindRowGroups(values_, steps_, kept, n_threads_);
@@ -39,8 +40,19 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
   }
   for (const size_t i : inputs_) lifetimes[i].first = 0;
   for (const size_t i : outputs_) lifetimes[i].last = groups_.stages.size();
+  // Values that share a place live as one, from the first on.
+  std::vector<size_t> place(values_.size());
+  for (size_t i = 0; i < values_.size(); ++i) place[i] = i;
+  for (const Step& step : steps_) {
+    for (const size_t i : step.outputs) {
+      if (groups_.overwrites[i] == kNotLocal) continue;
+      place[i] = place[groups_.overwrites[i]];
+      lifetimes[place[i]].last = std::max(lifetimes[place[i]].last, lifetimes[i].last);
+      lifetimes[i].size_bytes = 0;
+    }
+  }
   MemoryPlan plan = PlanMemory(lifetimes);
-  offsets_ = std::move(plan.offsets);
+  for (const size_t i : place) offsets_.push_back(plan.offsets[i]);
   arena_bytes_ = plan.size_bytes;
 }
 
@@ -81,24 +93,35 @@ void Engine::RunTiles(const Stage& stage, std::byte* const* operands, Workspace&
   const size_t end = stage.n_tiles * (thread + 1) / n_threads;
   for (size_t tile = stage.n_tiles * thread / n_threads; tile < end; ++tile) {
     const RowRange range = {stage.tile_begin(tile), stage.tile_begin(tile + 1), stage.n_rows, stage.n_tiles};
-    size_t first = 0;
+    size_t n_operands = 0;
+    const auto place = [&](size_t i) {
+      std::byte* operand = operands[n_operands];
+      if (groups_.local_offset[i] != kNotLocal) {  // where row 0 would be
+        operand = buffer + groups_.local_offset[i] - range.begin * (values_[i].size_bytes() / stage.n_rows);
+      }
+      tile_operands[n_operands++] = operand;
+    };
+    for (size_t s = stage.first; s < stage.end; ++s) {
+      for (const size_t i : steps_[s].inputs) place(i);
+      for (const size_t i : steps_[s].outputs) place(i);
+    }
+    std::byte** operand = tile_operands;
     for (size_t s = stage.first; s < stage.end; ++s) {
       const Step& step = steps_[s];
-      size_t n = first;
-      const auto place = [&](size_t i) {
-        std::byte* operand = operands[n];
-        if (groups_.local_offset[i] != kNotLocal) {  // where row 0 would be
-          operand = buffer + groups_.local_offset[i] - range.begin * (values_[i].size_bytes() / stage.n_rows);
-        }
-        tile_operands[n++] = operand;
-      };
-      for (const size_t i : step.inputs) place(i);
-      for (const size_t i : step.outputs) place(i);
+      const size_t plan = stage.plan[s - stage.first];
       const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
-      step.op->Run(RunContext(tile_operands + first, tile_operands + first + step.inputs.size(),
-                              &workspace.thread_scratch_data[thread], range));
-      if (seconds != nullptr) seconds[s] += std::chrono::duration<double>(Clock::now() - start).count();
-      first = n;
+      size_t n_steps = 1;
+      if (plan == kRunStep) {
+        step.op->Run(RunContext(operand, operand + step.inputs.size(), &workspace.thread_scratch_data[thread], range));
+      } else if (plan != kRunNothing) {
+        RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
+        n_steps = stage.chains[plan].end - s;
+      }
+      if (seconds != nullptr) {  // the steps of a chain get equal shares
+        const double share = std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(n_steps);
+        for (size_t i = s; i < s + n_steps; ++i) seconds[i] += share;
+      }
+      operand += step.inputs.size() + step.outputs.size();
     }
   }
 }

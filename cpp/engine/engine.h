@@ -11,6 +11,7 @@
 #include "base/isa.h"
 #include "base/thread_pool.h"
 #include "engine/row_groups.h"
+#include "kernels/kernels.h"
 #include "ops/operator.h"
 #include "ops/value.h"
 
@@ -71,6 +72,7 @@ class Engine {
   std::vector<size_t> inputs_, outputs_;
   size_t n_threads_;
   Isa isa_;
+  const Kernels& kernels_;
   RowGroups groups_;
   std::vector<size_t> offsets_;
   size_t arena_bytes_ = 0, shared_scratch_bytes_ = 0;

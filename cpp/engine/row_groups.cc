@@ -10,7 +10,7 @@
 namespace bitvit {
 namespace {
 
-constexpr size_t kTileBytes = 128 * 1024;  // that a tile may keep alive: a part of the second-level cache
+constexpr size_t kTileBytes = 96 * 1024;  // that a tile may keep alive: a part of the second-level cache
 constexpr size_t kMinRows = 16;
 constexpr size_t kMaxTileRows = 64;
 constexpr size_t kTilesPerThread = 4;
@@ -60,26 +60,50 @@ class Finder {
         steps_(steps),
         n_threads_(n_threads),
         stage_of_(values.size(), kNotLocal),
-        used_outside_(values.size(), false) {
-    for (const size_t i : kept) used_outside_[i] = true;
+        used_outside_(values.size(), false),
+        is_kept_(values.size(), false),
+        uses_(values.size(), 0),
+        writer_(values.size(), 0),
+        last_reader_(values.size(), 0) {
+    for (const size_t i : kept) {
+      used_outside_[i] = is_kept_[i] = true;
+      ++uses_[i];
+    }
+    for (size_t s = 0; s < steps.size(); ++s) {
+      for (const size_t i : steps[s].inputs) {
+        ++uses_[i];
+        last_reader_[i] = s;
+      }
+      for (const size_t i : steps[s].outputs) writer_[i] = s;
+    }
   }
 
   RowGroups Find() {
     std::vector<Stage>& stages = groups_.stages;
     for (size_t s = 0; s < steps_.size(); ++s) {
       const size_t n_rows = RowsOf(s);
-      if (n_rows == 0 || stages.empty() || stages.back().n_rows != n_rows || ReadsWholly(s, stages.size() - 1)) {
-        stages.push_back({s, s, n_rows, 1});
+      if (n_rows == 0 || stages.empty() || stages.back().n_rows != n_rows) {
+        stages.push_back({s, s, n_rows, 1, {}, {}});
+      } else if (const size_t written = WhollyRead(s, stages.size() - 1); written != kNotLocal) {
+        const size_t cut = BestCut(written + 1, s);
+        stages.back().end = cut;
+        stages.push_back({cut, s, n_rows, 1, {}, {}});
+        for (size_t moved = cut; moved < s; ++moved) stage_of_[steps_[moved].outputs[0]] = stages.size() - 1;
       }
       stages.back().end = s + 1;
       for (const size_t i : steps_[s].outputs) stage_of_[i] = stages.size() - 1;
-      for (const size_t i : steps_[s].inputs) used_outside_[i] = used_outside_[i] || stage_of_[i] != stages.size() - 1;
+    }
+    for (size_t stage = 0; stage < stages.size(); ++stage) {
+      for (size_t s = stages[stage].first; s < stages[stage].end; ++s) {
+        for (const size_t i : steps_[s].inputs) used_outside_[i] = used_outside_[i] || stage_of_[i] != stage;
+      }
     }
     groups_.local_offset.assign(values_.size(), kNotLocal);
     for (Stage& stage : stages) {
       if (stage.end - stage.first == 1) stage.n_rows = 0;
       if (stage.is_group()) Lay(stage);
     }
+    FindOverwritten();
     return std::move(groups_);
   }
 
@@ -96,32 +120,105 @@ class Finder {
     return n_rows < kMinRows ? 0 : n_rows;
   }
 
-  // Whether it needs more of a value of that stage than the row it works on.
-  bool ReadsWholly(size_t s, size_t stage) const {
+  // The last step of that stage that writes a value of which step s needs more than the row it works on, or kNotLocal.
+  size_t WhollyRead(size_t s, size_t stage) const {
+    size_t last = kNotLocal;
     for (size_t i = RowOperators().at(steps_[s].kind); i < steps_[s].inputs.size(); ++i) {
-      if (stage_of_[steps_[s].inputs[i]] == stage) return true;
+      const size_t value = steps_[s].inputs[i];
+      if (stage_of_[value] == stage && (last == kNotLocal || writer_[value] > last)) last = writer_[value];
     }
-    return false;
+    return last;
   }
 
-  // Cuts the group into tiles and places its local values.
+  // The step from first to last before which to cut a group, such that least has to go through the arena.
+  size_t BestCut(size_t first, size_t last) const {
+    size_t best = last, least = kNotLocal;
+    for (size_t cut = last; cut >= first; --cut) {
+      size_t crossing = 0;
+      for (size_t s = groups_.stages.back().first; s < cut; ++s) {
+        const size_t out = steps_[s].outputs[0];
+        if (last_reader_[out] >= cut) crossing += RowBytes(values_[out]);
+      }
+      if (crossing < least) {
+        least = crossing;
+        best = cut;
+      }
+    }
+    return best;
+  }
+
+  // A sum that is read for the last time where its successor is made, element by element: both have one place.
+  void FindOverwritten() {
+    groups_.overwrites.assign(values_.size(), kNotLocal);
+    for (size_t stage = 0; stage < groups_.stages.size(); ++stage) {
+      if (!groups_.stages[stage].is_group()) continue;
+      for (size_t s = groups_.stages[stage].first; s < groups_.stages[stage].end; ++s) {
+        const std::string& kind = steps_[s].kind;
+        const size_t out = steps_[s].outputs[0];
+        const bool is_elementwise = kind == "add" || kind == "add_constant" || kind == "affine" || kind == "rprelu";
+        if (!is_elementwise || groups_.local_offset[out] != kNotLocal) continue;
+        for (const size_t value : steps_[s].inputs) {
+          if (CanOverwrite(value, out, s, stage)) {
+            groups_.overwrites[out] = value;
+            break;
+          }
+        }
+      }
+    }
+  }
+
+  bool CanOverwrite(size_t value, size_t out, size_t s, size_t stage) const {
+    const bool is_free = stage_of_[value] != kNotLocal && stage_of_[value] < stage && !is_kept_[value];
+    if (!is_free || values_[value] != values_[out] || last_reader_[value] != s) return false;
+    // Other steps of the group may read it too, but only the row they work on.
+    for (size_t reader = groups_.stages[stage].first; reader < s; ++reader) {
+      const std::vector<size_t>& inputs = steps_[reader].inputs;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        if (inputs[i] != value) continue;
+        if (i >= RowOperators().at(steps_[reader].kind) || steps_[reader].kind == "repeat_channels") return false;
+      }
+    }
+    return true;
+  }
+
+  // Finds the group's chains, cuts it into tiles and places its local values.
   void Lay(Stage& stage) {
+    const size_t n_steps = stage.end - stage.first;
+    Chains found = FindChains(values_, steps_, stage.first, stage.end, uses_);
+    stage.plan.assign(n_steps, kRunStep);
+    // All steps of a chain are one moment, and what it reads in place of a step that is left out must still be there.
+    std::vector<size_t> moments(n_steps), last_reads(n_steps);
+    for (size_t i = 0; i < n_steps; ++i) moments[i] = last_reads[i] = i;
+    for (size_t c = 0; c < found.chains.size(); ++c) {
+      const Chain& chain = found.chains[c];
+      for (size_t s = chain.first; s < chain.end; ++s) {
+        stage.plan[s - stage.first] = s == chain.first ? c : kRunNothing;
+        moments[s - stage.first] = last_reads[s - stage.first] = chain.first - stage.first;
+      }
+    }
+    for (size_t i = 0; i < found.left_out.size(); ++i) {
+      stage.plan[found.left_out[i] - stage.first] = kRunNothing;
+      last_reads[found.left_out[i] - stage.first] = found.chains[found.left_out_for[i]].first - stage.first;
+    }
+    stage.chains = std::move(found.chains);
     std::vector<size_t> ids;
     std::vector<Lifetime> lifetimes;
     for (size_t s = stage.first; s < stage.end; ++s) {
       for (const size_t i : steps_[s].inputs) {
         const auto local = std::find(ids.begin(), ids.end(), i);
-        if (local != ids.end()) lifetimes[static_cast<size_t>(local - ids.begin())].last = s;
+        if (local == ids.end()) continue;
+        size_t& last = lifetimes[static_cast<size_t>(local - ids.begin())].last;
+        last = std::max(last, last_reads[s - stage.first]);
       }
       const size_t out = steps_[s].outputs[0];
       if (used_outside_[out]) continue;
       ids.push_back(out);
-      lifetimes.push_back({RowBytes(values_[out]), s, s});
+      lifetimes.push_back({RowBytes(values_[out]), moments[s - stage.first], moments[s - stage.first]});
     }
     size_t bytes_of_row = 1;
-    for (size_t s = stage.first; s < stage.end; ++s) {
+    for (size_t moment = 0; moment < n_steps; ++moment) {
       size_t alive = 0;
-      for (const Lifetime& l : lifetimes) alive += l.first <= s && s <= l.last ? l.size_bytes : 0;
+      for (const Lifetime& l : lifetimes) alive += l.first <= moment && moment <= l.last ? l.size_bytes : 0;
       bytes_of_row = std::max(bytes_of_row, alive);
     }
     const size_t rows = std::clamp(kTileBytes / bytes_of_row, kTileGrain, kMaxTileRows);
@@ -138,7 +235,9 @@ class Finder {
   const std::vector<Step>& steps_;
   const size_t n_threads_;
   std::vector<size_t> stage_of_;  // that writes the value; kNotLocal: none so far
-  std::vector<bool> used_outside_;
+  std::vector<bool> used_outside_, is_kept_;
+  std::vector<size_t> uses_;  // steps that read the value; one more if it is kept
+  std::vector<size_t> writer_, last_reader_;
   RowGroups groups_;
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/chains.h"
 #include "ops/value.h"
 
 namespace bitvit {
@@ -19,6 +20,10 @@ struct Stage {
   size_t n_rows;   // 0: one step, run as a whole; else a group of steps that all write that many rows,
   size_t n_tiles;  // cut into so many tiles
 
+  std::vector<Chain> chains = {};
+  // What RunTiles does at each step: run it, run that chain, or nothing, because it is in a chain or left out.
+  std::vector<size_t> plan = {};
+
   bool is_group() const { return n_rows != 0; }
   // Tiles begin at multiples of kTileGrain rows.
   size_t tile_begin(size_t tile) const;
@@ -26,6 +31,8 @@ struct Stage {
 };
 
 inline constexpr size_t kTileGrain = 8;
+inline constexpr size_t kRunStep = static_cast<size_t>(-1);  // else the number of a chain
+inline constexpr size_t kRunNothing = static_cast<size_t>(-2);
 inline constexpr size_t kNotLocal = static_cast<size_t>(-1);
 
 struct RowGroups {
@@ -33,6 +40,8 @@ struct RowGroups {
   // Values that only their own group uses have no place in the arena: each thread keeps the rows of its tile in a
   // buffer of tile_bytes, the value's from this offset. kNotLocal: all other values.
   std::vector<size_t> local_offset;
+  // The value of an earlier stage in whose place each value may be written, row by row; kNotLocal: none.
+  std::vector<size_t> overwrites;
   size_t tile_bytes = 0;
 };
 

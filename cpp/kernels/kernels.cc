@@ -3,10 +3,11 @@
 namespace bitvit {
 namespace {
 
-#define BITVIT_KERNELS(isa)                                                                                           \
-  Kernels {                                                                                                           \
-    isa::rows_kernels(), isa::float_gemm_kernels(), isa::byte_gemm_kernels(), isa::binary_gemm_kernels(),             \
-        isa::attention_masks_kernels(), isa::value_product_kernels(), isa::grid_kernels(), isa::binary_conv_kernels() \
+#define BITVIT_KERNELS(isa)                                                                                            \
+  Kernels {                                                                                                            \
+    isa::rows_kernels(), isa::float_gemm_kernels(), isa::byte_gemm_kernels(), isa::binary_gemm_kernels(),              \
+        isa::attention_masks_kernels(), isa::value_product_kernels(), isa::grid_kernels(), isa::binary_conv_kernels(), \
+        isa::pointwise_kernels()                                                                                       \
   }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "kernels/byte_gemm/byte_gemm.h"
 #include "kernels/float_gemm/float_gemm.h"
 #include "kernels/grid/grid.h"
+#include "kernels/pointwise/pointwise.h"
 #include "kernels/rows/rows.h"
 #include "kernels/value_product/value_product.h"
 
@@ -22,6 +23,7 @@ struct Kernels {
   ValueProductKernels value_product;
   GridKernels grid;
   BinaryConvKernels binary_conv;
+  PointwiseKernels pointwise;
 };
 
 // The instruction set must be available on this machine.

@@ -189,6 +189,31 @@ BITVIT_INLINE f32x16 load_converted(const T* p) {
   return r;
 }
 
+#if defined(__AVX2__)
+// Lanes i and i + 8 combined, then i and i + 4, i and i + 2, 0 and 1.
+template <typename Combine>
+BITVIT_INLINE float fold(const f32x16& x, Combine combine) {
+  __m256 half[2];
+  __builtin_memcpy(half, &x, sizeof(half));
+  const __m256 eight = combine(half[0], half[1]);
+  const __m128 four = combine(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = combine(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(combine(two, _mm_movehdup_ps(two)));
+}
+
+// The halving that ends sum16: lanes i and i + 8, i and i + 4, i and i + 2, 0 and 1.
+BITVIT_INLINE float halve(const f32x16& x) {
+  return fold(x, [](auto a, auto b) __attribute__((always_inline)) { return a + b; });
+}
+
+BITVIT_INLINE float max_lane(const f32x16& x) {
+  return fold(x, [](auto a, auto b) __attribute__((always_inline)) { return a > b ? a : b; });
+}
+
+BITVIT_INLINE float min_lane(const f32x16& x) {
+  return fold(x, [](auto a, auto b) __attribute__((always_inline)) { return a < b ? a : b; });
+}
+#else
 // The halving that ends sum16: lanes i and i + 8, i and i + 4, i and i + 2, 0 and 1.
 BITVIT_INLINE float halve(const f32x16& x) {
   alignas(64) float a[16];
@@ -216,6 +241,7 @@ BITVIT_INLINE float min_lane(const f32x16& x) {
   for (int i = 1; i < 16; ++i) m = a[i] < m ? a[i] : m;
   return m;
 }
+#endif
 
 // sum16(f(x[0..n))): `get(i)` gives lanes i.. and `get_first(i, count)` the last, zero-padded ones.
 template <typename Get, typename GetFirst>

@@ -30,6 +30,14 @@ class BitsOperator final : public Operator {
     });
   }
 
+  bool IsPointwise(PointwiseLink* link) const override {
+    if (!rows_.is_flat() || width_ % kPointwiseBlock != 0) return false;
+    if (rule_ != Rule::kSign && rule_ != Rule::kMask) return false;
+    link->kind = rule_ == Rule::kSign ? PointwiseKind::kSign : PointwiseKind::kMask;
+    link->parameters[0] = threshold.as<float>();
+    return true;
+  }
+
   AlignedBuffer threshold, weight;
   float eps = 0;
 

@@ -59,9 +59,18 @@ class RowOperator final : public Operator {
     });
   }
 
+  bool IsPointwise(PointwiseLink* link) const override {
+    if (!has_kind || width_ % kPointwiseBlock != 0) return false;
+    link->kind = kind;
+    for (size_t i = 0; i < 3; ++i) link->parameters[i] = parameter(i);
+    return true;
+  }
+
   const float* parameter(size_t i) const { return parameters[i].as<float>(); }
   AlignedBuffer parameters[3];
   float eps = 0;
+  bool has_kind = false;
+  PointwiseKind kind = PointwiseKind::kAffine;
 
  private:
   const RowsKernels& kernels_;
@@ -78,6 +87,7 @@ class FlatOperator final : public Operator {
         apply_(apply),
         n_inputs_(reader.spec().inputs.size()),
         n_elements_(reader.spec().inputs[0].n_elements()),
+        width_(reader.spec().inputs[0].width()),
         constant_(std::move(constant)) {}
 
   void Run(const RunContext& context) const override {
@@ -89,10 +99,20 @@ class FlatOperator final : public Operator {
     });
   }
 
+  bool IsPointwise(PointwiseLink* link) const override {
+    if (!is_sum || width_ % kPointwiseBlock != 0) return false;
+    link->kind = PointwiseKind::kAdd;
+    link->other = constant_.as<float>();
+    link->other_width = width_;
+    return true;
+  }
+
+  bool is_sum = false;
+
  private:
   const RowsKernels& kernels_;
   Apply apply_;
-  size_t n_inputs_, n_elements_;
+  size_t n_inputs_, n_elements_, width_;
   AlignedBuffer constant_;
 };
 
@@ -131,6 +151,8 @@ class ScaleBy final : public Operator {
   const RowsKernels& kernels_;
   size_t index_, n_elements_;
 };
+
+void Sum(const RowsKernels& kernels, const float* a, const float* b, float* y, size_t n) { kernels.add(a, b, y, n); }
 
 // One input [N, C] of floats, and an output like it. Returns [C].
 Shape CheckRows(const SpecReader& reader) {
@@ -183,8 +205,9 @@ std::unique_ptr<Operator> MakeAdd(SpecReader& reader) {
   const Shape& shape = reader.Input(0, {ValueType::kF32});
   reader.Require(shape == reader.Input(1, {ValueType::kF32}), "the inputs have different shapes");
   reader.Writes({{ValueType::kF32, shape}});
-  return std::make_unique<FlatOperator>(reader, [](const RowsKernels& kernels, const float* a, const float* b, float* y,
-                                                   size_t n) { kernels.add(a, b, y, n); });
+  auto op = std::make_unique<FlatOperator>(reader, Sum);
+  op->is_sum = shape.size() == 2;
+  return op;
 }
 
 std::unique_ptr<Operator> MakeAddConstant(SpecReader& reader) {
@@ -192,15 +215,16 @@ std::unique_ptr<Operator> MakeAddConstant(SpecReader& reader) {
   const Shape& shape = reader.spec().inputs[0].shape;
   AlignedBuffer value = reader.Floats("value", {shape, channels});
   if (reader.spec().tensors.at("value").shape == shape) {
-    return std::make_unique<FlatOperator>(
-        reader,
-        [](const RowsKernels& kernels, const float* a, const float* b, float* y, size_t n) { kernels.add(a, b, y, n); },
-        std::move(value));
+    auto op = std::make_unique<FlatOperator>(reader, Sum, std::move(value));
+    op->is_sum = true;
+    return op;
   }
   auto op = std::make_unique<RowOperator>(
       reader, [](const RowsKernels& kernels, const RowOperator& self, const float* x, float* y, size_t n_rows,
                  size_t width) { kernels.add_row(x, self.parameter(0), y, n_rows, width); });
   op->parameters[0] = std::move(value);
+  op->has_kind = true;
+  op->kind = PointwiseKind::kAddRow;
   return op;
 }
 
@@ -209,6 +233,8 @@ std::unique_ptr<Operator> MakeAffine(SpecReader& reader) {
   auto op = std::make_unique<RowOperator>(
       reader, [](const RowsKernels& kernels, const RowOperator& self, const float* x, float* y, size_t n_rows,
                  size_t width) { kernels.affine(x, self.parameter(0), self.parameter(1), y, n_rows, width); });
+  op->has_kind = true;
+  op->kind = PointwiseKind::kAffine;
   op->parameters[0] = reader.Floats("scale", {channels});
   op->parameters[1] = reader.Floats("bias", {channels});
   return op;
@@ -233,6 +259,8 @@ std::unique_ptr<Operator> MakeRprelu(SpecReader& reader) {
                                                      const float* x, float* y, size_t n_rows, size_t width) {
     kernels.rprelu(x, self.parameter(0), self.parameter(1), self.parameter(2), y, n_rows, width);
   });
+  op->has_kind = true;
+  op->kind = PointwiseKind::kRprelu;
   op->parameters[0] = reader.Floats("before", {channels});
   op->parameters[1] = reader.Floats("slope", {channels});
   op->parameters[2] = reader.Floats("after", {channels});

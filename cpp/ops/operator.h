@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/thread_pool.h"
+#include "kernels/pointwise/pointwise.h"
 
 namespace bitvit {
 
@@ -96,6 +97,12 @@ class Operator {
     return 0;
   }
   virtual void Run(const RunContext& context) const = 0;
+  // Whether the operator is one of those of kernels/pointwise/pointwise.h; then its kind and parameters, and a constant
+  // `other`.
+  virtual bool IsPointwise(PointwiseLink* link) const {
+    (void)link;
+    return false;
+  }
 };
 
 }  // namespace bitvit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from tests.support.operator_bases import bits, f32, weight_bits
 from tests.support.random_programs import ProgramBuilder
 
 GRIDS = [(4, 4), (5, 7), (9, 11), (16, 20)]
-CHANNELS = (8, 20, 33, 64)
+CHANNELS = (8, 20, 33, 64, 64, 128)  # multiples of 64: element-wise operators run on registers
 
 
 class RandomRows:
@@ -32,6 +34,7 @@ class RandomRows:
         }
         self.rows = [self.builder.op("patch_conv_u8", ["image"], self._value(), attrs={"patch": 2}, tensors=tensors)]
         steps = (self._add, self._affine, self._rprelu, self._stencil, self._linear, self._conv, self._mlp, self._norm)
+        steps += (self._add, self._add_constant)
         for _ in range(int(self.rng.integers(5, 25))):
             steps[int(self.rng.integers(len(steps)))]()
         self._head()
@@ -52,6 +55,10 @@ class RandomRows:
     def _add(self) -> None:
         self._append("add", [self._pick(), self._pick()])
 
+    def _add_constant(self) -> None:
+        shape = (self.n, self.channels) if self.rng.integers(2) else (self.channels,)
+        self._append("add_constant", [self._pick()], tensors={"value": f32(self.rng, *shape)})
+
     def _affine(self) -> None:
         self._append("affine", [self._pick()], tensors={"scale": self._vector(), "bias": self._vector()})
 
@@ -68,9 +75,9 @@ class RandomRows:
         attrs = {"grid": list(self.grid), "groups": groups, "wrap": bool(self.rng.integers(2)), "divisor": 3}
         self._append("stencil", [self._pick()], attrs=attrs)
 
-    def _sign(self, name: str, channels: int) -> str:
-        output = Value("sign", (self.n, channels))
-        return self.builder.op("sign", [name], output, tensors={"threshold": self._vector(channels)})
+    def _bits(self, kind: Literal["sign", "mask"], name: str, channels: int) -> str:
+        output = Value(kind, (self.n, channels))
+        return self.builder.op(kind, [name], output, tensors={"threshold": self._vector(channels)})
 
     def _product(self, name: str, n_inputs: int, n_outputs: int) -> str:
         tensors = {
@@ -78,7 +85,9 @@ class RandomRows:
             "scale": f32(self.rng, n_outputs) / np.float32(n_inputs),
             "bias": f32(self.rng, n_outputs),
         }
-        return self.builder.op("binary_linear", [self._sign(name, n_inputs)], self._value(n_outputs), tensors=tensors)
+        kind: Literal["sign", "mask"] = "mask" if self.rng.integers(4) == 0 else "sign"
+        x = self._bits(kind, name, n_inputs)
+        return self.builder.op("binary_linear", [x], self._value(n_outputs), tensors=tensors)
 
     def _linear(self) -> None:
         self.rows.append(self._product(self._pick(), self.channels, self.channels))
@@ -93,7 +102,7 @@ class RandomRows:
         self._append("add", [y, mean])
 
     def _conv(self) -> None:
-        x = self._sign(self._pick(), self.channels)
+        x = self._bits("sign", self._pick(), self.channels)
         tensors = {
             "weight": pack_bits(bits(self.rng, self.channels, 9, self.channels)),
             "scale": f32(self.rng, self.channels) / np.float32(self.channels),
@@ -109,7 +118,7 @@ class RandomRows:
         self.builder.program.output = output
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(24))
 def test_logits_equal_the_interpreter(seed: int) -> None:
     case = RandomRows(seed)
     program, tensors = case.builder.program, case.builder.tensors

@@ -17,7 +17,7 @@ from bitvit.program import Interpreter
 from bitvit.runtime import Engine, available_isas
 from tests.support.random_models import perturb, random_images
 
-MODELS = sorted(name for name in list_models("test_*"))
+MODELS = sorted(list_models("test_*", packable=True))
 
 
 def test_there_are_models_of_every_family() -> None:

@@ -1,46 +1,37 @@
-// Everything of attention_masks.h but the counting of bits, once for every instruction set (kernels/vector.h). The
-// including file has defined
+// Everything of attention_masks.h but the counting of bits and the table, once for every instruction set
+// (kernels/vector.h). The including file has defined
 //   kCountRows                      how many queries it counts at a time,
 //   count_stride(shape)             elements from one row of counts to the next, at least n_keys rounded up to 16,
 //   step_bytes(shape)               its own scratch,
-//   count_keys(...)                 counts[r][m] = popcount(query r ^ key m) as 16-bit numbers.
+//   prepare(...)                    called once before rows are counted,
+//   count_keys(...)                 counts[r] = popcount(query r ^ key m) of all keys m, in a form of its own,
+//   look_up_table(...)              row[m] = table[p - min p] from these counts, zero-padded to padded_keys; returns
+//   the
+//                                   sum in sixteen lanes, m modulo 16.
 #include "kernels/attention_masks/attention_masks.h"
 #include "kernels/vector.h"
 
 namespace bitvit::BITVIT_ISA {
 namespace {
 
-BITVIT_INLINE size_t padded_keys(const AttentionShape& shape) { return (shape.n_keys + 15) / 16 * 16; }
-
 BITVIT_INLINE size_t align64(size_t n) { return (n + 63) / 64 * 64; }
 
 struct AttentionScratch {
   uint16_t* counts;
-  float* row;  // padded_keys
+  float* rows;  // kCountRows times padded_keys
   void* steps;
 };
 
 size_t scratch_bytes(const AttentionShape& shape) {
-  return align64(kCountRows * count_stride(shape) * 2) + align64(padded_keys(shape) * 4) + step_bytes(shape);
+  return align64(kCountRows * count_stride(shape) * 2) + align64(kCountRows * padded_keys(shape) * 4) +
+         step_bytes(shape);
 }
 
 BITVIT_INLINE AttentionScratch split_scratch(void* scratch, const AttentionShape& shape) {
   char* const bytes = static_cast<char*>(scratch);
-  const size_t row = align64(kCountRows * count_stride(shape) * 2);
-  return {reinterpret_cast<uint16_t*>(bytes), reinterpret_cast<float*>(bytes + row),
-          bytes + row + align64(padded_keys(shape) * 4)};
-}
-
-// row = table[p - min p], zero-padded; returns 1 / sum16(row).
-BITVIT_INLINE float exponentials(const uint16_t* counts, size_t n_keys, const float* table, float* row) {
-  uint16_t least = counts[0];
-  for (size_t m = 1; m < n_keys; ++m) least = counts[m] < least ? counts[m] : least;
-  for (size_t m = 0; m < n_keys; ++m) row[m] = table[counts[m] - least];
-  const size_t n_padded = (n_keys + 15) / 16 * 16;
-  for (size_t m = n_keys; m < n_padded; ++m) row[m] = 0.0f;
-  f32x16 sum = load(row);
-  for (size_t m = 16; m < n_padded; m += 16) sum = sum + load(row + m);
-  return 1.0f / halve(sum);
+  const size_t rows = align64(kCountRows * count_stride(shape) * 2);
+  return {reinterpret_cast<uint16_t*>(bytes), reinterpret_cast<float*>(bytes + rows),
+          bytes + rows + align64(kCountRows * padded_keys(shape) * 4)};
 }
 
 // row = row * reciprocal - offset; lanes beyond n_keys repeat the first element, so that they do not change the
@@ -72,26 +63,33 @@ BITVIT_INLINE float row_maximum(const float* row, size_t n_keys) {
   return max_lane(largest);
 }
 
+// Bits of the keys m..m + 15 are bits(m).
 template <typename Bits>
 BITVIT_INLINE void write_plane(size_t n_keys, uint64_t* out, Bits bits) {
-  for (size_t m = 0; m < n_keys; m += 64) {
+  size_t m = 0;
+  for (; m + 64 <= n_keys; m += 64) {
     uint64_t word = 0;
-    for (size_t i = m; i < m + 64 && i < n_keys; i += 16) word |= static_cast<uint64_t>(bits(i)) << (i - m);
-    if (n_keys - m < 64) word &= (static_cast<uint64_t>(1) << (n_keys - m)) - 1;
+    BITVIT_UNROLL
+    for (size_t i = 0; i < 64; i += 16) word |= static_cast<uint64_t>(bits(m + i)) << i;
     out[m / 64] = word;
   }
+  if (m == n_keys) return;
+  uint64_t word = 0;
+  for (size_t i = m; i < n_keys; i += 16) word |= static_cast<uint64_t>(bits(i)) << (i - m);
+  out[m / 64] = word & ((static_cast<uint64_t>(1) << (n_keys - m)) - 1);
+}
+
+BITVIT_INLINE bool has_rule(const AttentionHead& head, PlaneRule rule) {
+  for (size_t i = 0; i < head.n_planes; ++i) {
+    if (head.rules[i] == rule) return true;
+  }
+  return false;
 }
 
 BITVIT_INLINE void write_planes(const AttentionHead& head, const float* row, size_t n, size_t n_keys,
-                                uint64_t* const* masks) {
+                                bool needs_maximum, uint64_t* const* masks) {
   const size_t n_words = (n_keys + 63) / 64;
-  float largest = 0;
-  for (size_t i = 0; i < head.n_planes; ++i) {
-    if (head.rules[i] == PlaneRule::kRowMax) {
-      largest = row_maximum(row, n_keys);
-      break;
-    }
-  }
+  const float largest = needs_maximum ? row_maximum(row, n_keys) : 0;
   for (size_t i = 0; i < head.n_planes; ++i) {
     uint64_t* const out = masks[i] + n * n_words;
     const float threshold = head.rules[i] == PlaneRule::kRowMax ? head.limits[i] * largest : head.limits[i];
@@ -113,38 +111,43 @@ BITVIT_INLINE void write_planes(const AttentionHead& head, const float* row, siz
   }
 }
 
-// Calls use(n, counts of row n) for rows of a head.
+// Calls use(n, row, 1 / sum16(row)) for rows of a head, row = table[p - min p], zero-padded. What waits for results of
+// the whole row is done for several rows at a time.
 template <typename Use>
 BITVIT_INLINE void for_rows(const uint64_t* queries, size_t stride, const void* packed_keys,
-                            const AttentionShape& shape, size_t first, size_t n_rows, const AttentionScratch& scratch,
-                            Use use) {
+                            const AttentionShape& shape, const float* table, size_t first, size_t n_rows,
+                            const AttentionScratch& scratch, Use use) {
+  prepare(shape, table, scratch.steps);
+  const size_t row_stride = padded_keys(shape);
   for (size_t r = 0; r < n_rows; r += kCountRows) {
     const size_t count = n_rows - r < kCountRows ? n_rows - r : kCountRows;
     count_keys(queries + (first + r) * stride, stride, packed_keys, shape, count, scratch.counts, scratch.steps);
-    for (size_t i = 0; i < count; ++i) use(first + r + i, scratch.counts + i * count_stride(shape));
+    float reciprocals[kCountRows];
+    for (size_t i = 0; i < count; ++i) {
+      reciprocals[i] = 1.0f / halve(look_up_table(scratch.counts + i * count_stride(shape), shape, table, scratch.steps,
+                                                  scratch.rows + i * row_stride));
+    }
+    for (size_t i = 0; i < count; ++i) use(first + r + i, scratch.rows + i * row_stride, reciprocals[i]);
   }
 }
 
 void masks(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
            const AttentionHead& head, size_t first, size_t n_rows, uint64_t* const* out, void* scratch) {
-  const AttentionScratch s = split_scratch(scratch, shape);
-  for_rows(queries, stride, packed_keys, shape, first, n_rows, s,
-           [&](size_t n, uint16_t* counts) __attribute__((always_inline)) {
-             const float reciprocal = exponentials(counts, shape.n_keys, head.table, s.row);
-             apply_offset(head, n, shape.n_keys, reciprocal, s.row);
-             write_planes(head, s.row, n, shape.n_keys, out);
+  const bool needs_maximum = has_rule(head, PlaneRule::kRowMax);
+  for_rows(queries, stride, packed_keys, shape, head.table, first, n_rows, split_scratch(scratch, shape),
+           [&](size_t n, float* row, float reciprocal) __attribute__((always_inline)) {
+             apply_offset(head, n, shape.n_keys, reciprocal, row);
+             write_planes(head, row, n, shape.n_keys, needs_maximum, out);
            });
 }
 
 float maximum(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
               const AttentionHead& head, size_t first, size_t n_rows, void* scratch) {
-  const AttentionScratch s = split_scratch(scratch, shape);
   float largest = 0;
-  for_rows(queries, stride, packed_keys, shape, first, n_rows, s,
-           [&](size_t n, uint16_t* counts) __attribute__((always_inline)) {
-             const float reciprocal = exponentials(counts, shape.n_keys, head.table, s.row);
-             apply_offset(head, n, shape.n_keys, reciprocal, s.row);
-             const float of_row = row_maximum(s.row, shape.n_keys);
+  for_rows(queries, stride, packed_keys, shape, head.table, first, n_rows, split_scratch(scratch, shape),
+           [&](size_t n, float* row, float reciprocal) __attribute__((always_inline)) {
+             apply_offset(head, n, shape.n_keys, reciprocal, row);
+             const float of_row = row_maximum(row, shape.n_keys);
              if (n == first || of_row > largest) largest = of_row;
            });
   return largest;
@@ -152,12 +155,10 @@ float maximum(const uint64_t* queries, size_t stride, const void* packed_keys, c
 
 void weights(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
              const float* table, size_t first, size_t n_rows, float* out, void* scratch) {
-  const AttentionScratch s = split_scratch(scratch, shape);
-  for_rows(queries, stride, packed_keys, shape, first, n_rows, s,
-           [&](size_t n, uint16_t* counts) __attribute__((always_inline)) {
-             const float reciprocal = exponentials(counts, shape.n_keys, table, s.row);
-             float* const row = out + n * shape.n_keys;
-             for (size_t m = 0; m < shape.n_keys; ++m) row[m] = s.row[m] * reciprocal;
+  for_rows(queries, stride, packed_keys, shape, table, first, n_rows, split_scratch(scratch, shape),
+           [&](size_t n, const float* row, float reciprocal) __attribute__((always_inline)) {
+             float* const of_query = out + n * shape.n_keys;
+             for (size_t m = 0; m < shape.n_keys; ++m) of_query[m] = row[m] * reciprocal;
            });
 }
 

@@ -1,5 +1,5 @@
 #define BITVIT_ISA scalar
-#include "kernels/attention_masks/attention_masks.h"
+#include "kernels/attention_masks/look_up_table.inl"
 #include "kernels/popcount.h"
 
 namespace bitvit::scalar {

@@ -1,6 +1,6 @@
-// Table lookup (kernels/nibble_avx2.inl): up to 256 outputs of a row at a time, then the epilogue from 16-bit counts.
-// The inputs are cut into parts of at most 62 steps, and a part of the weights stays in the first-level cache for a
-// block of rows.
+// Table lookup (kernels/nibble_avx2.inl): up to 128 outputs of two rows at a time, then the epilogue from 16-bit
+// counts. The inputs are cut into parts of at most 63 steps, and a part of the weights stays in the first-level cache
+// for a block of rows.
 #define BITVIT_ISA avx2
 #include "kernels/binary_gemm/binary_gemm.h"
 #include "kernels/nibble_avx2.inl"
@@ -8,9 +8,9 @@
 namespace bitvit::avx2 {
 namespace {
 
-constexpr size_t kRowBlock = 24;
+constexpr size_t kRowBlock = 32;  // rows, in pairs
 constexpr size_t kBlockStrips =
-    8;  // one part of their weights and the counts of kRowBlock rows fit in the first-level cache
+    4;  // one part of their weights and the counts of kRowBlock rows fit in the first-level cache
 
 size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return packed_lane_bytes(n_inputs, n_outputs); }
 
@@ -20,23 +20,28 @@ void pack(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packe
              static_cast<uint8_t*>(packed));
 }
 
-// The steps of all rows, then the counts of a block for kRowBlock rows.
+// The steps of all pairs of rows, then the counts of a block for kRowBlock rows.
 size_t scratch_bytes(const BinaryGemmShape& shape) {
-  return (shape.n_rows * step_stride(shape.n_inputs) + 63) / 64 * 64 + kRowBlock * kBlockStrips * kStrip * 2;
+  return (shape.n_rows + 1) / 2 * pair_steps(shape.n_inputs) * 2 + 64 + kRowBlock * kBlockStrips * kStrip * 2;
 }
 
 // Calls epilogue(row, first output, counts[32]) for everything.
 template <typename Epilogue>
 BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryGemmShape& shape, void* scratch,
                             Epilogue epilogue) {
-  const size_t n_words = (shape.n_inputs + 63) / 64, stride = step_stride(shape.n_inputs);
-  uint8_t* const steps = static_cast<uint8_t*>(scratch);
-  uint16_t* const counts = reinterpret_cast<uint16_t*>(steps + (shape.n_rows * stride + 63) / 64 * 64);
-  for (size_t r = 0; r < shape.n_rows; ++r) expand_row(x + r * n_words, shape.n_inputs, steps + r * stride);
+  const size_t n_words = (shape.n_inputs + 63) / 64, stride = pair_steps(shape.n_inputs);
+  uint16_t* const places = static_cast<uint16_t*>(scratch);
+  uint16_t* const counts = places + ((shape.n_rows + 1) / 2 * stride + 31) / 32 * 32;
+  for (size_t r = 0; r < shape.n_rows; r += 2) {
+    const uint64_t* const a = x + r * n_words;
+    // The last row of an odd number is its own partner.
+    expand_pair(a, r + 1 < shape.n_rows ? a + n_words : a, shape.n_inputs, places + r / 2 * stride);
+  }
 
   const Strips strips(shape.n_outputs, kBlockStrips);
   const size_t n_steps = nibble_steps(shape.n_inputs);
-  const size_t n_parts = (n_steps + kMaxByteSteps - 1) / kMaxByteSteps, part = (n_steps + n_parts - 1) / n_parts;
+  const size_t n_parts = (n_steps + kMaxByteSteps - 1) / kMaxByteSteps;
+  const size_t part = ((n_steps + n_parts - 1) / n_parts + 2) / 3 * 3;
   const uint8_t* lanes = static_cast<const uint8_t*>(packed);
   for (size_t first = 0; first < strips.n_strips; first += strips.block_strips) {
     const size_t left = strips.n_strips - first;
@@ -45,9 +50,10 @@ BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryG
     for (size_t r0 = 0; r0 < shape.n_rows; r0 += kRowBlock) {
       const size_t count = shape.n_rows - r0 < kRowBlock ? shape.n_rows - r0 : kRowBlock;
       for (size_t begin = 0; begin < n_steps; begin += part) {
-        const size_t end = n_steps - begin < part ? n_steps : begin + part;
-        for (size_t r = 0; r < count; ++r) {
-          count_row(steps + (r0 + r) * stride, nullptr, lanes, begin, end, kXorTable, counts + r * n_lanes, n_strips);
+        const size_t n = n_steps - begin < part ? n_steps - begin : part;
+        for (size_t r = 0; r < count; r += 2) {
+          count_pair({places + (r0 + r) / 2 * stride + begin, nullptr}, lanes + begin * n_lanes, n, kXorTable,
+                     begin == 0, counts + r * n_lanes, counts + (r + 1) * n_lanes, n_strips);
         }
       }
       for (size_t r = 0; r < count; ++r) {
@@ -131,23 +137,33 @@ void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParam
 }
 
 size_t register_peak(size_t n_rounds) {
-  constexpr int kSums = 8;
-  __m256i sums[kSums], bits[4];
+  constexpr int kSums = 4;
+  const __m256i low_half = _mm256_set1_epi8(15);
+  __m256i low[kSums], high[kSums], rows[3];
   BITVIT_UNROLL
-  for (int i = 0; i < kSums; ++i) sums[i] = _mm256_setzero_si256();
+  for (int i = 0; i < kSums; ++i) low[i] = high[i] = _mm256_setzero_si256();
   BITVIT_UNROLL
-  for (int i = 0; i < 4; ++i) bits[i] = _mm256_set1_epi8(static_cast<char>(i));
-  __m256i table = _mm256_set1_epi8(1);
+  for (int i = 0; i < 3; ++i) rows[i] = _mm256_set1_epi8(static_cast<char>(i));
+  __m256i bits = _mm256_set1_epi8(1);
   for (size_t r = 0; r < n_rounds; ++r) {
     BITVIT_UNROLL
-    for (int i = 0; i < kSums; ++i) add_bytes(sums[i], _mm256_shuffle_epi8(table, bits[i % 4]));
-    table = _mm256_xor_si256(table, bits[1]);
+    for (int i = 0; i < kSums; ++i) {
+      __m256i sum = _mm256_shuffle_epi8(rows[0], bits);
+      BITVIT_UNROLL
+      for (int k = 1; k < 3; ++k) sum = _mm256_add_epi8(sum, _mm256_shuffle_epi8(rows[k], bits));
+      add_bytes(low[i], _mm256_and_si256(sum, low_half));
+      add_words(high[i], _mm256_srli_epi16(sum, 4));
+      __asm__("" : "+x"(bits));  // each lookup is its own
+    }
   }
   BITVIT_UNROLL
-  for (int i = 1; i < kSums; ++i) sums[0] = _mm256_xor_si256(sums[0], sums[i]);
-  volatile int32_t sink = _mm256_extract_epi32(sums[0], 0);
+  for (int i = 1; i < kSums; ++i) {
+    low[0] = _mm256_xor_si256(low[0], low[i]);
+    high[0] = _mm256_xor_si256(high[0], high[i]);
+  }
+  volatile int32_t sink = _mm256_extract_epi32(_mm256_xor_si256(low[0], high[0]), 0);
   (void)sink;
-  return n_rounds * kSums * kStrip * 4;
+  return n_rounds * kSums * 3 * 2 * kStrip * 4;
 }
 
 }  // namespace

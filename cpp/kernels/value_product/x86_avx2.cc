@@ -32,9 +32,9 @@ void pack(const uint64_t* planes, const ValueShape& shape, size_t head, void* pa
   pack_lanes(get_row, shape.n_keys, n_lanes(shape), strips_of(shape), static_cast<uint8_t*>(packed));
 }
 
-// Counts of one query, then the steps of one mask and the list of those that are not 0.
+// Counts of two queries, then the steps of two rows of masks and their numbers.
 size_t scratch_bytes(const ValueShape& shape) {
-  return (shape.n_masks * count_stride(shape) * 2 + 63) / 64 * 64 + step_stride(shape.n_keys) * 3 + 64;
+  return (2 * shape.n_masks * count_stride(shape) * 2 + 63) / 64 * 64 + 4 * (pair_steps(shape.n_keys) + 32);
 }
 
 // Sixteen counts as 16-bit numbers.
@@ -50,53 +50,83 @@ BITVIT_INLINE f32x16 to_floats(const __m256i& x) {
   return r;
 }
 
+// A row of a mask: of the first or second of two queries.
+struct MaskRow {
+  size_t query, mask;
+};
+
+// Row `member` of pair number `pair` of the rows of n_masks masks and two queries. Masks from the second on are as a
+// rule sparse, and those of one query have their bits in the same places: two of them share their steps. Other masks
+// are paired with themselves.
+BITVIT_INLINE MaskRow mask_row(size_t n_masks, size_t pair, size_t member) {
+  if (pair == 0) return {member, 0};
+  if (pair == n_masks - 1 && n_masks % 2 == 0) return {member, pair};
+  return {(pair - 1) % 2, (pair - 1) / 2 * 2 + 1 + member};
+}
+
 // Counts as bytes where no sum can exceed 255, else as 16-bit numbers.
-template <typename Count>
-BITVIT_INLINE void product_of(const uint64_t* masks, const uint8_t* lanes, const ValueShape& shape,
-                              const float* row_scale, const float* column_scale, size_t head, size_t first,
-                              size_t n_rows, float* y, void* scratch) {
-  const size_t n_words = words(shape), n_steps = nibble_steps(shape.n_keys);
+template <typename Count, bool kIsSign>
+void product_of(const uint64_t* masks, const uint8_t* lanes, const ValueShape& shape, const float* row_scale,
+                const float* column_scale, size_t head, size_t first, size_t n_rows, float* y, void* scratch) {
+  const size_t n_words = words(shape), n_steps = nibble_steps(shape.n_keys), n_masks = shape.n_masks;
   const size_t stride = count_stride(shape), width = shape.head_dim;
   const Strips strips = strips_of(shape);
-  const bool is_sign = shape.first_plane_is_sign;
-  Count* const counts = static_cast<Count*>(scratch);
-  uint8_t* const steps = static_cast<uint8_t*>(scratch) + (shape.n_masks * stride * 2 + 63) / 64 * 64;
-  uint16_t* const list = reinterpret_cast<uint16_t*>(steps + step_stride(shape.n_keys));
-  for (size_t n = first; n < first + n_rows; ++n) {
-    int16_t ones[kMaxMasks];
-    for (size_t i = 0; i < shape.n_masks; ++i) {
-      const uint64_t* const mask = masks + ((i * shape.n_heads + head) * shape.n_queries + n) * n_words;
-      expand_row(mask, shape.n_keys, steps);
-      const size_t n_used = list_steps(steps, n_words, list);  // the others would add 0
-      const bool is_dense = n_used * 8 > n_steps * 7;
-      count_all(steps, is_dense ? nullptr : list, is_dense ? n_steps : n_used, lanes, strips, n_steps, kAndTable,
-                counts + i * stride);
-      int32_t count = 0;
-      for (size_t w = 0; w < n_words; ++w) count += popcount(mask[w]);
-      ones[i] = static_cast<int16_t>(count);
+  Count* const counts = static_cast<Count*>(scratch);  // [query][mask][lane]
+  uint16_t* const places =
+      reinterpret_cast<uint16_t*>(static_cast<uint8_t*>(scratch) + (2 * n_masks * stride * 2 + 63) / 64 * 64);
+  uint16_t* const list = places + pair_steps(shape.n_keys) + 32;
+  for (size_t n = first; n < first + n_rows; n += 2) {
+    const size_t n_queries = first + n_rows - n < 2 ? 1 : 2;
+    int16_t ones[2 * kMaxMasks];
+    for (size_t pair = 0; pair < n_masks; ++pair) {
+      const uint64_t* bits[2];
+      Count* out[2];
+      size_t n_ones = 0;
+      for (size_t member = 0; member < 2; ++member) {
+        const MaskRow row = mask_row(n_masks, pair, member);
+        // The second of one query is the first once more.
+        const size_t query = row.query < n_queries ? n + row.query : n;
+        bits[member] = masks + ((row.mask * shape.n_heads + head) * shape.n_queries + query) * n_words;
+        out[member] = counts + (row.query * n_masks + row.mask) * stride;
+        size_t count = 0;
+        for (size_t w = 0; w < n_words; ++w) count += static_cast<size_t>(popcount(bits[member][w]));
+        ones[row.query * n_masks + row.mask] = static_cast<int16_t>(count);
+        n_ones += count;
+      }
+      if (2 * n_ones > shape.n_keys) {  // nearly all steps have a bit
+        expand_pair(bits[0], bits[1], shape.n_keys, places);
+        count_all({places, nullptr}, n_steps, lanes, strips, n_steps, kAndTable, out[0], out[1]);
+      } else {  // the other steps would add 0
+        const size_t n_used = expand_used(bits[0], bits[1], n_words, places, list);
+        count_all({places, list}, n_used, lanes, strips, n_steps, kAndTable, out[0], out[1]);
+      }
     }
-    combine_row(
-        shape, row_scale + head, column_scale, y + (n * shape.n_heads + head) * width,
-        [=](size_t i, size_t j, size_t d) __attribute__((always_inline)) {
-          const Count* const row = counts + i * stride + d;
-          if (is_sign && j == 0) {
-            const __m256i negative = load_counts(row);
-            return to_floats(_mm256_sub_epi16(_mm256_set1_epi16(ones[i]), _mm256_add_epi16(negative, negative)));
-          }
-          const Count* const positive = row + (2 * j - (is_sign ? 1 : 0)) * width;
-          return to_floats(_mm256_sub_epi16(load_counts(positive), load_counts(positive + width)));
-        });
+    for (size_t query = 0; query < n_queries; ++query) {
+      const Count* const of_query = counts + query * n_masks * stride;
+      const int16_t* const ones_of_query = ones + query * n_masks;
+      combine_row(shape, row_scale + head, column_scale, y + ((n + query) * shape.n_heads + head) * width,
+                  [=](size_t i, size_t j, size_t d) __attribute__((always_inline)) {
+                    const Count* const row = of_query + i * stride + d;
+                    if (kIsSign && j == 0) {
+                      const __m256i negative = load_counts(row);
+                      return to_floats(
+                          _mm256_sub_epi16(_mm256_set1_epi16(ones_of_query[i]), _mm256_add_epi16(negative, negative)));
+                    }
+                    const Count* const positive = row + (2 * j - (kIsSign ? 1 : 0)) * width;
+                    return to_floats(_mm256_sub_epi16(load_counts(positive), load_counts(positive + width)));
+                  });
+    }
   }
 }
 
 void product(const uint64_t* masks, const void* packed, const ValueShape& shape, const float* row_scale,
              const float* column_scale, size_t head, size_t first, size_t n_rows, float* y, void* scratch) {
   const uint8_t* const lanes = static_cast<const uint8_t*>(packed);
-  if (nibble_steps(shape.n_keys) <= kMaxByteSteps) {
-    product_of<uint8_t>(masks, lanes, shape, row_scale, column_scale, head, first, n_rows, y, scratch);
-  } else {
-    product_of<uint16_t>(masks, lanes, shape, row_scale, column_scale, head, first, n_rows, y, scratch);
-  }
+  const bool is_small = nibble_steps(shape.n_keys) <= kMaxByteSteps, is_sign = shape.first_plane_is_sign;
+  const auto run = is_small  ? is_sign ? product_of<uint8_t, true> : product_of<uint8_t, false>
+                   : is_sign ? product_of<uint16_t, true>
+                             : product_of<uint16_t, false>;
+  run(masks, lanes, shape, row_scale, column_scale, head, first, n_rows, y, scratch);
 }
 
 }  // namespace

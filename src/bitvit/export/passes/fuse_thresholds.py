@@ -64,6 +64,9 @@ def _bit_of_popcount(graph: Graph, product: GraphOp, reader: GraphOp, gelu: bool
 def intervals(bits: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """`low`, `high` (int16) and `flip` (uint8), each `[O]`, such that `bits[o,p] = (low <= p <= high) xor flip`.
 
+    Channels whose bit never changes are written such that as many entries as possible of one of the three are equal:
+    tensors that are equal throughout are stored once.
+
     Raises:
         ExportError: a row is neither an interval nor the complement of one.
     """
@@ -71,10 +74,12 @@ def intervals(bits: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[Any], npt.NDArra
     edges = (bits[:, 1:] != bits[:, :-1]).sum(axis=1)
     if (edges > 2).any():
         raise ExportError("a folded activation has more than two thresholds")
-    flip = bits[:, 0] & bits[:, -1]
+    flip = bits[:, 0] & bits[:, -1] & (edges > 0)
     inside = bits ^ flip[:, None]
     some = inside.any(axis=1)
-    low = np.where(some, inside.argmax(axis=1), 1)
-    high = np.where(some, n_values - 1 - inside[:, ::-1].argmax(axis=1), 0)
+    low = np.where(some, inside.argmax(axis=1), 0)
+    high = np.where(some, n_values - 1 - inside[:, ::-1].argmax(axis=1), -1)
+    if 2 * (high[some] == n_values - 1).sum() > some.sum() and n_values <= np.iinfo(np.int16).max:
+        low, high = np.where(some, low, n_values), np.where(some, high, n_values - 1)
     assert low.shape == (n_channels,)
     return low.astype(np.int16), high.astype(np.int16), flip.astype(np.uint8)

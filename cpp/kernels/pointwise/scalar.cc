@@ -1,0 +1,2 @@
+#define BITVIT_ISA scalar
+#include "kernels/pointwise/pointwise.inl"

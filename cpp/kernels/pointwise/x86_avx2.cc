@@ -1,0 +1,2 @@
+#define BITVIT_ISA avx2
+#include "kernels/pointwise/pointwise.inl"

@@ -1,0 +1,2 @@
+#define BITVIT_ISA avx512
+#include "kernels/pointwise/pointwise.inl"
