@@ -90,20 +90,27 @@ class GsbAttentionBinarizer(nn.Module):
             raise ValueError(f"offset {self.offset_kind!r} with offset_bits={self.offset_bits} has no 8-bit form")
         return quantize_offset(at_least_float32(self.offset))
 
-    def shifted(self, attention: Tensor) -> Tensor:
-        """``A_t = A - Phi`` (Eq. 9)."""
-        attention = at_least_float32(attention)
+    def effective_offset(self, like: Tensor) -> Tensor | None:
+        """Phi as it is subtracted, broadcasting over ``[B, H, N, N]`` in the dtype of ``like``; None where it is 0."""
         if self.offset_kind == "mean":
-            return attention - 1.0 / self.num_tokens
+            return like.new_full((), 1.0 / self.num_tokens)
         if self.offset is None:
-            return attention
+            return None
         offset = at_least_float32(self.offset)
         if self.offset_bits == 8:
             offset = fake_integer_offset(offset)
-        return attention - (offset.unsqueeze(-1) if self.offset_kind == "row" else offset)
+        return offset.unsqueeze(-1) if self.offset_kind == "row" else offset
+
+    def shifted(self, attention: Tensor) -> Tensor:
+        """``A_t = A - Phi`` (Eq. 9)."""
+        attention = at_least_float32(attention)
+        offset = self.effective_offset(attention)
+        return attention if offset is None else attention - offset
 
     def forward(self, attention: Tensor) -> Tensor:
-        return gsb_attention(self.shifted(attention), self.scales, self.factors, self.estimator)
+        attention = at_least_float32(attention)
+        offset = self.effective_offset(attention)
+        return gsb_attention(attention, self.scales, self.factors, self.estimator, offset)
 
     def set_activation_binarization(self, enabled: bool) -> None:
         """See `StagedLayer`; switching itself is the attention's."""

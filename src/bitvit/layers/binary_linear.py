@@ -10,6 +10,7 @@ from bitvit.layers.staged import enable_gradients
 from bitvit.quantizers import (
     Positive,
     at_least_float32,
+    binary_product,
     binary_weight_parts,
     fit_round_scale,
     fit_sign_scale,
@@ -92,19 +93,23 @@ class BinaryLinear(nn.Linear):
         """Bits of the input, same shape, and the scale that belongs to them: scalar, or ``[B, 1, ...]`` from
         statistics."""
         x = at_least_float32(x)
-        if self.statistics == "learned":
-            shifted, scale = x + self.input_shift, self.input_scale
-        else:
-            mean, scale = image_statistics(x)
-            shifted = x - mean
-        bits = round_bits(shifted, scale) if self.rounds_input else sign_bits(shifted, scale)
+        shift, scale = self._input_statistics(x)
+        bits = round_bits(x, scale, shift) if self.rounds_input else sign_bits(x, scale, shift)
         return bits, scale.detach()
 
+    def _input_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What is added to the input, and the scale of its bits."""
+        if self.statistics == "learned":
+            return self.input_shift, self.input_scale
+        mean, scale = image_statistics(x)
+        return -mean, scale
+
     def forward(self, x: Tensor) -> Tensor:
-        signs, scale = self.binary_weight()
         if self.binarize_input:
-            x, input_scale = self.input_bits(x)
-            scale = input_scale * scale
+            shift, scale = self._input_statistics(at_least_float32(x))
+            weight = at_least_float32(self.weight)
+            return binary_product(at_least_float32(x), weight, scale, shift, self.bias, self.rounds_input)
+        signs, scale = self.binary_weight()
         product = F.linear(x, signs).to(scale.dtype) * scale
         return product if self.bias is None else product + self.bias
 

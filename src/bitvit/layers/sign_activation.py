@@ -45,9 +45,9 @@ class SignActivation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = at_least_float32(x)
         if self.statistics == "learned":
-            return learned_sign(x + self.shift, self.scale)
+            return learned_sign(x, self.scale, self.shift)
         mean, magnitude = image_statistics(x)
-        return learned_sign(x - mean, magnitude) if self.scaled else sign_ste(x - mean)
+        return learned_sign(x, magnitude, -mean) if self.scaled else sign_ste(x - mean)
 
     def set_activation_binarization(self, enabled: bool) -> None:
         """See `StagedLayer`; switching itself is the attention's."""

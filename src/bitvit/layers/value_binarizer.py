@@ -38,7 +38,7 @@ class GsbValueBinarizer(nn.Module):
         self.raw_scales = nn.Parameter(torch.ones(components + 1))
 
     def forward(self, value: Tensor) -> Tensor:
-        return gsb_value(at_least_float32(value) - self.omega, self.scales, self.factors)
+        return gsb_value(at_least_float32(value), self.scales, self.factors, self.omega)
 
     def set_activation_binarization(self, enabled: bool) -> None:
         """See `StagedLayer`; switching itself is the attention's."""

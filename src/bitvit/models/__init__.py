@@ -9,7 +9,7 @@ from bitvit.models.parameter_groups import no_weight_decay
 from bitvit.models.reference import from_reference
 from bitvit.models.registry import create_model, list_models, register, teacher_of
 from bitvit.models.scheme import SCHEMES, BinarizationScheme, SchemeLike, resolve_scheme
-from bitvit.models.stages import Stage, get_stage, set_attention_phase, set_stage
+from bitvit.models.stages import Stage, get_stage, set_attention_phase, set_stage, start_epoch
 
 __all__ = [
     "SCHEMES",
@@ -27,6 +27,7 @@ __all__ = [
     "resolve_scheme",
     "set_attention_phase",
     "set_stage",
+    "start_epoch",
     "teacher_of",
     "weight_oscillation_loss",
 ]

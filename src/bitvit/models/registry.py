@@ -16,6 +16,8 @@ _MODULES = (
     *("deit_teachers", "gsb_deit", "binary_deit", "tiny_deit"),
     *("binaryvit_models", "reactdeit_models", "bhvit_models"),
 )
+# What the paper's tables compare with: these train, and have no packed form.
+_COMPARISON_MODULES = ("resnet_models", "qvit")
 # Rebuilds imported checkpoints; not a model to choose, so it is not listed.
 _RELEASE_MODULE = "reference.gsb_release_models"
 
@@ -30,17 +32,21 @@ _TEACHERS = {
 
 def register() -> None:
     """Register bitvit's models with timm; calling it again does nothing."""
-    for module in (*_MODULES, _RELEASE_MODULE):
+    for module in (*_MODULES, *_COMPARISON_MODULES, _RELEASE_MODULE):
         importlib.import_module(f"bitvit.models.{module}")
 
 
-def list_models(pattern: str = "*") -> list[str]:
+def list_models(pattern: str = "*", packable: bool = False) -> list[str]:
     """Names of bitvit's own models that match a shell pattern, sorted; timm's own are in ``timm.list_models``.
 
     The tiny models for tests are listed only by a pattern that starts with ``test_`` or ``deit_test_``.
+
+    Args:
+        pattern: what the names match.
+        packable: leave out the models that are there for comparison and cannot be packed.
     """
     register()
-    names = timm.list_models(pattern, module=_MODULES)
+    names = timm.list_models(pattern, module=_MODULES if packable else (*_MODULES, *_COMPARISON_MODULES))
     wants_tests = pattern.startswith(("test_", "deit_test_"))
     return sorted(name for name in names if wants_tests or not name.startswith(("test_", "deit_test_")))
 
@@ -70,6 +76,11 @@ def teacher_of(name: str) -> str | None:
     for prefix in ("gsb_deit_", "binary_deit_"):
         if name.startswith(prefix):
             return _TEACHERS.get(name.removeprefix(prefix))
+    for prefix in ("qvit2_deit_", "qvit1_deit_"):
+        if name.startswith(prefix):
+            return _TEACHERS.get(name.removeprefix(prefix))
+    if name.startswith("test_qvit"):
+        return "deit_test_distilled_patch4_16"
     if name.startswith(("test_gsb_deit", "test_binary_deit")):
         if name.endswith(("_odd", "_many_components")):
             return "deit_test_odd_distilled_patch5_20"

@@ -6,6 +6,7 @@ from torch import nn
 
 from bitvit.errors import UsageError
 from bitvit.layers import StagedLayer, XnorAttentionBinarizer
+from bitvit.layers.estimated_conv import ScheduledLayer
 
 Stage = Literal["weights", "full"]
 """Stage 1 (binary weights, real activations) or stage 2 (both binary) of GSB section IV-D."""
@@ -36,6 +37,17 @@ def get_stage(model: nn.Module) -> Stage:
             if getattr(layer, name, True) is False:
                 return "weights"
     return "full"
+
+
+def start_epoch(model: nn.Module, progress: float) -> None:
+    """Tell layers whose gradients follow a schedule (IR-Net, RBNN, ReCU) that an epoch begins. Other models: no effect.
+
+    Args:
+        progress: share of the phase's epochs that are over, in [0, 1).
+    """
+    for layer in model.modules():
+        if isinstance(layer, ScheduledLayer):
+            layer.start_epoch(progress)
 
 
 def set_attention_phase(model: nn.Module, phase: Literal[1, 2]) -> None:

@@ -4,6 +4,7 @@ The pyramids' estimators (BinaryViT, BHViT) are imported from their own modules.
 """
 
 from bitvit.quantizers._precision import at_least_float32
+from bitvit.quantizers.binary_product import binary_product
 from bitvit.quantizers.gsb_attention import AttentionBase, attention_components, fit_attention_scales, gsb_attention
 from bitvit.quantizers.gsb_value import fit_value_scales, gsb_value, value_components, value_masks
 from bitvit.quantizers.integer_offset import fake_integer_offset, quantize_offset
@@ -32,6 +33,7 @@ __all__ = [
     "at_least_float32",
     "attention_components",
     "attention_gamma",
+    "binary_product",
     "binary_sign",
     "binary_weight",
     "binary_weight_parts",

@@ -5,8 +5,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.compiler import is_compiling as compiling
 
-from bitvit.quantizers._masks import between, greater, less, signs
+from bitvit.quantizers._masks import between, greater, inner, less, signs, summed_like
 from bitvit.quantizers.positive import MIN_SCALE
 from bitvit.quantizers.thresholds import component_factors
 
@@ -18,49 +19,77 @@ BASE_FACTOR = 0.5
 
 
 class _GsbAttention(Function):
-    """Saves the input and its row maxima; recomputing the masks from them is cheaper than storing them."""
+    """Saves its inputs and the row maxima; recomputing the masks from them is cheaper than storing them."""
 
     @staticmethod
-    def forward(ctx: Any, attention: Tensor, scales: Tensor, factors: tuple[float, ...], base: AttentionBase) -> Tensor:
-        row_max = attention.amax(dim=-1, keepdim=True)
-        ctx.save_for_backward(attention, scales, row_max)
+    def forward(
+        ctx: Any,
+        attention: Tensor,
+        scales: Tensor,
+        offset: Tensor | None,
+        factors: tuple[float, ...],
+        base: AttentionBase,
+    ) -> Tensor:
+        values = attention if offset is None else attention - offset
+        row_max = values.amax(dim=-1, keepdim=True)
+        ctx.save_for_backward(attention, scales, offset, row_max)
         ctx.factors, ctx.base = factors, base
-        out = _base_map(attention, scales[0], row_max, base).mul_(scales[0])
+        out = _base_map(values, scales[0], row_max, base).mul_(scales[0])
+        mask = None
         for factor, scale in zip(factors, scales[1:], strict=True):
-            out.addcmul_(greater(attention, factor * row_max), scale)
+            mask = greater(values, factor * row_max, mask)
+            out.addcmul_(mask, scale)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        attention, scales, row_max = ctx.saved_tensors
-        grad = grad_outputs[0]
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        attention, scales, offset, row_max = ctx.saved_tensors
+        values = attention if offset is None else attention - offset
+        # Products and reductions want one layout; a gradient may come as a broadcast view.
+        grad = grad_outputs[0].contiguous()
         base_scale = scales[0]
-        masked = _base_map(attention, base_scale, row_max, ctx.base).mul_(grad)
-        scale_sums = [masked.sum()]
+        mask = _base_map(values, base_scale, row_max, ctx.base)
+        scale_sums = [inner(grad, mask)]
         if ctx.base == "mask":
-            grad_attention = less(attention, BASE_FACTOR * row_max + 1).mul_(masked).mul_(base_scale)
+            slope = _below(values, BASE_FACTOR * row_max, row_max, mask) * base_scale
         else:
-            window = between(attention, base_scale) if ctx.base == "round" else less(attention.abs(), base_scale)
-            grad_attention = window.mul_(grad)
-            scale_sums[0] = scale_sums[0] - torch.sum(grad_attention * attention) / base_scale
+            slope = between(values, base_scale) if ctx.base == "round" else less(values.abs(), base_scale)
+            scale_sums[0] = scale_sums[0] - inner(grad, slope * values) / base_scale
         for factor, scale in zip(ctx.factors, scales[1:], strict=True):
             threshold = factor * row_max
-            masked = greater(attention, threshold).mul_(grad)
-            scale_sums.append(masked.sum())
-            grad_attention.addcmul_(less(attention, threshold + 1).mul_(masked), scale)
-        grad_scales = torch.stack(scale_sums) * (attention.shape[0] / attention.numel())
-        return grad_attention, grad_scales, None, None
+            mask = greater(values, threshold, mask)
+            scale_sums.append(inner(grad, mask))
+            slope.addcmul_(_below(values, threshold, row_max, mask), scale)
+        grad_values = slope.mul_(grad)
+        grad_scales = torch.stack(scale_sums) * (values.shape[0] / values.numel())
+        grad_offset = None
+        if offset is not None and ctx.needs_input_grad[2]:
+            grad_offset = summed_like(grad_values, offset).neg_()
+        return grad_values, grad_scales, grad_offset, None, None
 
 
-def _base_map(attention: Tensor, base_scale: Tensor, row_max: Tensor, base: AttentionBase) -> Tensor:
+def _below(values: Tensor, threshold: Tensor, row_max: Tensor, mask: Tensor) -> Tensor:
+    """``mask * 1{values < threshold + 1}``, the upper end of a window that starts at ``threshold``."""
+    upper = threshold + 1
+    # Attention is at most 1 and thresholds are rarely negative, so this end is rarely reached. Only a CPU may be asked.
+    if not compiling() and values.device.type == "cpu" and bool((row_max < upper).all()):
+        return mask
+    return less(values, upper).mul_(mask)
+
+
+def _base_map(values: Tensor, base_scale: Tensor, row_max: Tensor, base: AttentionBase) -> Tensor:
     """``A_bin`` as 0.0 and 1.0, or -1.0 and 1.0 for the sign."""
     if base == "round":
-        return greater(attention, 0.5 * base_scale)
-    return greater(attention, BASE_FACTOR * row_max) if base == "mask" else signs(attention)
+        return greater(values, 0.5 * base_scale)
+    return greater(values, BASE_FACTOR * row_max) if base == "mask" else signs(values)
 
 
 def gsb_attention(
-    attention: Tensor, scales: Tensor, factors: tuple[float, ...] | None = None, base: AttentionBase = "round"
+    attention: Tensor,
+    scales: Tensor,
+    factors: tuple[float, ...] | None = None,
+    base: AttentionBase = "round",
+    offset: Tensor | None = None,
 ) -> Tensor:
     """Approximate attention by a base map and k masks, each with a learned scale.
 
@@ -75,10 +104,11 @@ def gsb_attention(
     is treated as a_i.
 
     Args:
-        attention: ``A_t = softmax - Phi`` (Eq. 9), ``[B, H, N, M]``.
+        attention: ``A_t = softmax - Phi`` (Eq. 9), ``[B, H, N, M]``; or the softmax, where ``offset`` is given.
         scales: ``a_0 .. a_k``, positive, ``[k + 1]``.
         factors: ``c_1 .. c_k``; by default ``0.5 + 0.4 i / k``.
         base: definition of ``A_bin``.
+        offset: Phi, subtracted first; broadcasts over ``attention``.
 
     Returns:
         The approximation, same shape.
@@ -88,7 +118,7 @@ def gsb_attention(
     """
     if factors is None:
         factors = component_factors(scales.numel() - 1)
-    out: Tensor = _GsbAttention.apply(attention, scales, factors, base)
+    out: Tensor = _GsbAttention.apply(attention, scales, offset, factors, base)
     return out
 
 

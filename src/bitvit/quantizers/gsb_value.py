@@ -6,9 +6,20 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from bitvit.quantizers._masks import greater, less, less_equal, signs
+from bitvit.quantizers._masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
 from bitvit.quantizers.gsb_attention import scales_of_levels
 from bitvit.quantizers.thresholds import component_factors
+
+
+def _extremes(value: Tensor) -> tuple[Tensor, Tensor]:
+    axes = tuple(range(1, value.dim()))
+    return value.amax(dim=axes, keepdim=True), value.amin(dim=axes, keepdim=True)
+
+
+def _mask(value: Tensor, factor: float, extremes: tuple[Tensor, Tensor]) -> Tensor:
+    largest, smallest = extremes
+    # For an image of one sign only, one of the two conditions holds nowhere; they never hold together.
+    return greater(value, factor * largest).add_(less(value, factor * smallest))
 
 
 def value_masks(value: Tensor, factors: tuple[float, ...]) -> list[Tensor]:
@@ -16,48 +27,53 @@ def value_masks(value: Tensor, factors: tuple[float, ...]) -> list[Tensor]:
 
     vmax and vmin are the extremes over everything of one image.
     """
-    value = value.detach()
-    axes = tuple(range(1, value.dim()))
-    largest = value.amax(dim=axes, keepdim=True)
-    smallest = value.amin(dim=axes, keepdim=True)
-    # For an image of one sign only, one of the two conditions holds nowhere; they never hold together.
-    return [greater(value, factor * largest).add_(less(value, factor * smallest)) for factor in factors]
+    extremes = _extremes(value.detach())
+    return [_mask(value.detach(), factor, extremes) for factor in factors]
 
 
 class _GsbValue(Function):
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, scales: Tensor, factors: tuple[float, ...]) -> Tensor:
-        masks = value_masks(value, factors)
-        ctx.save_for_backward(value, scales, *masks)
-        magnitude = torch.empty_like(value).copy_(scales[0])
-        for mask, scale in zip(masks, scales[1:], strict=True):
-            magnitude.addcmul_(mask, scale)
-        return magnitude.mul_(signs(value))
+    """Saves its inputs and the extremes; recomputing signs and masks from them is cheaper than storing them."""
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
-        value, scales, *masks = ctx.saved_tensors
-        grad = grad_outputs[0]
-        magnitude = value.abs()
-        grad_by_sign = signs(value).mul_(grad)
-        inside = less(magnitude, scales[0])
-        scale_sums = [_scale_sum(grad_by_sign, magnitude, inside, scales[0])]
-        grad_value = inside
-        for mask, scale in zip(masks, scales[1:], strict=True):
-            inside = less(magnitude, scale)
-            scale_sums.append(_scale_sum(grad_by_sign * mask, magnitude, inside, scale))
-            # Eq. 31 excludes the bounds |V| = b, Eq. 32 includes them.
-            grad_value.addcmul_(less_equal(magnitude, scale), mask)
-        grad_scales = torch.stack(scale_sums) * (value.shape[0] / value.numel())
-        return grad_value.mul_(grad), grad_scales, None
+    def forward(ctx: Any, value: Tensor, scales: Tensor, offset: Tensor | None, factors: tuple[float, ...]) -> Tensor:
+        values = shifted(value, None if offset is None else -offset)
+        extremes = _extremes(values)
+        ctx.save_for_backward(value, scales, offset, *extremes)
+        ctx.factors = factors
+        magnitude = scales[0].expand_as(values)
+        for factor, scale in zip(factors, scales[1:], strict=True):
+            magnitude = torch.addcmul(magnitude, _mask(values, factor, extremes), scale)
+        return with_signs(magnitude, values, out=values)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        value, scales, offset, *extremes = ctx.saved_tensors
+        values = shifted(value, None if offset is None else -offset)
+        grad = grad_outputs[0].contiguous()
+        by_sign = with_signs(values.new_ones(()), values).mul_(grad)
+        magnitude = values.abs()
+        slope = less(magnitude, scales[0])
+        scale_sums = [torch.sum(by_sign) - inner(slope * magnitude, by_sign) / scales[0]]
+        buffer = None
+        for factor, scale in zip(ctx.factors, scales[1:], strict=True):
+            mask = _mask(values, factor, (extremes[0], extremes[1]))
+            total = inner(mask, by_sign)
+            # |V| sign(V) g M inside the window, which for the scale excludes the bounds (Eq. 29, 31).
+            buffer = less(magnitude, scale, buffer).mul_(mask).mul_(magnitude)
+            scale_sums.append(total - inner(buffer, by_sign) / scale)
+            # For the values the window includes the bounds (Eq. 32).
+            slope.add_(less_equal(magnitude, scale, buffer).mul_(mask))
+        grad_scales = torch.stack(scale_sums) * (values.shape[0] / values.numel())
+        grad_value = slope.mul_(grad)
+        grad_offset = None
+        if offset is not None and ctx.needs_input_grad[2]:
+            grad_offset = summed_like(grad_value, offset).neg_()
+        return grad_value, grad_scales, grad_offset, None
 
 
-def _scale_sum(grad_by_sign: Tensor, magnitude: Tensor, inside: Tensor, scale: Tensor) -> Tensor:
-    """Sum of Eq. 29's terms: ``sign(V) - V / b = sign(V) (1 - |V| / b)`` inside the window, ``sign(V)`` outside."""
-    return torch.sum(grad_by_sign) - torch.sum((inside * magnitude).mul_(grad_by_sign)) / scale
-
-
-def gsb_value(value: Tensor, scales: Tensor, factors: tuple[float, ...] | None = None) -> Tensor:
+def gsb_value(
+    value: Tensor, scales: Tensor, factors: tuple[float, ...] | None = None, offset: Tensor | None = None
+) -> Tensor:
     """Approximate values by their sign and k masked signs, each with a learned scale.
 
     Forward: ``sum_i b_i sign(V) M_i`` with ``M_0 = 1`` and ``M_i = 1{V > c_i vmax or V < c_i vmin}``; vmax and vmin are
@@ -68,9 +84,10 @@ def gsb_value(value: Tensor, scales: Tensor, factors: tuple[float, ...] | None =
     images.
 
     Args:
-        value: ``V - Omega`` (Eq. 27), ``[B, H, N, D]``.
+        value: ``V - Omega`` (Eq. 27), ``[B, H, N, D]``; or V, where ``offset`` is given.
         scales: ``b_0 .. b_k``, positive, ``[k + 1]``.
         factors: ``c_1 .. c_k``; by default ``0.5 + 0.4 i / k``.
+        offset: Omega, subtracted first; broadcasts over ``value``.
 
     Returns:
         The approximation, same shape.
@@ -79,7 +96,7 @@ def gsb_value(value: Tensor, scales: Tensor, factors: tuple[float, ...] | None =
     """
     if factors is None:
         factors = component_factors(scales.numel() - 1)
-    out: Tensor = _GsbValue.apply(value, scales, factors)
+    out: Tensor = _GsbValue.apply(value, scales, offset, factors)
     return out
 
 

@@ -11,75 +11,95 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from bitvit.quantizers._masks import between, greater, less_equal, signs
+from bitvit.quantizers._masks import between, greater, inner, shifted, summed_like, with_signs, within
 
 
-def _scale_gradient(grad: Tensor, bits: Tensor, windowed: Tensor, x: Tensor, scale: Tensor) -> Tensor:
-    """Mean over one image's elements of ``grad * bits - windowed * x / scale``, summed over the images (first axis)."""
-    total = torch.sum(grad * bits) - torch.sum(windowed * x) / scale
-    return total * (x.shape[0] / x.numel())
-
-
-class _SignBits(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
-        bits = signs(x)
-        ctx.save_for_backward(x, scale, bits)
-        return bits
+class _LearnedBits(Function):
+    """Saves the input alone: recomputing the bits is cheaper than storing them."""
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, scale, bits = ctx.saved_tensors
-        grad = grad_outputs[0] / scale
-        grad_x = less_equal(x.abs(), scale).mul_(grad)
-        return grad_x, _scale_gradient(grad, bits, grad_x, x, scale) if ctx.needs_input_grad[1] else None
-
-
-class _RoundBits(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor) -> Tensor:
-        bits = greater(x, 0.5 * scale)
-        ctx.save_for_backward(x, scale, bits)
-        return bits
+    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor | None, rounds: bool, scaled: bool) -> Tensor:
+        ctx.save_for_backward(x, scale, shift)
+        ctx.rounds, ctx.scaled = rounds, scaled
+        values = shifted(x, shift)
+        if rounds:
+            bits = greater(values, 0.5 * scale, out=values)
+            return bits.mul_(scale) if scaled else bits
+        return with_signs(scale if scaled else torch.ones_like(scale), values, out=values)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, scale, bits = ctx.saved_tensors
-        grad = grad_outputs[0] / scale
-        grad_x = between(x, scale).mul_(grad)
-        return grad_x, _scale_gradient(grad, bits, grad_x, x, scale) if ctx.needs_input_grad[1] else None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        x, scale, shift = ctx.saved_tensors
+        grad = grad_outputs[0] if ctx.scaled else grad_outputs[0] / scale
+        values = shifted(x, shift)
+        grad_x, grad_scale = bits_gradient(grad, values, scale, ctx.rounds, ctx.needs_input_grad[1])
+        grad_shift = summed_like(grad_x, shift) if shift is not None and ctx.needs_input_grad[2] else None
+        return grad_x, grad_scale, grad_shift, None, None
 
 
-def sign_bits(x: Tensor, scale: Tensor) -> Tensor:
+def bits_of(values: Tensor, scale: Tensor, rounds: bool, out: Tensor | None = None) -> Tensor:
+    """``1{values > scale / 2}`` where ``rounds``, else the signs of ``values``, which has no negative zeros; may
+    overwrite ``out``."""
+    if rounds:
+        return greater(values, 0.5 * scale, out)
+    return with_signs(values.new_ones(()), values, out)
+
+
+def bits_gradient(
+    grad: Tensor, values: Tensor, scale: Tensor, rounds: bool, needs_scale: bool, bits: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of ``scale * bits(values)``: to the values, and to the scale where it is a scalar that needs one.
+
+    Args:
+        grad: gradient of the scaled bits.
+        values: shifted input, batch first.
+        scale: positive.
+        rounds: bits are {0, 1}, not {-1, +1}.
+        needs_scale: compute the second result.
+        bits: `bits_of` the values, if they are at hand; overwritten.
+    """
+    bits = bits_of(values, scale, rounds) if bits is None and needs_scale else bits
+    total = inner(grad, bits) if needs_scale and bits is not None else None
+    window = between(values, scale, out=bits) if rounds else within(values, scale, out=bits)
+    grad_values = window.mul_(grad)
+    if total is None:
+        return grad_values, None
+    mean = values.shape[0] / values.numel()
+    return grad_values, (total - inner(grad_values, values) / scale) * mean
+
+
+def sign_bits(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
     """Signs of ``x``; their gradient is that of `learned_sign`, for a caller that multiplies by ``scale.detach()``.
 
     Args:
         x: values, batch first.
         scale: a positive scalar, learned; or statistics that broadcast over ``x`` and take no gradient.
+        shift: added to ``x`` before anything else; broadcasts over it.
 
     Returns:
         Values in {-1, +1}, same shape and dtype.
     """
-    bits: Tensor = _SignBits.apply(x, scale)
+    bits: Tensor = _LearnedBits.apply(x, scale, shift, False, False)
     return bits
 
 
-def round_bits(x: Tensor, scale: Tensor) -> Tensor:
+def round_bits(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
     """Bits ``1{x / scale > 0.5}``; their gradient is that of `learned_round`, for a caller that multiplies by
     ``scale.detach()``.
 
     Args:
         x: values, batch first.
         scale: a positive scalar, learned; or statistics that broadcast over ``x`` and take no gradient.
+        shift: added to ``x`` before anything else; broadcasts over it.
 
     Returns:
         Values in {0, 1}, same shape and dtype.
     """
-    bits: Tensor = _RoundBits.apply(x, scale)
+    bits: Tensor = _LearnedBits.apply(x, scale, shift, True, False)
     return bits
 
 
-def learned_sign(x: Tensor, scale: Tensor) -> Tensor:
+def learned_sign(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
     """Binarize signed values with a learned scale.
 
     Forward: ``y = s * sign(x)``. Backward: ``dL/dx = dL/dy * 1{|x/s| <= 1}``;
@@ -87,7 +107,8 @@ def learned_sign(x: Tensor, scale: Tensor) -> Tensor:
 
     Args:
         x: values, batch first.
-        scale: positive scalar ``s``, learned.
+        scale: positive scalar ``s``, learned; or statistics that broadcast over ``x`` and take no gradient.
+        shift: added to ``x`` before anything else, learned; broadcasts over it.
 
     Returns:
         Values in {-s, +s}, same shape and dtype.
@@ -95,10 +116,11 @@ def learned_sign(x: Tensor, scale: Tensor) -> Tensor:
     Source: GSB section IV-C (end), Eq. 4, 5 and, for the scale, Eq. 28 and 29 with one component. The authors' release
     scales the gradient of ``s`` by ``1 / sqrt(numel)`` of the whole batch instead of the mean.
     """
-    return sign_bits(x, scale) * scale.detach()
+    values: Tensor = _LearnedBits.apply(x, scale, shift, False, True)
+    return values
 
 
-def learned_round(x: Tensor, scale: Tensor) -> Tensor:
+def learned_round(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
     """Binarize non-negative values with a learned scale.
 
     Forward: ``y = s * 1{x/s > 0.5}``. Backward: ``dL/dx = dL/dy * 1{0 < x/s < 1}``;
@@ -107,7 +129,8 @@ def learned_round(x: Tensor, scale: Tensor) -> Tensor:
 
     Args:
         x: values, batch first.
-        scale: positive scalar ``s``, learned.
+        scale: positive scalar ``s``, learned; or statistics that broadcast over ``x`` and take no gradient.
+        shift: added to ``x`` before anything else, learned; broadcasts over it.
 
     Returns:
         Values in {0, s}, same shape and dtype.
@@ -115,7 +138,8 @@ def learned_round(x: Tensor, scale: Tensor) -> Tensor:
     Source: GSB Eq. 3, 5 and 14. The threshold is compared as ``x > s/2``, which is the quotient's rule without its
     rounding.
     """
-    return round_bits(x, scale) * scale.detach()
+    values: Tensor = _LearnedBits.apply(x, scale, shift, True, True)
+    return values
 
 
 def fit_sign_scale(x: Tensor) -> Tensor:

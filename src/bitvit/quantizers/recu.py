@@ -11,6 +11,19 @@ from bitvit.quantizers.channelwise_weight import channelwise_scale
 from bitvit.quantizers.triangular_sign import SignOfZero, hard_sign
 
 DEFAULT_TAU = 0.92
+TAU_FIRST, TAU_LAST = 0.85, 0.99
+
+
+def scheduled_tau(progress: Tensor) -> Tensor:
+    """Quantile at which weights are clamped: ``a + b exp(progress)``, from 0.85 in the beginning to 0.99 at the end.
+
+    Args:
+        progress: share of the epochs that are over, a scalar in [0, 1].
+
+    Source: ReCU (Xu et al., 2021), Eq. 18.
+    """
+    slope = (TAU_LAST - TAU_FIRST) / (math.e - 1)
+    return TAU_FIRST - slope + slope * torch.exp(progress)
 
 
 class _ClampedSign(Function):
@@ -26,7 +39,7 @@ class _ClampedSign(Function):
 
 
 def recu_weight_signs(
-    weight: Tensor, tau: float = DEFAULT_TAU, sign_of_zero: SignOfZero = "plus"
+    weight: Tensor, tau: float | Tensor = DEFAULT_TAU, sign_of_zero: SignOfZero = "plus"
 ) -> tuple[Tensor, Tensor]:
     """Binarize weights per output channel, with the gradient of standardized and clamped weights.
 
@@ -45,7 +58,8 @@ def recu_weight_signs(
     """
     variance, mean = torch.var_mean(weight, dim=1, keepdim=True)
     standardized = (weight - mean) * (2 * math.sqrt(2) / torch.sqrt(variance + 1e-5))
-    limit = -standardized.detach().abs().mean() * math.log(2 - 2 * tau)
+    log_rest = torch.log(2 - 2 * tau) if isinstance(tau, Tensor) else math.log(2 - 2 * tau)
+    limit = -standardized.detach().abs().mean() * log_rest
     scale = channelwise_scale(weight)
     signs: Tensor = _ClampedSign.apply(standardized, scale, limit, sign_of_zero)
     return signs, scale.flatten()

@@ -12,10 +12,15 @@ from bitvit.quantizers.sign import binary_sign
 _MIN_WEIGHT_SCALE = 1e-12
 
 
+def weight_scale(weight: Tensor) -> Tensor:
+    """``mean(|W|)``, positive, of the weights before centring; a scalar without a gradient."""
+    return weight.detach().abs().mean().clamp_min(_MIN_WEIGHT_SCALE)
+
+
 class _WeightSigns(Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor) -> tuple[Tensor, Tensor]:
-        scale = weight.abs().mean().clamp_min(_MIN_WEIGHT_SCALE)
+        scale = weight_scale(weight)
         ctx.save_for_backward(scale)
         ctx.mark_non_differentiable(scale)
         return binary_sign(weight - weight.mean()), scale

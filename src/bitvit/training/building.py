@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bitvit.errors import UsageError
 from bitvit.layers import QuantizedConv2d, QuantizedLinear, StagedLayer
+from bitvit.layers.low_bit_layers import LowBitLinear
 from bitvit.models import binarize
 from bitvit.program import Preprocessing
 from bitvit.training.errors import CheckpointError, RecipeError
@@ -130,7 +131,7 @@ def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
     for module in student.modules():
         if isinstance(module, QuantizedConv2d):
             module.reset_step()
-        elif isinstance(module, QuantizedLinear):
+        elif isinstance(module, (QuantizedLinear, LowBitLinear)):
             module.reset_weight_step()
 
 

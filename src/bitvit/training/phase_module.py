@@ -12,9 +12,10 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitvit.models import no_weight_decay, set_attention_phase, weight_oscillation_loss
+from bitvit.models import no_weight_decay, set_attention_phase, start_epoch, weight_oscillation_loss
 from bitvit.program import Preprocessing
 from bitvit.training.augmentation import BatchMixer
+from bitvit.training.distribution_guidance import DistributionGuidance
 from bitvit.training.errors import RecipeError, TrainingError
 from bitvit.training.evaluation import normalize
 from bitvit.training.losses import training_loss
@@ -45,6 +46,11 @@ class Teacher:
             mean, std = torch.tensor(own.mean), torch.tensor(own.std)
             self._scale = (torch.tensor(student.std) / std).view(3, 1, 1)
             self._offset = ((torch.tensor(student.mean) - mean) / std).view(3, 1, 1)
+
+    @property
+    def model(self) -> nn.Module:
+        """The frozen model."""
+        return self._model
 
     def to(self, device: torch.device) -> None:
         """Move the teacher to a device."""
@@ -95,6 +101,9 @@ class PhaseModule(LightningModule):
         self._steps_per_epoch = steps_per_epoch
         self._distillation = distillation
         self._teacher = teacher
+        self._guidance: DistributionGuidance | None = None
+        if teacher is not None and distillation.distribution > 0:
+            self._guidance = DistributionGuidance(model, teacher.model)
         self._mixer = BatchMixer(recipe.augmentation, n_classes)
         self._train_sums = torch.zeros(2, dtype=torch.float64)
         self._val_sums = torch.zeros(4, dtype=torch.float64)
@@ -115,6 +124,7 @@ class PhaseModule(LightningModule):
         switch_epoch = self._recipe.model.gamma_switch * self._schedule.epochs
         is_late = self._phase == "stage2" and self._recipe.model.gamma_switch < 1 and self.current_epoch >= switch_epoch
         set_attention_phase(self.model, 2 if is_late else 1)
+        start_epoch(self.model, self.current_epoch / max(self._schedule.epochs, 1))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, targets = batch
@@ -122,6 +132,8 @@ class PhaseModule(LightningModule):
         teacher_logits = self._teacher.logits(images) if self._teacher is not None else None
         seed_torch(self._recipe.seed, self._phase, "step", self.global_step, self.global_rank)
         loss = training_loss(self.model(images), soft_targets, teacher_logits, self._distillation)
+        if self._guidance is not None:
+            loss = loss + self._distillation.distribution * self._guidance.loss()
         share = self._recipe.regularization.weight_oscillation
         if share > 0 and self._phase != "teacher":
             loss = (1 - share) * loss + share * weight_oscillation_loss(self.model)
@@ -198,6 +210,7 @@ class PhaseModule(LightningModule):
                 lr=self._schedule.learning_rate,
                 weight_decay=self._schedule.weight_decay,
                 momentum=self._schedule.momentum,
+                **self._fused_update(),
             )
         except (ValueError, AssertionError, TypeError) as error:
             raise RecipeError(
@@ -213,6 +226,11 @@ class PhaseModule(LightningModule):
             t_in_epochs=False,
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _fused_update(self) -> dict[str, Any]:
+        """One pass over all weights for PyTorch's own optimizers; gradients scaled for float16 do not allow it."""
+        is_torch = self._schedule.optimizer in ("adam", "adamw", "sgd")
+        return {"fused": True} if is_torch and self._recipe.precision != "16-mixed" else {}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
         scheduler.step_update(self.global_step)

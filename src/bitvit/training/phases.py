@@ -23,7 +23,7 @@ from bitvit.training.building import (
     load_timm_weights,
     preprocessing_for,
 )
-from bitvit.training.checkpoint import CheckpointStage, load_checkpoint
+from bitvit.training.checkpoint import CheckpointInfo, CheckpointStage, load_checkpoint
 from bitvit.training.errors import CheckpointError, RecipeError
 from bitvit.training.evaluation import normalize
 from bitvit.training.phase_module import Teacher
@@ -31,7 +31,7 @@ from bitvit.training.recipe import Distillation, Recipe, Schedule
 from bitvit.training.run_folder import RunFolder
 from bitvit.training.seeding import derive_seed, seed_torch
 
-__all__ = ["Phase", "PhaseName", "Start", "plan", "prepare"]
+__all__ = ["Phase", "PhaseName", "Start", "check_student", "plan", "prepare"]
 
 PhaseName = Literal["teacher", "stage1", "stage2"]
 
@@ -88,6 +88,33 @@ def prepare(phase: Phase, recipe: Recipe, data: Data, folder: RunFolder) -> Star
     return _prepare_stage(phase, recipe, data, folder)
 
 
+def check_student(recipe: Recipe, data: Data) -> None:
+    """Find out before the teacher trains whether the student can be built.
+
+    Raises:
+        RecipeError, CheckpointError: it cannot.
+    """
+    spec, _ = _student_spec(recipe, data)
+    try:
+        with torch.device("meta"):
+            model = build_model(spec)
+    except RecipeError:
+        model = build_model(spec)  # a constructor may need real values; what is wrong beyond that fails again
+    if recipe.stage1.epochs and not is_binary(model):
+        raise RecipeError(
+            f"stage1.epochs: '{spec.name}' has no binary weights, so stage 1 has no meaning; set stage1.epochs=0"
+        )
+
+
+def _student_spec(recipe: Recipe, data: Data) -> tuple[ModelSpec, tuple[nn.Module, CheckpointInfo] | None]:
+    """Return what the student is, and the checkpoint that it goes on from, if the recipe names one."""
+    choice = recipe.model
+    if choice.weights is None:
+        return ModelSpec(choice.name, len(data.labels), choice.image_size, choice.scheme, dict(choice.kwargs)), None
+    given = load_checkpoint(choice.weights)
+    return replace(given[1].model, num_classes=len(data.labels)), given
+
+
 def _prepare_teacher(recipe: Recipe, data: Data) -> Start:
     n_classes = len(data.labels)
     choice = recipe.teacher
@@ -139,11 +166,7 @@ def _has_head_for(path: Path, model: nn.Module) -> bool:
 
 def _prepare_stage(phase: Phase, recipe: Recipe, data: Data, folder: RunFolder) -> Start:
     choice = recipe.model
-    given = None if choice.weights is None else load_checkpoint(choice.weights)
-    if given is None:
-        spec = ModelSpec(choice.name, len(data.labels), choice.image_size, choice.scheme, dict(choice.kwargs))
-    else:
-        spec = replace(given[1].model, num_classes=len(data.labels))
+    spec, given = _student_spec(recipe, data)
     distills = recipe.distillation.kind != "none"
     teacher: tuple[nn.Module, Preprocessing] | None = None
     if distills or choice.init == "teacher":
@@ -168,10 +191,6 @@ def _prepare_stage(phase: Phase, recipe: Recipe, data: Data, folder: RunFolder) 
         is_calibrated = given is not None and given[1].stage == "full" and not recipe.stage1.epochs
         if stage == "full" and not is_calibrated:
             calibrate(model, _calibration_images(recipe, data, preprocessing))
-    elif phase.name == "stage1":
-        raise RecipeError(
-            f"stage1.epochs: '{spec.name}' has no binary weights, so stage 1 has no meaning; set stage1.epochs=0"
-        )
     model.train()
     frozen = Teacher(*teacher, preprocessing) if teacher is not None and distills else None
     return Start(model, spec, stage, preprocessing, recipe.distillation, frozen)

@@ -130,6 +130,9 @@ class Distillation:
     """Eq. 36's lambda: the share of the distillation loss."""
     temperature: float = 1.0
     """Softens both sides of soft distillation."""
+    distribution: float = 0.0
+    """Q-ViT students: share of the distribution-guided loss of queries and keys, added to the others (1 in the
+    paper)."""
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,8 @@ class Recipe:
         """Return a fingerprint of all that decides the result (not of `runtime`)."""
         content = self.to_dict()
         del content["runtime"]
+        if not content["distillation"]["distribution"]:  # a later key: recipes without it keep their fingerprint
+            del content["distillation"]["distribution"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: Recipe) -> list[str]:

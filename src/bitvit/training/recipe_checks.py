@@ -45,6 +45,12 @@ def check_recipe(recipe: Recipe) -> None:
     demand(0 <= recipe.model.gamma_switch <= 1, "model.gamma_switch", "is a share of the last stage, 0 to 1")
     demand(0 <= distillation.weight <= 1, "distillation.weight", "must be from 0 to 1")
     demand(distillation.temperature > 0, "distillation.temperature", "must be above 0")
+    demand(distillation.distribution >= 0, "distillation.distribution", "must not be negative")
+    demand(
+        distillation.distribution == 0 or distillation.kind != "none",
+        "distillation.distribution",
+        "needs a teacher: set distillation.kind",
+    )
     oscillation = recipe.regularization.weight_oscillation
     demand(0 <= oscillation < 1, "regularization.weight_oscillation", "is a share of the loss, at least 0 and below 1")
     demand(recipe.ema.decay is None or 0 < recipe.ema.decay < 1, "ema.decay", "must lie between 0 and 1, or be null")

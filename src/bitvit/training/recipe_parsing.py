@@ -113,6 +113,10 @@ def from_mapping(cls: type[T], content: Mapping[str, Any], prefix: str = "") -> 
             hint = f"did you mean '{prefix}{close[0]}'?" if close else f"known are {', '.join(names)}"
             raise RecipeError(f"unknown key '{prefix}{key}' ({hint})")
         values[key] = _convert(hints[key], value, f"{prefix}{key}")
+    for entry in dataclasses.fields(cls):  # type: ignore[arg-type]
+        is_required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+        if is_required and entry.name not in values:
+            raise RecipeError(f"{prefix}{entry.name}: must be given")
     return cls(**values)
 
 
@@ -122,6 +126,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         if not isinstance(value, Mapping):
             raise RecipeError(f"{key}: is a section; set its keys, {key}.NAME=value")
         return from_mapping(typing.cast("type[Any]", hint), value, f"{key}.")
+    if hint is Any:
+        return value
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         options = typing.get_args(hint)
@@ -139,6 +145,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
             return text
     elif origin is tuple:
         parts = typing.get_args(hint)
+        if isinstance(value, list | tuple) and parts[-1] is Ellipsis:
+            return tuple(_convert(parts[0], entry, f"{key}[{i}]") for i, entry in enumerate(value))
         if isinstance(value, list | tuple) and len(value) == len(parts):
             return tuple(_convert(part, entry, key) for part, entry in zip(parts, value, strict=True))
     elif origin is dict or hint is dict:
@@ -155,6 +163,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     raise RecipeError(f"{key}: must be {_describe(hint)}, not {value!r}")
 
 
+_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
 def _describe(hint: Any) -> str:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
@@ -162,7 +173,10 @@ def _describe(hint: Any) -> str:
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     if origin is tuple:
-        return f"a list of {len(typing.get_args(hint))} numbers"
+        parts = typing.get_args(hint)
+        return (
+            "a list" if parts[-1] in (Any, Ellipsis) else f"a list of {len(parts)} {_PLURALS.get(parts[0], 'values')}"
+        )
     if origin is dict:
         return "a mapping"
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}

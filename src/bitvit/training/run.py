@@ -22,7 +22,7 @@ from bitvit.training.errors import RecipeError
 from bitvit.training.evaluation import Evaluation, evaluate
 from bitvit.training.history import EpochRecord, draw_loss_curves
 from bitvit.training.phase_module import PhaseModule
-from bitvit.training.phases import Phase, Start, plan, prepare
+from bitvit.training.phases import Phase, Start, check_student, plan, prepare
 from bitvit.training.progress import ShowProgress
 from bitvit.training.recipe import Recipe
 from bitvit.training.report import PhaseResult, TrainingReport
@@ -87,6 +87,7 @@ def train(
     data = data if data is not None else data_of(recipe)
     if BatchMixer(recipe.augmentation, len(data.labels)).mixes and recipe.batch_size % 2:
         raise RecipeError("batch_size: must be even, as mixup and cutmix pair the images of a batch")
+    check_student(recipe, data)
     if _is_first_process():
         folder.prepare(recipe, resume)
     history: list[EpochRecord] = []

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bitvit.data import ImageSet
+from bitvit.data import DataError, ImageSet
 from bitvit.data.image_set import ArraySource
 from bitvit.program import Preprocessing
 from bitvit.training import TrainingError, evaluate, evaluate_logits
@@ -54,7 +54,7 @@ def test_float_models_get_normalized_images_and_packed_ones_bytes() -> None:
 
 
 def test_a_model_for_other_classes_is_refused() -> None:
-    with pytest.raises(TrainingError, match="4 classes, the data set 3"):
+    with pytest.raises(DataError, match="4 classes, the data set 3"):
         evaluate(lambda batch: torch.zeros(len(batch), 4), make_set(), PREPROCESSING)
     with pytest.raises(TrainingError, match="no images"):
         evaluate(lambda batch: torch.zeros(len(batch), 3), make_set().subset([]), PREPROCESSING)

@@ -1,0 +1,171 @@
+"""ResNet-18 with binary 3 x 3 convolutions, by six published methods; and its full-precision form for small images."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from bitvit.errors import UsageError
+from bitvit.layers.channel_rprelu import ChannelRPReLU
+from bitvit.layers.estimated_conv import EstimatedConv2d, Estimator
+
+
+class ComparisonModel(nn.Module):
+    """A model of the paper's tables that bitvit trains to compare with, and that has no packed form."""
+
+
+def _activation(estimator: Estimator, channels: int) -> nn.Module:
+    if estimator == "reactnet":
+        return ChannelRPReLU(channels)
+    if estimator == "recu":
+        return nn.PReLU(channels)
+    return nn.Identity() if estimator == "bireal" else nn.Hardtanh()
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """A real 1 x 1 convolution after average pooling where the shape changes, else the identity."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.AvgPool2d(stride, stride) if stride > 1 else nn.Identity(),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.BatchNorm2d(out_channels),
+    )
+
+
+class BiRealUnit(nn.Module):
+    """One binary convolution with its own shortcut: ``y = act(norm(conv(sign(x))) + shortcut(x))``.
+
+    Shape: ``[B, C, H, W] -> [B, O, H', W']``. Source: Bi-Real Net, section 3.1; act: hardtanh (IR-Net, RBNN), PReLU
+    (ReCU), RPReLU (ReActNet), none (Bi-Real Net).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, estimator: Estimator) -> None:
+        super().__init__()
+        self.conv = EstimatedConv2d(in_channels, out_channels, 3, stride=stride, padding=1, estimator=estimator)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.shortcut = _shortcut(in_channels, out_channels, stride)
+        self.act = _activation(estimator, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the unit."""
+        y: Tensor = self.act(self.norm(self.conv(x)) + self.shortcut(x))
+        return y
+
+
+class XnorBlock(nn.Module):
+    """Two binary convolutions under one shortcut: ``y = shortcut(x) + unit(unit(x))``, ``unit(x) =
+    relu(conv(sign(norm(x))))``.
+
+    Shape: ``[B, C, H, W] -> [B, O, H', W']``. Source: XNOR-Net, section 3.2 (order norm, sign, convolution, ReLU).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = EstimatedConv2d(in_channels, out_channels, 3, stride=stride, padding=1, estimator="xnor")
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.conv2 = EstimatedConv2d(out_channels, out_channels, 3, padding=1, estimator="xnor")
+        self.act = nn.ReLU()
+        self.shortcut = _shortcut(in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block."""
+        hidden = self.act(self.conv1(self.norm1(x)))
+        y: Tensor = self.act(self.conv2(self.norm2(hidden))) + self.shortcut(x)
+        return y
+
+
+class BinaryResNet(ComparisonModel):
+    """ResNet with basic blocks; first convolution, shortcuts' 1 x 1 convolutions and last layer are real.
+
+    Args:
+        estimator: the method; None builds the full-precision network (torchvision's blocks).
+        widths: channels of the four stages. depths: their blocks, of two convolutions each.
+        small_images: begin with a 3 x 3 convolution of stride 1, not with 7 x 7, stride 2 and a maximum pooling.
+        num_classes: classes; 0 removes the last layer. in_chans: image channels.
+        img_size: accepted, and of no effect: the network takes any size.
+
+    Shape: images ``[B, 3, H, W]`` -> logits ``[B, classes]``.
+
+    Raises:
+        UsageError: not four stages.
+
+    Source: Tables I-III of the GSB paper; the methods' papers are in the quantizers' files.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator | None = "bireal",
+        widths: Sequence[int] = (64, 128, 256, 512),
+        depths: Sequence[int] = (2, 2, 2, 2),
+        small_images: bool = False,
+        num_classes: int = 1000,
+        in_chans: int = 3,
+        img_size: int | Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        if len(widths) != 4 or len(depths) != 4:
+            raise UsageError("a ResNet has four stages: give four widths and four depths")
+        del img_size
+        self.num_classes = num_classes
+        self.num_features = self.head_hidden_size = widths[-1]
+        kernel, stride = (3, 1) if small_images else (7, 2)
+        self.conv1 = nn.Conv2d(in_chans, widths[0], kernel, stride, kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.relu = nn.ReLU()
+        self.maxpool: nn.Module = nn.Identity() if small_images else nn.MaxPool2d(3, 2, 1)
+        channels = widths[0]
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
+            blocks = []
+            for index in range(depth):
+                blocks.append(_block(channels, width, 2 if stage > 1 and index == 0 else 1, estimator))
+                channels = width
+            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc: nn.Module = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the last map."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
+        result: Tensor = x
+        return result
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Average the map and classify it."""
+        pooled = self.avgpool(x).flatten(1)
+        result: Tensor = pooled if pre_logits else self.fc(pooled)
+        return result
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.forward_head(self.forward_features(images))
+
+    def get_classifier(self) -> nn.Module:
+        """Return the last layer."""
+        return self.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the last layer by a new one for ``num_classes`` classes; 0 removes it."""
+        del global_pool
+        self.num_classes = num_classes
+        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+
+def _block(in_channels: int, out_channels: int, stride: int, estimator: Estimator | None) -> nn.Module:
+    if estimator == "xnor":
+        return XnorBlock(in_channels, out_channels, stride)
+    if estimator is not None:
+        return nn.Sequential(
+            BiRealUnit(in_channels, out_channels, stride, estimator),
+            BiRealUnit(out_channels, out_channels, 1, estimator),
+        )
+    downsample = None
+    if stride > 1 or in_channels != out_channels:
+        downsample = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+        )
+    block: nn.Module = BasicBlock(in_channels, out_channels, stride, downsample)
+    return block

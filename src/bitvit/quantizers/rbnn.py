@@ -1,0 +1,116 @@
+"""RBNN: filters rotated towards their signs, and a piecewise polynomial gradient that sharpens during training."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from bitvit.quantizers.triangular_sign import hard_sign
+
+_LOG_T_FIRST, _LOG_T_LAST = -2.0, 1.0
+_CYCLES = 3
+
+
+def training_aware_estimate(x: Tensor, progress: Tensor) -> Tensor:
+    """``max(0, k (sqrt(2) t - t^2 |x|))``, the gradient of the sign at this point of training."""
+    t = 10 ** (_LOG_T_FIRST + (_LOG_T_LAST - _LOG_T_FIRST) * progress)
+    k = (1 / t).clamp_min(1)
+    return (k * (math.sqrt(2) * t - t.square() * x.abs())).clamp_min(0)
+
+
+class _TrainingAwareSign(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, progress: Tensor) -> Tensor:
+        ctx.save_for_backward(x, progress)
+        return hard_sign(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        x, progress = ctx.saved_tensors
+        return grad_outputs[0] * training_aware_estimate(x, progress), None
+
+
+def training_aware_sign(x: Tensor, progress: Tensor) -> Tensor:
+    """Sign with the training-aware approximation.
+
+    Forward: ``y = -1 where x < 0, else +1``. Backward: ``dL/dx = dL/dy F'(x)`` with
+    ``F(x) = k (sqrt(2) t x - sign(x) t^2 x^2 / 2)`` for ``|x| < sqrt(2)/t`` and constant beyond,
+    ``t = 10^(-2 + 3 progress)``, ``k = max(1/t, 1)``.
+
+    Args:
+        x: values of any shape.
+        progress: share of the epochs that are over, a scalar in [0, 1].
+
+    Source: Lin et al., "Rotated Binary Neural Network", NeurIPS 2020, Eq. 13-15.
+    """
+    y: Tensor = _TrainingAwareSign.apply(x, progress)
+    return y
+
+
+def nearly_square(size: int) -> tuple[int, int]:
+    """The two factors ``a <= b`` of ``size`` that are closest to each other."""
+    a = next(a for a in range(math.isqrt(size), 0, -1) if size % a == 0)
+    return a, size // a
+
+
+def rotated(weight: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Each filter as a matrix ``[a, b]``, rotated: ``left^T W_o right``, in the shape of ``weight``."""
+    matrices = weight.reshape(len(weight), left.shape[0], right.shape[0])
+    return (left.t() @ matrices @ right).view_as(weight)
+
+
+def rotated_weight_signs(
+    weight: Tensor, left: Tensor, right: Tensor, angle: Tensor, progress: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Binarize filters after moving them towards their rotation; the binary weight is signs times scale.
+
+    Forward: ``u = w + |sin(angle)| (R(w) - w)`` with ``R`` as in `rotated`, ``sign(u)``, and ``lambda_o =
+    mean_o(|u|)`` (no gradient). Backward of the product (G its gradient): ``dL/du = G lambda_o F'(u)`` as in
+    `training_aware_sign`, then to ``w`` and ``angle``; the rotations take no gradient.
+
+    Args:
+        weight: ``[O, ...]`` of a * b weights a filter.
+        left, right: orthogonal, ``[a, a]`` and ``[b, b]``; set by `fit_rotations`.
+        angle: learned scalar.
+        progress: see `training_aware_sign`.
+
+    Returns:
+        Signs in the shape of ``weight`` and scales ``[O]``.
+
+    Source: RBNN, Eq. 6-12. The scale is XNOR-Net's: the paper leaves it open.
+    """
+    moved = weight + torch.sin(angle).abs() * (rotated(weight, left, right) - weight)
+    scale = moved.detach().abs().flatten(1).mean(dim=1)
+    return training_aware_sign(moved, progress), scale
+
+
+@torch.no_grad()
+def fit_rotations(weight: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn both rotations so that the rotated filters come closer to their signs: ``max sum_o tr(B_o^T R_1^T W_o
+    R_2)``.
+
+    Alternates three times between ``B = sign(R_1^T W R_2)``, ``R_1 = U V^T`` of the singular value decomposition of
+    ``sum_o W_o R_2 B_o^T``, and ``R_2 = U V^T`` of that of ``sum_o W_o^T R_1 B_o``. No step lowers the objective.
+
+    Args:
+        weight: ``[O, ...]``. left, right: the rotations so far.
+
+    Returns:
+        The new ``left`` and ``right``.
+
+    Source: RBNN, Eq. 5 and 7-10 (bi-rotation, alternating optimization at the beginning of each epoch).
+    """
+    matrices = weight.reshape(len(weight), left.shape[0], right.shape[0])
+    for _ in range(_CYCLES):
+        signs = hard_sign(left.t() @ matrices @ right)
+        left = _polar((matrices @ right @ signs.transpose(1, 2)).sum(0))
+        right = _polar((matrices.transpose(1, 2) @ left @ signs).sum(0))
+    return left, right
+
+
+def _polar(matrix: Tensor) -> Tensor:
+    u, _, vh = torch.linalg.svd(matrix)
+    result: Tensor = u @ vh
+    return result

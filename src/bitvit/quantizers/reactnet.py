@@ -1,0 +1,40 @@
+"""ReActNet: weights as in Bi-Real Net's forward pass, with a plain straight-through gradient.
+
+Its activations are `triangular_sign` of the input minus a learned threshold for each channel (RSign).
+"""
+
+from torch import Tensor
+
+from bitvit.quantizers.channelwise_weight import channelwise_weight_signs
+from bitvit.quantizers.triangular_sign import triangular_sign
+
+
+def rsign(x: Tensor, threshold: Tensor) -> Tensor:
+    """Sign around a learned threshold.
+
+    Forward: ``y = -1 where x < threshold, else +1``. Backward: ``dL/dx = dL/dy 2 max(0, 1 - |x - threshold|)``, and
+    minus its sum for the threshold.
+
+    Args:
+        x: values. threshold: broadcasts over ``x``.
+
+    Source: Liu et al., "ReActNet", ECCV 2020, Eq. 1 and 4.
+    """
+    return triangular_sign(x - threshold)
+
+
+def reactnet_weight_signs(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Binarize filters to signs and a scale each; the binary weight is their product.
+
+    Forward: ``sign(w)`` and ``alpha_o = mean_o(|w|)`` (no gradient). Backward of the product (G its gradient):
+    ``dL/dw = G 1{|w| <= 1}``.
+
+    Args:
+        weight: ``[O, ...]``.
+
+    Returns:
+        Signs in the shape of ``weight`` and scales ``[O]``.
+
+    Source: ReActNet, section 4.1 (weights as XNOR-Net's, without its gradient's factor).
+    """
+    return channelwise_weight_signs(weight, centre=False)

@@ -1,0 +1,33 @@
+"""What a packed file says about where it came from."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from bitvit.training.checkpoint import CheckpointInfo
+
+__all__ = ["provenance"]
+
+
+def provenance(info: CheckpointInfo) -> dict[str, Any]:
+    """Return a checkpoint's origin as plain values; `bitvit bench` builds the full-precision twin from it."""
+    return {
+        "model": info.model.name,
+        "architecture": info.model.to_dict(),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "recipe": info.recipe.get("name"),
+        "data": _public(info.recipe.get("data", {})),
+        "metrics": info.metrics,
+    }
+
+
+def _public(data: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where the images lie on this machine: the file may be given to others."""
+    name = str(data.get("name", ""))
+    is_folder = Path(name).expanduser().exists()
+    return {
+        **{key: value for key, value in data.items() if key != "folder"},
+        "name": Path(name).name if is_folder else name,
+    }
