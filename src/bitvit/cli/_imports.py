@@ -1,0 +1,41 @@
+"""`--import`: the user's own models, registered by the module that defines them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from bitvit.errors import UsageError
+
+
+def add_import_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--import`, which `bitvit.cli.main` acts on before the command runs."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE|FILE.py",
+        help="run this Python module first, because it registers a model of your own; may be repeated",
+    )
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules by name, from the present folder too, or by the path of their file.
+
+    Raises:
+        UsageError: there is no such module, or it fails while it is imported.
+    """
+    for name in names:
+        path = Path(name)
+        if path.suffix == ".py" and not path.is_file():
+            raise UsageError(f"--import: {name}: no such file")
+        folder, module = (path.parent, path.stem) if path.suffix == ".py" else (Path(), name)
+        sys.path.insert(0, str(folder.resolve()))
+        try:
+            import_module(module)
+        except Exception as error:
+            raise UsageError(f"--import {name}: {type(error).__name__}: {error}") from error

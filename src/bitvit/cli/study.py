@@ -1,0 +1,135 @@
+"""`bitvit study`: a named set of training runs, with a table and figures at the end."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bitvit.cli._arguments import positive
+from bitvit.cli._imports import add_import_argument
+from bitvit.cli._output import print_json, print_note, print_table, table
+from bitvit.errors import UsageError
+
+if TYPE_CHECKING:
+    from bitvit.studies import Outcome
+    from bitvit.studies.summary import Summary
+
+HELP = "repeat an experiment of the papers: a set of training runs, a table and figures"
+EXAMPLES = (
+    "bitvit study --list",
+    "bitvit study table-iv",
+    "bitvit study table-iv --seeds 1 --budget smoke",
+    "bitvit study table-vi --only 'gsb-k_a_2*' stage2.epochs=40",
+    "bitvit study label-noise --report-only",
+)
+
+DEFAULT_FOLDER = Path("runs/studies")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("study", nargs="?", metavar="NAME|YAML", help="a packaged study or a YAML file")
+    parser.add_argument("--list", action="store_true", help="list the packaged studies and stop")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help=f"folder of the study (default {DEFAULT_FOLDER}/NAME)"
+    )
+    parser.add_argument("--seeds", type=positive, metavar="N", help="seeds 0 to N-1 (default: the study's)")
+    parser.add_argument("--budget", choices=("full", "smoke"), default="full", help="smoke: one epoch on few images")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="ROW", help="only these rows; patterns such as 'gsb*' are fine"
+    )
+    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="runs at a time (default 1)")
+    parser.add_argument(
+        "--reuse", nargs="+", type=Path, default=[], metavar="FOLDER", help="take over equal runs of other studies"
+    )
+    parser.add_argument("--report-only", action="store_true", help="make no run; write table and figures of those done")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="section.key=value", help="values for every run, such as stage2.epochs=40"
+    )
+    add_import_argument(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the runs that are missing and write the report."""
+    if arguments.list:
+        return _list(arguments.json)
+    if arguments.study is None or "=" in arguments.study:
+        raise UsageError("name a study, or a YAML file of one; `bitvit study --list` shows those that come with bitvit")
+    from bitvit.studies import (
+        StudyError,
+        StudyInterrupted,
+        as_it_was_run,
+        load_study,
+        plan_study,
+        prepare_folder,
+        run_in_jobs,
+    )
+    from bitvit.studies.report import write_report
+
+    # A list of rows takes the values after it along.
+    only = [word for word in arguments.only if "=" not in word]
+    overrides = [word for word in arguments.only if "=" in word] + arguments.overrides
+    study = load_study(arguments.study)
+    smokes = arguments.budget == "smoke"
+    folder: Path = arguments.out or DEFAULT_FOLDER / (f"{study.name}-smoke" if smokes else study.name)
+    if smokes:
+        study = study.smoked()
+    study = study.overridden(overrides)
+    if arguments.seeds is not None:
+        study = replace(study, seeds=arguments.seeds)
+    command = "bitvit " + shlex.join(sys.argv[1:]) if sys.argv[1:2] == ["study"] else f"bitvit study {arguments.study}"
+    outcome: Outcome | None = None
+    if arguments.report_only:
+        study = as_it_was_run(study, folder)
+    else:
+        plan_study(study, only=only)
+        prepare_folder(study, folder)
+        try:
+            outcome = run_in_jobs(
+                study,
+                folder,
+                arguments.jobs,
+                only=only,
+                reuse=arguments.reuse,
+                progress=sys.stderr.isatty(),
+                note=print_note,
+            )
+        except StudyInterrupted:
+            write_report(study, folder, command)
+            raise
+    summary = write_report(study, folder, command)
+    _print(summary, folder, arguments.json)
+    if outcome is not None and outcome.elsewhere:
+        print_note(f"being made by other processes: {'; '.join(outcome.elsewhere)}")
+    if outcome is not None and outcome.failed:
+        raise StudyError(f"{len(outcome.failed)} runs failed, the first: {outcome.failed[0]}")
+    return 0
+
+
+def _print(summary: Summary, folder: Path, as_json: bool) -> None:
+    from bitvit.studies.report import summary_dict
+    from bitvit.studies.table import table_cells
+
+    if as_json:
+        print_json({"out": str(folder), **summary_dict(summary)})
+        return
+    header, rows = table_cells(summary)
+    print_table(table(summary.study.title, header, rows))
+    print_note(f"table.md, table.csv, figure.png and results.jsonl are in {folder}")
+
+
+def _list(as_json: bool) -> int:
+    from bitvit.studies import load_study, packaged_studies
+
+    studies = [load_study(name) for name in packaged_studies()]
+    if as_json:
+        print_json([{"name": s.name, "title": s.title, "reproduces": s.reproduces, "seeds": s.seeds} for s in studies])
+        return 0
+    rows = [[s.name, s.title, s.reproduces or "", str(s.n_lines), str(s.seeds)] for s in studies]
+    print_table(table("", ["study", "about", "reproduces", "lines", "seeds"], rows, numeric_from=3))
+    return 0

@@ -1,0 +1,157 @@
+"""One run of a study: train, pack, evaluate the packed file, and put the figures into one record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+import bitvit
+from bitvit.analysis import ComplexityError, complexity
+from bitvit.analysis.latency import machine
+from bitvit.data import Data
+from bitvit.export import ExportReport, export_model
+from bitvit.studies.claim import claim
+from bitvit.studies.errors import StudyError
+from bitvit.studies.fingerprint import fingerprint
+from bitvit.studies.plan import PlannedRun
+from bitvit.training import TrainingReport, data_of, evaluate, load_checkpoint, train
+from bitvit.training.checkpoint import FINAL_FILE
+from bitvit.training.provenance import provenance
+from bitvit.training.recipe import Recipe, TeacherSchedule
+from bitvit.training.run_folder import RunFolder
+from bitvit.training.surroundings import computing_threads
+
+__all__ = ["Workshop", "execute"]
+
+PACKED_FILE = "model.bitvit"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where a study's runs are made.
+
+    Attributes:
+        folder: of the study.
+        progress: show the progress of training on standard error.
+        note: called with a line whenever something begins that takes long.
+    """
+
+    folder: Path
+    progress: bool = False
+    note: Callable[[str], None] = lambda _: None
+
+    def run_folder(self, run: PlannedRun) -> Path:
+        return self.folder / "runs" / run.folder
+
+    def lock(self, name: str) -> Path:
+        return self.folder / "locks" / name
+
+
+def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
+    """Make one run, or go on with it where it was stopped, and return its record.
+
+    Raises:
+        BitvitError: whatever is wrong with the recipe, the data or the disk.
+        TrainingInterrupted: the user stopped it.
+    """
+    recipe = run.recipe
+    taught: dict[str, Any] | None = None
+    if run.teacher is not None:
+        path, taught = _teacher(run.teacher, workshop)
+        # The path is that of this folder; what decides the result is in the digest.
+        recipe = replace(recipe, teacher=TeacherSchedule(model=recipe.teacher.model, weights=str(path)))
+    started = time.perf_counter()
+    used = time.process_time()
+    data = data_of(recipe)
+    folder = workshop.run_folder(run)
+    report = train(recipe, folder, resume=True, data=data, progress=workshop.progress)
+    with computing_threads(recipe.runtime.threads):
+        figures = _figures(report, recipe, data, folder)
+    return {
+        "run": run.name,
+        "row": run.row.name,
+        "point": run.point,
+        "seed": run.seed,
+        "digest": run.digest,
+        **figures,
+        "teacher": taught,
+        "train_images": report.train_images,
+        "test_images": report.val_images,
+        "train_seconds": round(sum(phase.seconds for phase in report.phases), 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(time.process_time() - used, 1),
+        "machine": {**machine(), "threads": recipe.runtime.threads or torch.get_num_threads()},
+        "versions": {"bitvit": bitvit.__version__, "torch": torch.__version__, "timm": timm.__version__},
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+    }
+
+
+def _teacher(recipe: Recipe, workshop: Workshop) -> tuple[Path, dict[str, Any]]:
+    """Train a shared teacher, unless it is there, and return its checkpoint and figures. Who comes second waits."""
+    if recipe.stage2.epochs == 0:
+        raise StudyError("teacher.epochs: the shared teacher is neither trained (epochs) nor loaded (weights)")
+    digest = fingerprint(recipe)
+    folder = workshop.folder / "teachers" / f"{recipe.model.name}-seed{recipe.seed}-{digest[:8]}"
+    with claim(workshop.lock(f"teacher-{digest}"), wait=True):
+        if not (folder / FINAL_FILE).is_file():
+            workshop.note(f"teacher {recipe.model.name}, seed {recipe.seed}")
+        report = train(recipe, folder, resume=True, progress=workshop.progress)
+    final = report.final
+    return folder / FINAL_FILE, {
+        "model": recipe.model.name,
+        "digest": digest,
+        "top1": final.evaluation.top1,
+        "train_seconds": round(final.seconds, 1),
+    }
+
+
+def _figures(report: TrainingReport, recipe: Recipe, data: Data, folder: Path) -> dict[str, Any]:
+    """Return accuracy, sizes and operations of a finished run."""
+    model, info = load_checkpoint(folder)
+    final = report.final
+    history = RunFolder(folder).read_history(final.phase)
+    seen = evaluate(model, data.train, info.preprocessing, batch_size=recipe.validation.batch_size)
+    try:
+        cost: dict[str, Any] = complexity(model).total.to_dict()
+    except ComplexityError:
+        cost = {}
+    packed = _packed(model, info, data, folder) if info.stage == "full" else None
+    return {
+        "top1": final.evaluation.top1,
+        "top5": final.evaluation.top5,
+        "test_loss": final.evaluation.loss,
+        "train_loss": history[-1].train_loss if history else None,
+        "train_top1": seen.top1,
+        "clean_train_loss": seen.loss,
+        "packed_top1": packed.packed_accuracy if packed is not None else None,
+        "agreement": packed.identical_predictions if packed is not None else None,
+        "bytes": (folder / PACKED_FILE).stat().st_size if packed is not None else _size(model),
+        "ops": cost.get("ops"),
+        "bops": cost.get("bops"),
+        "flops": cost.get("flops"),
+        "parameters": sum(value.numel() for value in model.parameters()),
+        "model": info.model.to_dict(),
+    }
+
+
+def _size(model: torch.nn.Module) -> int:
+    return sum(value.numel() * value.element_size() for value in model.state_dict().values())
+
+
+def _packed(model: torch.nn.Module, info: Any, data: Data, folder: Path) -> ExportReport:
+    """Pack a finished student and evaluate the file in the engine, on the test images."""
+    return export_model(
+        model,
+        folder / PACKED_FILE,
+        labels=info.labels,
+        preprocessing=info.preprocessing,
+        provenance=provenance(info),
+        images=data.val.batches(info.preprocessing, 64),
+    )

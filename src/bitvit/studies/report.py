@@ -1,0 +1,59 @@
+"""A study's report: table, CSV and figure in its folder, from the results that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bitvit.program.atomic_file import write_atomically
+from bitvit.studies.figures import draw_figure
+from bitvit.studies.runner import results_of
+from bitvit.studies.study import Study
+from bitvit.studies.summary import Line, Summary, summarize
+from bitvit.studies.table import csv_table, markdown_report
+
+__all__ = ["summary_dict", "write_report"]
+
+TABLE_FILE, CSV_FILE, FIGURE_FILE = "table.md", "table.csv", "figure.png"
+
+
+def write_report(study: Study, folder: Path, command: str) -> Summary:
+    """Write `table.md`, `table.csv` and `figure.png`, and return what they show.
+
+    Args:
+        command: what the user typed, for the table's footer.
+
+    Raises:
+        StudyError: the results cannot be read.
+        OutputError: a file cannot be written.
+    """
+    summary = summarize(study, results_of(folder).read())
+    draw_figure(summary, folder / FIGURE_FILE)
+    write_atomically(folder / CSV_FILE, csv_table(summary).encode())
+    write_atomically(folder / TABLE_FILE, markdown_report(summary, command, FIGURE_FILE).encode())
+    return summary
+
+
+def summary_dict(summary: Summary) -> dict[str, Any]:
+    """Return a summary as plain values, for JSON."""
+    return {
+        "study": summary.study.name,
+        "title": summary.study.title,
+        "lines": [_line(line) for line in summary.lines],
+        "differences": [
+            {"first": gap.first.name, "second": gap.second.name, **vars(gap.spread)} for gap in summary.differences
+        ],
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    figures = ("top1", "packed_top1", "agreement", "train_top1", "train_loss", "bytes", "ops", "train_seconds")
+    spreads = {key: line.spread(key) for key in figures}
+    return {
+        "row": line.row.name,
+        "label": line.row.title,
+        "point": line.point,
+        "seeds": [record["seed"] for record in line.records],
+        "paper": line.paper,
+        **{key: None if spread is None else vars(spread) for key, spread in spreads.items()},
+    }

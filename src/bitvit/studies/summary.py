@@ -1,0 +1,108 @@
+"""Results averaged over seeds: one line of the table for each row and point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+from bitvit.studies.plan import PlannedRun, plan_study
+from bitvit.studies.results import find_record
+from bitvit.studies.study import Row, Study
+
+__all__ = ["Difference", "Line", "Spread", "Summary", "summarize"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard error of a figure over seeds; the error is None for a single one."""
+
+    mean: float
+    error: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Spread | None:
+        """Return the spread of what is there, or None where nothing is."""
+        known = [value for value in values if value is not None]
+        if not known:
+            return None
+        error = stdev(known) / math.sqrt(len(known)) if len(known) > 1 else None
+        return cls(fmean(known), error, len(known))
+
+
+@dataclass(frozen=True)
+class Line:
+    """All results of one row at one point, in the order of their seeds."""
+
+    row: Row
+    point: dict[str, Any]
+    name: str
+    paper: float | None
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def spread(self, key: str, factor: float = 1.0) -> Spread | None:
+        """Return the spread of one figure of the records, times `factor`."""
+        return Spread.of([None if (value := record.get(key)) is None else factor * value for record in self.records])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Top-1 accuracy of one row minus another's at one point, in points, paired by seed."""
+
+    first: Line
+    second: Line
+    spread: Spread
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study's results.
+
+    Attributes:
+        study: what was asked for.
+        lines: one for each row and point, those without results included.
+        differences: those that the study asks for, as far as there are results.
+    """
+
+    study: Study
+    lines: list[Line]
+    differences: list[Difference]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [record for line in self.lines for record in line.records]
+
+
+def summarize(study: Study, records: Sequence[dict[str, Any]]) -> Summary:
+    """Average the results that belong to a study as it is now; those of other recipes are left out."""
+    known = list(records)
+    seeds = sorted({*range(study.seeds), *(r["seed"] for r in known if isinstance(r["seed"], int) and r["seed"] >= 0)})
+    lines: dict[str, Line] = {}
+    for run in plan_study(study, seeds):
+        line = lines.setdefault(run.name, Line(run.row, run.point, run.name, _paper(study, run)))
+        record = find_record(known, run)
+        if record is not None:
+            line.records.append(record)
+    return Summary(study, list(lines.values()), _differences(study, list(lines.values())))
+
+
+def _paper(study: Study, run: PlannedRun) -> float | None:
+    point = ", ".join(f"{name}={value}" for name, value in run.point.items())
+    value = study.paper.get(point, run.row.paper)
+    return None if value is None else float(value)
+
+
+def _differences(study: Study, lines: list[Line]) -> list[Difference]:
+    found = []
+    for first, second in study.compare:
+        for a in (line for line in lines if line.row.name == first):
+            b = next(line for line in lines if line.row.name == second and line.point == a.point)
+            others = {record["seed"]: record["top1"] for record in b.records}
+            gaps = [100 * (r["top1"] - others[r["seed"]]) for r in a.records if r["seed"] in others]
+            spread = Spread.of(gaps)
+            if spread is not None:
+                found.append(Difference(a, b, spread))
+    return found

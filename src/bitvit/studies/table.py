@@ -1,0 +1,151 @@
+"""A study's table: Markdown to read, CSV to compute with."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from bitvit.studies.summary import Spread, Summary
+
+__all__ = ["csv_table", "markdown_report", "table_cells"]
+
+
+def table_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of the table as text; columns without any entry are left out."""
+    study = summary.study
+    own = list(dict.fromkeys(name for row in study.rows for name in row.columns))
+    header = ["method" if len(study.rows) > 1 or not study.axes else "", *own, *(axis.title for axis in study.axes)]
+    header += ["top-1 (%)", "paper (%)", "packed (%)", "agreement (%)", "training images (%)", "bytes", "MOPs"]
+    header += ["minutes", "seeds"]
+    rows = [
+        [
+            line.row.title,
+            *(_mark(line.row.columns.get(name)) for name in own),
+            *(str(line.point[axis.name]) for axis in study.axes),
+            _pm(line.spread("top1", 100)),
+            "" if line.paper is None else f"{line.paper:.2f}",
+            _pm(line.spread("packed_top1", 100)),
+            _mean(line.spread("agreement", 100), "{:.2f}"),
+            _pm(line.spread("train_top1", 100), 1),
+            _mean(line.spread("bytes"), "{:,.0f}"),
+            _mean(line.spread("ops", 1e-6), "{:.2f}"),
+            _mean(line.spread("train_seconds", 1 / 60), "{:.1f}"),
+            str(len(line.records)),
+        ]
+        for line in summary.lines
+    ]
+    kept = [i for i, name in enumerate(header) if name and any(row[i] for row in rows)]
+    return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def markdown_report(summary: Summary, command: str, figure: str) -> str:
+    """Return the whole report as Markdown: table, differences, and in the footer hardware, date and command."""
+    study = summary.study
+    header, rows = table_cells(summary)
+    parts = [f"# {study.title}", ""]
+    if study.reproduces:
+        parts += [f"Reproduces: {study.reproduces}.", ""]
+    parts += [*_markdown(header, rows), ""]
+    parts += [
+        "Top-1 accuracy on the test images, mean ± standard error over seeds; packed: the packed file in the engine; "
+        "agreement: test images on which file and checkpoint predict the same class; training images: top-1 accuracy "
+        "on the images of training, without augmentation; bytes: of the packed file, or of a full-precision "
+        "network's weights; MOPs: operations an image (`docs/complexity.md`); minutes: wall-clock "
+        "time of a run's training.",
+        "",
+    ]
+    if summary.differences:
+        gaps = [
+            [
+                f"{gap.first.row.title} - {gap.second.row.title}",
+                *(str(gap.first.point[axis.name]) for axis in study.axes),
+                _pm(gap.spread),
+                str(gap.spread.count),
+            ]
+            for gap in summary.differences
+        ]
+        head = ["difference", *(axis.title for axis in study.axes), "points of top-1, paired by seed", "seeds"]
+        parts += [*_markdown(head, gaps), ""]
+    parts += [f"![{study.title}]({figure})", ""]
+    if study.note:
+        parts += [study.note.strip(), ""]
+    parts += [*_footer(summary, command), ""]
+    return "\n".join(parts)
+
+
+def csv_table(summary: Summary) -> str:
+    """Return one line for each run, with all of its figures."""
+    text = io.StringIO()
+    axes = [axis.name for axis in summary.study.axes]
+    plain = [
+        "top1", "packed_top1", "agreement", "top5", "test_loss", "train_loss", "train_top1", "bytes", "ops",
+        "parameters", "train_seconds", "seconds", "cpu_seconds", "digest", "date",
+    ]  # fmt: skip
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", *axes, "seed", *plain, "teacher_top1", "cpu"])
+    for line in summary.lines:
+        for record in line.records:
+            teacher = (record.get("teacher") or {}).get("top1")
+            cpu = (record.get("machine") or {}).get("cpu")
+            figures = [_number(record.get(key)) for key in plain]
+            point = [line.point[name] for name in axes]
+            writer.writerow([line.row.name, *point, record["seed"], *figures, _number(teacher), cpu])
+    return text.getvalue()
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def cells(row: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+
+    return [cells(header), "|" + "---|" * len(header), *map(cells, rows)]
+
+
+def _footer(summary: Summary, command: str) -> list[str]:
+    records = summary.records
+    missing = sum(not line.records for line in summary.lines)
+    made = f"{len(records)} runs" + (f"; {missing} of {len(summary.lines)} lines have none yet" if missing else "")
+    machines = sorted({_machine(record) for record in records})
+    dates = sorted({str(record.get("date")) for record in records})
+    minutes = sum(float(record.get("seconds") or 0) for record in records) / 60
+    teachers = {record["teacher"]["digest"]: record["teacher"] for record in records if record.get("teacher")}
+    images = sorted({f"{r.get('train_images')} training and {r.get('test_images')} test images" for r in records})
+    lines = [f"{made}, {minutes:.0f} minutes in all. {'; '.join(images)}."]
+    if teachers:
+        spread = Spread.of([100 * teacher["top1"] for teacher in teachers.values()])
+        names = ", ".join(sorted({teacher["model"] for teacher in teachers.values()}))
+        lines.append(f"Teacher ({names}, full precision, the same images): {_pm(spread)} % top-1.")
+    lines.append(f"Hardware: {'; '.join(machines) or 'none yet'}. Date: {' to '.join(dates[:1] + dates[1:][-1:])}.")
+    lines += [f"Command: `{command}`."]
+    return ["  \n".join(lines)]
+
+
+def _machine(record: dict[str, Any]) -> str:
+    machine, versions = record.get("machine") or {}, record.get("versions") or {}
+    threads = machine.get("threads")
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{machine.get('cpu')}, {threads} thread{'s' if threads != 1 else ''} ({used})"
+
+
+def _mark(value: Any) -> str:
+    if value is None or value is False:
+        return ""
+    return "✓" if value is True else str(value)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _mean(spread: Spread | None, form: str) -> str:
+    return "" if spread is None else form.format(spread.mean)
+
+
+def _pm(spread: Spread | None, digits: int = 2) -> str:
+    if spread is None:
+        return ""
+    error = "" if spread.error is None else f" ± {spread.error:.{digits}f}"
+    return f"{spread.mean:.{digits}f}{error}"
