@@ -1,29 +1,52 @@
-"""Time whole packed models, with random weights, against other engines.
+"""Time whole packed models, with random weights, against other engines; memory, start-up and scaling on request.
 
 python benchmarks/latency.py --model gsb_deit_small_patch16_224 --threads 1 --batch 1 --json
+python benchmarks/latency.py --full --markdown > tables.md
 
-The same as `bitvit bench --model ...`; here also for several models, one after the other.
+Each model is measured as `bitvit bench --model NAME` does, with the same options. `--json` prints one list with an
+entry for each model, `--markdown` the tables of docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
 import sys
+from typing import Any
 
-from bitvit.cli import main as bitvit_command
+from bitvit.analysis.bench_tables import markdown
+from bitvit.cli import bench
+from bitvit.cli._output import print_error
+from bitvit.errors import BitvitError
+
+MODELS = ("gsb_deit_small_patch16_224", "binaryvit_small_patch4_224", "bhvit_small_patch4_224")
 
 
 def main() -> int:
-    """Run `bitvit bench` for each model and return the first exit code that is not 0."""
+    """Measure each model, one after the other, and print all of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--model", action="append", metavar="NAME", help="a registered model; may be given more than once"
-    )
-    arguments, options = parser.parse_known_args()
-    for model in arguments.model or ["gsb_deit_small_patch16_224"]:
-        code = bitvit_command(["bench", "--model", model, *options])
-        if code != 0:
-            return code
+    parser.add_argument("--models", nargs="+", metavar="NAME", help=f"several models (default {', '.join(MODELS)})")
+    parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
+    bench.add_arguments(parser)
+    arguments = parser.parse_args()
+    models = arguments.models or ([arguments.model] if arguments.model or arguments.file else MODELS)
+    if not (arguments.json or arguments.markdown) and len(models) == 1:
+        arguments.model = models[0]
+        return bench.run(arguments)
+    documents: list[dict[str, Any]] = []
+    for model in models:
+        arguments.model = model
+        try:
+            documents.append(bench.measure(arguments))
+        except BitvitError as error:
+            print_error(str(error))
+            return 2
+        print(f"measured {documents[-1]['name']}", file=sys.stderr)
+    if arguments.markdown:
+        print(markdown(documents, date=datetime.date.today().isoformat(), command=" ".join(["python", *sys.argv])))
+    else:
+        print(json.dumps(documents, indent=2))
     return 0
 
 

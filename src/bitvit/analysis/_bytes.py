@@ -1,25 +1,39 @@
-"""Bytes that each module of a model takes in a `.bitvit` file: measured on the model's own Program, not estimated."""
+"""Bytes that a model takes as a `.bitvit` file: measured on the model's own Program, not estimated."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from torch import nn
 
-from bitvit.export import ExportError, build_program, pack
+from bitvit.export import ExportError, build_program, default_preprocessing, pack
+from bitvit.program import BitvitFile, to_bytes
 
 
-def packed_bytes_by_module(model: nn.Module) -> dict[str, int]:
-    """Return the size of the tensors that export would write for each module, by module path.
+@dataclass(frozen=True)
+class PackedBytes:
+    """Where the bytes of a model's `.bitvit` file go; all zero for a model that has no packed form or no values.
 
-    Export folds neighbours into each other, so the tensors of a fused operator count for the module that it ends in.
-    The sum is exact; the file's JSON header comes on top. Empty for a model that has no packed form or no
-    values.
+    Attributes:
+        by_module: size of the tensors that export writes for each module, by module path. Export folds neighbours into
+            each other, so the tensors of a fused operator count for the module that it ends in.
+        header: the rest of the file: operators, preprocessing, and labels (the class numbers here). What `bitvit
+            export` adds to it about the training run is not counted.
     """
+
+    by_module: dict[str, int] = field(default_factory=dict)
+    header: int = 0
+
+
+def packed_bytes(model: nn.Module) -> PackedBytes:
+    """Pack, trace and fold a model (in its present state) and measure the file that it gives."""
     if any(parameter.is_meta for parameter in model.parameters()):
-        return {}
+        return PackedBytes()
     try:
-        _, tensors = build_program(pack(model))
+        packed = pack(model)
+        program, tensors = build_program(packed)
     except ExportError:
-        return {}
+        return PackedBytes()
     paths = {path for path, _ in model.named_modules()}
     sizes: dict[str, int] = {}
     for name, tensor in tensors.items():
@@ -27,4 +41,6 @@ def packed_bytes_by_module(model: nn.Module) -> dict[str, int]:
         while path not in paths:
             path = path.rpartition(".")[0]
         sizes[path] = sizes.get(path, 0) + tensor.nbytes
-    return sizes
+    labels = [str(number) for number in range(program.values[program.output].shape[-1])]
+    file = BitvitFile(program, tensors, default_preprocessing(packed), labels, {})
+    return PackedBytes(sizes, len(to_bytes(file)) - sum(sizes.values()))

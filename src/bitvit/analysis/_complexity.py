@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from bitvit.analysis import _rules_binary, _rules_react  # noqa: F401 (they register the rules of our layers)
-from bitvit.analysis._bytes import packed_bytes_by_module
+from bitvit.analysis import _rules_binary, _rules_comparison, _rules_react  # noqa: F401 (they register the rules of our layers)
+from bitvit.analysis._bytes import packed_bytes
 from bitvit.analysis._charge import Charge, Cost, total
 from bitvit.analysis._rules import Call, find_rule
 from bitvit.errors import BitvitError
@@ -50,17 +50,24 @@ class Complexity:
         model: name of the model.
         input_size: channels, height and width of the image.
         layers: modules in the order of the model, without those that cost nothing.
+        header_bytes: what a `.bitvit` file of the model holds beside its tensors; 0 without packed form.
         uncounted: modules that ran and whose type has no rule, so that their own operations are missing from every sum.
     """
 
     model: str
     input_size: tuple[int, int, int]
     layers: list[Layer]
+    header_bytes: int = 0
     uncounted: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> Cost:
         return total([layer.cost for layer in self.layers])
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the model's `.bitvit` file, before `bitvit export` adds what it knows about the training run."""
+        return self.total.packed_bytes + self.header_bytes
 
     @property
     def ends(self) -> Cost:
@@ -93,6 +100,8 @@ class Complexity:
             "model": self.model,
             "input_size": list(self.input_size),
             "total": self.total.to_dict(),
+            "header_bytes": self.header_bytes,
+            "file_bytes": self.file_bytes,
             "ends": self.ends.to_dict(),
             "block": None if first is None else {**first["total"], **first},
             "blocks": blocks,
@@ -145,14 +154,14 @@ def _count(name: str, model: nn.Module, input_size: tuple[int, int, int] | None)
             raise ComplexityError(f"{name} does not run on an image of size {list(size)}: {error}") from error
         finally:
             model.train(was_training)
-    packed = packed_bytes_by_module(model)
+    packed = packed_bytes(model)
     layers: list[Layer] = []
     for path, module in model.named_modules(remove_duplicate=True):
-        cost = _cost(module, charges.get(path, Charge()), packed.get(path, 0))
+        cost = _cost(module, charges.get(path, Charge()), packed.by_module.get(path, 0))
         if cost != Cost():
             layers.append(Layer(path, type(module).__name__, _part(path), cost))
     channels, height, width = size
-    return Complexity(name, (channels, height, width), layers, uncounted)
+    return Complexity(name, (channels, height, width), layers, packed.header, uncounted)
 
 
 @contextmanager

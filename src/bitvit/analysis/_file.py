@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import prod
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from bitvit.program import BitvitFile, Op, Value, read_file
@@ -37,14 +38,26 @@ class OperatorCost:
 
 @dataclass(frozen=True)
 class FileComplexity:
-    """What the network in a `.bitvit` file costs on one image."""
+    """What the network in a `.bitvit` file costs on one image.
+
+    Attributes:
+        path: the file.
+        operators: its operators in order.
+        file_bytes: size of the whole file.
+    """
 
     path: str
     operators: list[OperatorCost]
+    file_bytes: int
 
     @property
     def total(self) -> OperatorCost:
         return _sum("total", self.operators)
+
+    @property
+    def header_bytes(self) -> int:
+        """What the file holds beside the tensors: program, preprocessing, labels, facts about the training run."""
+        return self.file_bytes - self.total.size_bytes
 
     def by_kind(self) -> list[OperatorCost]:
         """Return one sum for each kind of operator, the largest in bytes first."""
@@ -57,6 +70,8 @@ class FileComplexity:
         return {
             "file": self.path,
             "total": asdict(self.total),
+            "header_bytes": self.header_bytes,
+            "file_bytes": self.file_bytes,
             "by_kind": [asdict(item) for item in self.by_kind()],
             "operators": [asdict(item) for item in self.operators],
         }
@@ -68,7 +83,8 @@ def file_complexity(path: str | PathLike[str]) -> FileComplexity:
     Raises:
         ProgramError: the file cannot be read or is malformed.
     """
-    return FileComplexity(str(path), operator_costs(read_file(path)))
+    costs = operator_costs(read_file(path))
+    return FileComplexity(str(path), costs, Path(path).stat().st_size)
 
 
 def operator_costs(file: BitvitFile) -> list[OperatorCost]:
@@ -113,6 +129,7 @@ _FLOPS_PER_ELEMENT = {
     "add_constant": 1,
     "affine": 1,
     "mean_rows": 1,
+    "mean_channels": 1,
     "gelu": 20,  # numerator and denominator of the fixed rational function
     "rprelu": 4,
     "layer_norm": 5,
@@ -149,6 +166,25 @@ def _patch(op: Op, inputs: list[Value], outputs: list[Value], file: BitvitFile) 
     return 0, 0, products
 
 
+def _convolution(op: Op, inputs: list[Value], outputs: list[Value], file: BitvitFile) -> tuple[int, int, int]:
+    """Taps outside the grid are counted as well: they are few, and their number depends on the dilation."""
+    channels = inputs[0].shape[1] // int(op.attrs["groups"])
+    elements = prod(outputs[0].shape)
+    return elements * int(op.attrs["kernel"]) ** 2 * channels, 0, elements
+
+
+def _stencil(op: Op, inputs: list[Value], outputs: list[Value], file: BitvitFile) -> tuple[int, int, int]:
+    groups = op.attrs["groups"]
+    taps = sum(len(group) for group in groups)
+    division = 1 if op.attrs["divisor"] > 1 else 0
+    # The first tap of a sum is no addition.
+    return 0, 0, prod(outputs[0].shape) * (taps - len(groups) + division * len(groups)) // len(groups)
+
+
+def _pool(op: Op, inputs: list[Value], outputs: list[Value], file: BitvitFile) -> tuple[int, int, int]:
+    return 0, 0, prod(outputs[0].shape) * int(op.attrs["kernel"]) ** 2
+
+
 def _masks(op: Op, inputs: list[Value], outputs: list[Value], file: BitvitFile) -> tuple[int, int, int]:
     rows, heads, width = inputs[0].shape
     scores = heads * rows * inputs[1].shape[0]
@@ -175,6 +211,9 @@ _PRODUCTS: dict[str, Counter] = {
     "linear_i8": _linear,
     "patch_conv_u8": _patch,
     "patch_conv_f32": _patch,
+    "binary_conv": _convolution,
+    "stencil": _stencil,
+    "pool": _pool,
     "attention_masks": _masks,
     "attention_masks_statistics": _masks,
     "value_planes": _planes,

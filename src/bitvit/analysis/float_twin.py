@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from functools import singledispatch
 
+import torch.nn.functional as F
 from timm.layers import Attention, Mlp
 from torch import Tensor, nn
 
 from bitvit import layers
+from bitvit.analysis.twin_folding import fold_norms
 from bitvit.layers.attention_quantizers import BandedMaskQuantizer, ClippedMaskQuantizer, DecomposedQuantizer
 from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
 from bitvit.layers.maps import channels_first, channels_last
+from bitvit.layers.react_attention import AttentionCore, split_heads
 from bitvit.layers.shifted_sign import ShiftedSign
 
 
@@ -28,10 +31,11 @@ def float_twin(model: nn.Module) -> nn.Module:
     """Return a copy of a binary model with every binary or quantized layer replaced by its full-precision one.
 
     The twin of a binarized timm model has the modules of that timm model, so that other engines see the network they
-    are tuned for.
+    are tuned for. That of a BinaryViT or BHViT has its batch normalizations folded and calls torch's own attention.
     """
     twin = copy.deepcopy(model)
     _replace(twin)
+    fold_norms(twin)
     return twin.eval()
 
 
@@ -114,6 +118,25 @@ def _(layer: ChannelwiseBinaryConv2d) -> nn.Module:
 @float_layer.register
 def _(layer: ShiftedSign) -> nn.Module:
     return nn.Identity()
+
+
+class FloatAttentionCore(AttentionCore):
+    """`AttentionCore` in full precision: ``y = softmax(q k^T / sqrt(D)) v``."""
+
+    def __init__(self, num_heads: int, head_dim: int) -> None:
+        nn.Module.__init__(self)
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.query_sign = nn.Identity()  # type: ignore[assignment]
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        q, k, v = (split_heads(x, self.num_heads) for x in (query, key, value))
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+@float_layer.register
+def _(layer: AttentionCore) -> nn.Module:
+    return FloatAttentionCore(layer.num_heads, layer.head_dim)
 
 
 @float_layer.register(ClippedMaskQuantizer)

@@ -19,11 +19,13 @@ class Contender:
         name: engine and number format, such as `ONNX Runtime fp32`.
         run: computes the logits of the same batch each time.
         size_bytes: size of what has to be shipped, None where unknown.
+        precision: the arithmetic that really runs, where that is known; engines may not do what they are asked for.
     """
 
     name: str
     run: Callable[[], object]
     size_bytes: int | None = None
+    precision: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Timing:
         name: the contender's.
         median_ms, fastest_ms, quartile_ms, third_quartile_ms: of all rounds.
         rounds: number of them.
-        size_bytes: the contender's.
+        size_bytes, precision: the contender's.
     """
 
     name: str
@@ -44,19 +46,23 @@ class Timing:
     third_quartile_ms: float
     rounds: int
     size_bytes: int | None = None
+    precision: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain data for JSON."""
         return asdict(self)
 
 
-def measure(contenders: Sequence[Contender], rounds: int = 20, seconds: float = 60.0) -> list[Timing]:
+def measure(
+    contenders: Sequence[Contender], rounds: int = 20, seconds: float = 60.0, pause: float = 0.0
+) -> list[Timing]:
     """Time contenders in turns: in each round, every one runs once.
 
     Args:
         contenders: what to time; each runs twice beforehand, to warm up.
         rounds: rounds wanted, at least 3.
         seconds: no further round starts after this time (3 rounds are always made).
+        pause: seconds of rest before each run, so that threads of the one before that still spin do not slow it down.
 
     Returns:
         Times in the order of the contenders.
@@ -70,6 +76,8 @@ def measure(contenders: Sequence[Contender], rounds: int = 20, seconds: float = 
         if done >= 3 and time.perf_counter() - start > seconds:
             break
         for contender, own in zip(contenders, times, strict=True):
+            if pause:
+                time.sleep(pause)
             before = time.perf_counter_ns()
             contender.run()
             own.append((time.perf_counter_ns() - before) / 1e6)
@@ -78,7 +86,16 @@ def measure(contenders: Sequence[Contender], rounds: int = 20, seconds: float = 
 
 def _summary(contender: Contender, times: list[float]) -> Timing:
     quartile, median, third_quartile = statistics.quantiles(times, n=4, method="inclusive")
-    return Timing(contender.name, median, min(times), quartile, third_quartile, len(times), contender.size_bytes)
+    return Timing(
+        contender.name,
+        median,
+        min(times),
+        quartile,
+        third_quartile,
+        len(times),
+        contender.size_bytes,
+        contender.precision,
+    )
 
 
 def machine() -> dict[str, str]:

@@ -1,21 +1,28 @@
-"""`bitvit bench`: a packed network against the same architecture in other engines."""
+"""`bitvit bench`: a packed network against the same architecture in other engines, its memory, and how it scales."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitvit.cli._arguments import positive
 from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bitvit.analysis.subject import Subject
 
 HELP = "time a .bitvit file against PyTorch, ONNX Runtime and OpenVINO, interleaved in one run"
 EXAMPLES = (
     "bitvit bench digits.bitvit",
     "bitvit bench digits.bitvit --threads 2 --batch 8 --figure bench.png",
     "bitvit bench --model gsb_deit_small_patch16_224 --json",
+    "bitvit bench --model gsb_deit_small_patch16_224 --full --figure bench.png",
+    "bitvit bench digits.bitvit --only-bitvit --memory",
 )
 
 
@@ -26,93 +33,152 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, default=1, metavar="T", help="threads of every engine (default 1)")
     parser.add_argument("--batch", type=positive, default=1, metavar="B", help="images at a time (default 1)")
     parser.add_argument("--rounds", type=positive, default=20, metavar="N", help="runs of each engine (default 20)")
+    parser.add_argument(
+        "--engines",
+        type=_engines,
+        metavar="LIST",
+        help="other engines, of pytorch,onnxruntime,openvino (default: all)",
+    )
     parser.add_argument("--only-bitvit", action="store_true", help="leave the other engines out; PyTorch is not needed")
-    parser.add_argument("--figure", type=Path, metavar="PNG", help="write a bar chart")
+    parser.add_argument("--memory", action="store_true", help="also measure memory and start-up in fresh processes")
+    parser.add_argument("--scaling", action="store_true", help="also time more threads, batches and image sizes")
+    parser.add_argument("--sizes", type=_sizes, metavar="LIST", help="image sizes of --scaling (default 224,320,448)")
+    parser.add_argument("--full", action="store_true", help="--memory and --scaling together")
+    parser.add_argument("--figure", type=Path, metavar="PNG", help="write a chart")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _engines(text: str) -> tuple[str, ...]:
+    from bitvit.analysis.rivals import ENGINES
+
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in ENGINES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ENGINES)}")
+    return names
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(positive(size) for size in text.split(","))
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Time every engine that is installed on the same batch."""
-    from bitvit.analysis import latency
-
-    if (arguments.file is None) == (arguments.model is None):
-        raise UsageError("give either a .bitvit file or --model NAME")
-    with tempfile.TemporaryDirectory(prefix="bitvit-bench-") as folder:
-        contenders, facts = _contenders(arguments, Path(folder))
-        timings = latency.measure(contenders, rounds=arguments.rounds)
-    document: dict[str, Any] = {
-        **facts,
-        "threads": arguments.threads,
-        "batch": arguments.batch,
-        "machine": latency.machine(),
-        "results": [timing.to_dict() for timing in timings],
-    }
+    """Time every engine that is installed on the same batch, and what else is asked for."""
+    document = measure(arguments)
     if arguments.figure:
-        from bitvit.analysis.figures import latency_figure
+        from bitvit.analysis.figures import bench_figure
 
-        latency_figure(timings, f"{facts['name']}, {arguments.threads} thread(s)", arguments.batch, arguments.figure)
+        bench_figure(document, arguments.figure)
         print_note(f"wrote {arguments.figure}")
     if arguments.json:
         print_json(document)
         return 0
-    first = timings[0].median_ms
-    rows = [
-        [
-            timing.name,
-            f"{timing.median_ms / arguments.batch:.3f}",
-            f"{timing.quartile_ms / arguments.batch:.3f} to {timing.third_quartile_ms / arguments.batch:.3f}",
-            f"{timing.median_ms / first:.1f}x",
-            "" if timing.size_bytes is None else format_bytes(timing.size_bytes),
-        ]
-        for timing in timings
-    ]
-    title = f"{facts['name']}: batch {arguments.batch}, {arguments.threads} thread(s), {document['machine']['cpu']}"
-    print_table(table(title, ["engine", "ms/image (median)", "quartiles", "time against bitvit", "size"], rows))
+    tables = [_latency_table(document)]
+    if "memory" in document:
+        tables.append(_memory_table(document["memory"]))
+    if "scaling" in document:
+        tables += _scaling_tables(document["scaling"])
+    print_table(*tables)
     return 0
 
 
-def _contenders(arguments: argparse.Namespace, folder: Path) -> tuple[list[Any], dict[str, Any]]:
-    """Return the engines to time, bitvit first, and what to call the network."""
-    import numpy as np
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return everything that is asked for as plain data.
 
-    from bitvit.analysis.latency import Contender
-    from bitvit.program import read_file
-    from bitvit.runtime import Engine
+    Raises:
+        UsageError: not exactly one of a file and a model is given.
+    """
+    from bitvit.analysis.bench import bench
+    from bitvit.analysis.rivals import ENGINES
 
-    if arguments.file is not None:
-        file = read_file(arguments.file)
-        program, tensors = file.program, file.tensors
-        size = arguments.file.stat().st_size
-        name = file.provenance.get("model")
-        architecture = file.provenance.get("architecture")
-    else:
-        from bitvit.export import build_program, pack
-        from bitvit.models import create_model
+    subject = _subject(arguments)
+    engines = () if arguments.only_bitvit else arguments.engines or tuple(ENGINES)
+    options = {"threads": arguments.threads, "rounds": arguments.rounds}
+    document = bench(subject, batch=arguments.batch, engines=engines, **options)
+    if arguments.memory or arguments.full:
+        from bitvit.analysis.memory import measure_memory
 
-        name, architecture = arguments.model, None
-        model = create_model(name).eval()
-        program, tensors = build_program(pack(model))
-        size = sum(tensor.nbytes for tensor in tensors.values())
-    engine = Engine(program, tensors, threads=arguments.threads)
-    shape = program.values[program.input].shape
-    images = np.random.default_rng(0).integers(0, 256, (arguments.batch, *shape), np.uint8)
-    contenders = [Contender("bitvit 1-bit", lambda: engine.run(images), size)]
-    facts = {"name": str(arguments.file or name), "model": name, "isa": engine.isa}
-    if arguments.only_bitvit:
-        return contenders, facts
-    if arguments.file is not None:
-        if not isinstance(architecture, dict):
-            print_note(
-                "the file does not say how its model is built, so there is no full-precision network to compare with"
-            )
-            return contenders, facts
-        from bitvit.training.building import ModelSpec, build_model
+        with tempfile.TemporaryDirectory(prefix="bitvit-bench-") as folder:
+            document["memory"] = measure_memory(subject, Path(folder), threads=arguments.threads)
+    if arguments.scaling or arguments.full:
+        from bitvit.analysis.scaling import SIZES, measure_scaling
+        from bitvit.runtime._engine import default_threads
 
-        model = build_model(ModelSpec(**architecture))
-    from bitvit.analysis.contenders import rivals
-    from bitvit.analysis.float_twin import float_twin
+        document["scaling"] = measure_scaling(
+            subject,
+            most_threads=max(default_threads(), arguments.threads),
+            sizes=arguments.sizes or SIZES,
+            note=print_note,
+            **options,
+        )
+    return document
 
-    twin = float_twin(model)
-    floats = np.ascontiguousarray(images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0)
-    contenders += rivals(twin, floats, arguments.threads, folder, print_note)
-    return contenders, facts
+
+def _subject(arguments: argparse.Namespace) -> Subject:
+    from bitvit.analysis.subject import subject_of_file, subject_of_model
+
+    if (arguments.file is None) == (arguments.model is None):
+        raise UsageError("give either a .bitvit file or --model NAME")
+    return subject_of_model(arguments.model) if arguments.file is None else subject_of_file(arguments.file)
+
+
+def _latency_table(document: dict[str, Any]) -> Table:
+    batch, results = document["batch"], document["results"]
+    first = results[0]["median_ms"]
+    rows = [
+        [
+            result["name"],
+            f"{result['median_ms'] / batch:.3f}",
+            f"{result['quartile_ms'] / batch:.3f} to {result['third_quartile_ms'] / batch:.3f}",
+            f"{result['median_ms'] / first:.1f}x",
+            "" if result["size_bytes"] is None else format_bytes(result["size_bytes"]),
+            result["precision"],
+        ]
+        for result in results
+    ]
+    rows += [[name, "-", "", "", "", f"not measured: {reason}"] for name, reason in document["missing"].items()]
+    title = f"{document['name']}: batch {batch}, {document['threads']} thread(s), {document['machine']['cpu']}"
+    columns = ["engine", "ms/image (median)", "quartiles", "time against bitvit", "size", "arithmetic"]
+    return table(title, columns, rows, left=(5,))
+
+
+def _memory_table(memory: dict[str, Any]) -> Table:
+    rows = [
+        ["file", format_bytes(memory["file_bytes"])],
+        ["weights", format_bytes(memory["weight_bytes"])],
+        ["arena (values of one image)", format_bytes(memory["arena_bytes"])],
+        ["process after imports", format_bytes(memory["imports_peak_bytes"])],
+        ["process peak", format_bytes(memory["process_peak_bytes"])],
+        ["imports", f"{memory['import_ms']:.1f} ms"],
+        ["load", f"{memory['load_ms']:.1f} ms"],
+        ["first answer", f"{memory['first_answer_ms']:.1f} ms"],
+        ["load to first answer", f"{memory['load_to_first_answer_ms']:.1f} ms"],
+    ]
+    return table(f"memory and start-up, medians of {memory['processes']} fresh processes", ["", ""], rows)
+
+
+def _scaling_tables(scaling: dict[str, Any]) -> list[Table]:
+    tables = [
+        table(
+            "bitvit by threads, batch 1",
+            ["threads", "ms/image", "against one thread"],
+            [[str(row["threads"]), f"{row['median_ms']:.3f}", f"{row['speedup']:.2f}x"] for row in scaling["threads"]],
+        ),
+        table(
+            "bitvit by batch",
+            ["batch", "ms/batch", "ms/image"],
+            [[str(row["batch"]), f"{row['median_ms']:.3f}", f"{row['ms_per_image']:.3f}"] for row in scaling["batch"]],
+        ),
+    ]
+    if scaling["size"]:
+        rows = [
+            [
+                f"{row['size']} x {row['size']}",
+                f"{row['median_ms']:.3f}",
+                f"{row['time_ratio']:.2f}x",
+                f"{row['operations_ratio']:.2f}x",
+            ]
+            for row in scaling["size"]
+        ]
+        tables.append(table("bitvit by image size, batch 1", ["image", "ms", "time", "operations"], rows))
+    return tables

@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("file", metavar="FILE", type=Path, help="a .bitvit file")
     parser.add_argument("--ops", action="store_true", help="print every operator, not one line a kind")
-    parser.add_argument("--profile", action="store_true", help="run it and print the time of each operator")
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="run it and print the time of each operator, and the share of the bit arithmetic that it uses",
+    )
     parser.add_argument("--threads", type=positive, default=1, metavar="T", help="threads of the profile (default 1)")
     parser.add_argument("--runs", type=positive, default=20, metavar="N", help="runs of the profile (default 20)")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -40,7 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     file = read_file(arguments.file)
     document = _describe(arguments.file, file)
     if arguments.profile:
-        document["profile"] = _profile(file, arguments.threads, arguments.runs)
+        from bitvit.analysis.roofline import profile
+
+        document["profile"] = profile(file, threads=arguments.threads, runs=arguments.runs)
     if arguments.json:
         print_json(document)
         return 0
@@ -76,17 +82,6 @@ def _describe(path: Path, file: BitvitFile) -> dict[str, Any]:
         "provenance": file.provenance,
         "operators": operators,
     }
-
-
-def _profile(file: BitvitFile, threads: int, runs: int) -> dict[str, Any]:
-    """Run the engine on one image without content (its time depends little on content) and return its times."""
-    import numpy as np
-
-    from bitvit.runtime import Engine
-
-    engine = Engine(file.program, file.tensors, threads=threads)
-    image = np.random.default_rng(0).integers(0, 256, (1, *file.program.values[file.program.input].shape), np.uint8)
-    return {"isa": engine.isa, "threads": threads, "runs": runs, "operators": engine.profile(image, runs=runs)}
 
 
 def _print(document: dict[str, Any], every_operator: bool) -> None:
@@ -127,19 +122,36 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
 
 
 def _profile_table(profile: dict[str, Any], every_operator: bool) -> Table:
-    """Return milliseconds and share of each operator, or of each kind, the slowest first."""
-    times = profile["operators"]
+    """Return time, share and bit arithmetic of each operator, or of each kind, the slowest first."""
+    from bitvit.analysis.roofline import peak_fraction
+
+    times, peak = profile["operators"], profile["register_peak"]
     total = sum(item["milliseconds"] for item in times)
     if every_operator:
-        entries = [(f"{item['op']} -> {', '.join(item['outputs'])}", item["milliseconds"]) for item in times]
+        entries = [(f"{item['op']} -> {', '.join(item['outputs'])}", [item]) for item in times]
     else:
         kinds = dict.fromkeys(item["op"] for item in times)
-        entries = [(kind, sum(item["milliseconds"] for item in times if item["op"] == kind)) for kind in kinds]
-        entries.sort(key=lambda entry: -entry[1])
-    rows = [[name, f"{milliseconds:.4f}", f"{milliseconds / total:.1%}"] for name, milliseconds in entries]
-    rows.append(["total", f"{total:.4f}", ""])
+        entries = [(kind, [item for item in times if item["op"] == kind]) for kind in kinds]
+        entries.sort(key=lambda entry: -sum(item["milliseconds"] for item in entry[1]))
+
+    def row(name: str, items: list[dict[str, Any]]) -> list[str]:
+        milliseconds, bops = (sum(item[key] for item in items) for key in ("milliseconds", "bops"))
+        fraction = peak_fraction(bops, milliseconds, peak)
+        return [
+            name,
+            f"{milliseconds:.4f}",
+            f"{milliseconds / total:.1%}",
+            f"{bops / 1e6:.2f}" if bops else "",
+            f"{bops / milliseconds / 1e6:.0f}" if fraction is not None else "",
+            f"{fraction:.0%}" if fraction is not None else "",
+        ]
+
+    rows = [row(name, items) for name, items in entries]
+    rows.append(row("total", times))
+    for name, rate in (("the peak", peak), ("xor, popcount, add alone", profile["popcount_peak"])):
+        rows.append([f"({name})", "", "", "", f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"])
     title = f"time of one image, {profile['isa']}, {profile['threads']} thread(s), mean of {profile['runs']} runs"
-    return table(title, ["operator", "ms", "share"], rows)
+    return table(title, ["operator", "ms", "share", "MBOPs", "G/s", "of the peak"], rows)
 
 
 def _text(value: Any) -> str:

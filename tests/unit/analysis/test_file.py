@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bitvit.analysis import FileComplexity, complexity, file_complexity
@@ -20,6 +22,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> FileComplexity:
 
 def test_bytes_are_those_of_the_model(costs: FileComplexity) -> None:
     assert costs.total.size_bytes == complexity("test_gsb_deit").total.packed_bytes
+    assert costs.file_bytes == Path(costs.path).stat().st_size == costs.total.size_bytes + costs.header_bytes
 
 
 def test_first_block_is_counted_like_the_model(costs: FileComplexity) -> None:

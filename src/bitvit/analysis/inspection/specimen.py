@@ -1,0 +1,70 @@
+"""A trained network, its full-precision teacher, and the images to look at it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitvit.data import ImageSet
+from bitvit.errors import UsageError
+from bitvit.training.building import is_binary
+from bitvit.training.checkpoint import CheckpointInfo, load_checkpoint
+from bitvit.training.evaluation import normalize
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """What is inspected.
+
+    Attributes:
+        path: run folder or checkpoint.
+        student: the binary network, in evaluation mode. info: what its checkpoint says.
+        teacher: the full-precision network of the same run, None if there is none.
+        pixels: uint8 images `[N, H, W, 3]` as the network gets them. images: the same, normalized `[N, 3, H, W]`.
+        targets: their classes `[N]`.
+    """
+
+    path: Path
+    student: nn.Module
+    info: CheckpointInfo
+    teacher: nn.Module | None
+    pixels: Tensor
+    images: Tensor
+    targets: Tensor
+
+    @property
+    def name(self) -> str:
+        """The network's registered name."""
+        return self.info.model.name
+
+
+def open_specimen(path: Path, images: ImageSet, count: int) -> Specimen:
+    """Load the networks of a run, and the first images of a set.
+
+    Args:
+        path: run folder or checkpoint of a binary network. The teacher is `teacher.safetensors` beside it.
+        images: labelled images. count: how many of them to take, spread over the whole set.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read. ImageError: an image cannot be decoded.
+        UsageError: the network is not binary, or there are no images.
+    """
+    student, info = load_checkpoint(path)
+    if not is_binary(student) or info.stage != "full":
+        raise UsageError(f"{path}: holds no finished binary network, so there is no binarization to inspect")
+    if not len(images):
+        raise UsageError("there are no images to inspect with")
+    positions = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64))
+    chosen = images.subset(positions)
+    batch, targets = next(chosen.batches(info.preprocessing, len(chosen)))
+    pixels = torch.from_numpy(batch)
+    beside = (path if path.is_dir() else path.parent) / "teacher.safetensors"
+    teacher = load_checkpoint(beside)[0] if beside.is_file() else None
+    if teacher is not None and getattr(teacher, "num_classes", 0) != len(info.labels):
+        teacher = None
+    classes = torch.from_numpy(targets)
+    return Specimen(path, student, info, teacher, pixels, normalize(pixels, info.preprocessing), classes)
