@@ -83,10 +83,39 @@ def test_bench_without_other_engines(bitvit: Command, packed_file: Path, tmp_pat
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+def test_profile_shows_the_share_of_the_peak(bitvit: Command, packed_file: Path) -> None:
+    profile = bitvit("info", packed_file, "--profile", "--runs", 2, "--json").json["profile"]
+    binary = [item for item in profile["operators"] if item["bops"]]
+    assert binary
+    for item in binary:
+        assert item["peak_fraction"] == pytest.approx(
+            item["bops"] / (item["milliseconds"] / 1e3) / profile["register_peak"]
+        )
+    assert "of the peak" in bitvit("info", packed_file, "--profile", "--runs", 2).out
+
+
 def test_bench_against_pytorch(bitvit: Command) -> None:
-    result = bitvit("bench", "--model", "test_gsb_deit", "--rounds", 3, "--batch", 2, "--json")
+    result = bitvit(
+        "bench", "--model", "test_gsb_deit", "--rounds", 3, "--batch", 2, "--engines", "pytorch", "--json"
+    )  # fmt: skip
     assert result.code == 0
-    assert [timing["name"] for timing in result.json["results"]][:2] == ["bitvit 1-bit", "PyTorch fp32"]
+    assert [timing["name"] for timing in result.json["results"]] == ["bitvit 1-bit", "PyTorch fp32"]
+    assert "OpenVINO bf16" in result.json["missing"]
+    assert "not measured" in bitvit("bench", "--model", "test_gsb_deit", "--rounds", 3, "--engines", "pytorch").out
+    bitvit("bench", "--model", "test_gsb_deit", "--engines", "tvm").assert_one_error_line("'tvm'", "openvino")
+
+
+def test_full_bench(bitvit: Command, tmp_path: Path) -> None:
+    figure = tmp_path / "full.png"
+    options = ("--only-bitvit", "--full", "--sizes", "16,32", "--rounds", 3)
+    result = bitvit("bench", "--model", "test_gsb_deit", *options, "--json", "--figure", figure)
+    assert result.code == 0
+    assert {"memory", "scaling"} <= result.json.keys()
+    assert [row["size"] for row in result.json["scaling"]["size"]] == [16, 32]
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    text = bitvit("bench", "--model", "test_gsb_deit", *options).out
+    for words in ("process peak", "against one thread", "32 x 32"):
+        assert words in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.command import Command
 
@@ -28,6 +30,19 @@ def _run(*arguments: object, code: str = "", **options: object) -> subprocess.Co
 @pytest.mark.parametrize("command", ["predict", "info", "complexity"])
 def test_without_pytorch(bitvit: Command, packed_file: Path, photo: Path, command: str) -> None:
     arguments = [command, packed_file, *([photo] if command == "predict" else []), "--json"]
+    result = _run(*arguments, code=WITHOUT_TORCH)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == bitvit(*arguments).json
+
+
+def test_eval_of_a_file_without_pytorch(bitvit: Command, packed_file: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(10):
+        folder = tmp_path / f"class {index}"
+        folder.mkdir()
+        for name in ("a.png", "b.png"):
+            Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / name)
+    arguments = ["eval", packed_file, "--data", tmp_path, "--json"]
     result = _run(*arguments, code=WITHOUT_TORCH)
     assert (result.returncode, result.stderr) == (0, "")
     assert json.loads(result.stdout) == bitvit(*arguments).json
@@ -86,3 +101,25 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     result = _run("info", tmp_path / "nowhere.bitvit", env=environment)
     assert "Traceback" in result.stderr
     assert result.returncode == 1
+
+
+@pytest.mark.parametrize("moment", ["os.fsync", "os.replace"])
+def test_interrupted_export_leaves_nothing_half_written(finished_run: Path, tmp_path: Path, moment: str) -> None:
+    target = tmp_path / "x.bitvit"
+    target.write_bytes(b"the older file")
+    # Ctrl-C arrives while the file is written: when its data are to be synced, or just before it is renamed.
+    code = (
+        "import os, signal, sys, time; import bitvit.export, bitvit.training; from bitvit.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def interrupt(*arguments):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(30)\n"
+        f"{moment} = interrupt\n"
+        "sys.exit(main())"
+    )
+    result = _run("export", finished_run, target, "--images", 4, code=code)
+    assert (result.returncode, result.stdout) == (130, ""), result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["x.bitvit"]
+    assert target.read_bytes() == b"the older file"

@@ -43,10 +43,10 @@ def perturb(model: nn.Module, seed: int) -> None:
                 buffer.mul_(1.0 + noise(buffer).abs())
 
 
-def random_images(model: nn.Module, count: int, seed: int) -> Images:
-    """Seeded images of the size in the model's configuration: noise over a smooth ramp, extremes included."""
+def random_images(model: nn.Module, count: int, seed: int, size: int | None = None) -> Images:
+    """Seeded images of `size`, by default that of the model: noise over a smooth ramp, extremes included."""
     config = model.pretrained_cfg
-    _, height, width = config["input_size"]
+    _, height, width = (3, size, size) if size else config["input_size"]
     rng = np.random.default_rng(seed)
     ramp = np.linspace(0, 255, height * width).reshape(height, width, 1)
     images = (0.5 * ramp + rng.uniform(0, 128, (count, height, width, 3))).astype(np.uint8)

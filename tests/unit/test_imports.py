@@ -28,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"program", "runtime"},
     "training": {"data", "models", "layers", "quantizers", "program", "runtime"},
     "export": {"models", "layers", "quantizers", "program", "runtime"},
+    "studies": {"training", "export", "analysis", "data", "program", "recipes"},
 }
 # These stand around the house and may look at all of it.
 AROUND = {"analysis", "cli", "__init__", "recipes"}

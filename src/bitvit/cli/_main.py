@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich_argparse import RawDescriptionRichHelpFormatter
 
 from bitvit import __version__
+from bitvit.cli._imports import import_modules
 from bitvit.cli._output import print_error
 from bitvit.errors import BitvitError
 
 # In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
-COMMANDS = ("train", "eval", "import", "export", "predict", "info", "bench", "complexity", "models")
+COMMANDS = ("train", "study", "eval", "import", "export", "predict", "info", "bench", "complexity", "inspect", "models")
 
 EXIT_OK = 0
 EXIT_BUG = 1
@@ -30,7 +31,18 @@ _DESCRIPTION = """\
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like every other error of the command."""
+    """An argument parser whose errors are one line, like every other error of the command.
+
+    Overrides `section.key=value` may stand anywhere, also after options that follow other positional arguments.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        if hasattr(found, "overrides"):
+            late = [word for word in rest if "=" in word and not word.startswith("-")]
+            found.overrides = [*found.overrides, *late]
+            rest = [word for word in rest if word not in late]
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         print_error(f"{message} (see {self.prog} --help)")
@@ -78,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = os.environ.get("BITVIT_DEBUG", "") not in ("", "0")
     try:
         arguments = build_parser().parse_args(argv)
+        import_modules(getattr(arguments, "imports", []))
         code = int(arguments.command_function(arguments))
         sys.stdout.flush()
         return code

@@ -26,14 +26,18 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numeric_from: int = 1) -> Table:
-    """Return a rich table; columns from `numeric_from` on are right-aligned."""
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numeric_from: int = 1, left: Sequence[int] = ()
+) -> Table:
+    """Return a rich table; columns from `numeric_from` on are right-aligned, except those numbered in `left`."""
     from rich import box
     from rich.table import Table
 
     result = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        result.add_column(column, justify="right" if index >= numeric_from else "left", overflow="fold")
+        result.add_column(
+            column, justify="right" if index >= numeric_from and index not in left else "left", overflow="fold"
+        )
     for row in rows:
         result.add_row(*row)
     return result

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitvit.cli._imports import add_import_argument
 from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--layers", action="store_true", help="print every layer, not only the blocks")
     parser.add_argument("--json", action="store_true", help="print JSON, every layer included")
+    add_import_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,6 +61,9 @@ def _print_model(result: Complexity, arguments: argparse.Namespace) -> int:
             rows.append(_row(title, parts["total"]))
         rows.append(_row("outside the blocks", result.ends))
     rows.append(_row("model", result.total))
+    if result.header_bytes:
+        rows.append(["header (program, labels)", *[""] * 6, format_bytes(result.header_bytes)])
+        rows.append(["file", *[""] * 6, format_bytes(result.file_bytes)])
     size = "x".join(str(side) for side in result.input_size)
     print_table(table(f"{result.model}, one image of {size}", _COLUMNS, rows))
     print_note("OPs = BOPs / 64 + FLOPs; a multiply-add counts 1. 'other' is what the paper's tables leave out.")
@@ -99,6 +104,8 @@ def _print_file(result: FileComplexity, arguments: argparse.Namespace) -> int:
         ["total", "", f"{total.bops / 1e6:.2f}", f"{total.integer_ops / 1e6:.2f}", f"{total.flops / 1e6:.2f}",
          format_bytes(total.size_bytes)]
     )  # fmt: skip
+    rows.append(["header (program, labels, training run)", "", "", "", "", format_bytes(result.header_bytes)])
+    rows.append(["file", "", "", "", "", format_bytes(result.file_bytes)])
     columns = ["operator", "output", "MBOPs", "8-bit MOPs", "MFLOPs", "bytes"]
     print_table(table(f"{result.path}, one image", columns, rows, numeric_from=2))
     return 0

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from bitvit.cli._arguments import positive
 from bitvit.cli._data import add_data_arguments, build_chosen_data
+from bitvit.cli._imports import add_import_argument
 from bitvit.cli._output import print_json, print_table, table
 
 if TYPE_CHECKING:
-    from bitvit.training.evaluation import Evaluation
+    from bitvit.data.evaluation import Evaluation
 
 HELP = "measure the accuracy of a run, a checkpoint or a .bitvit file"
 EXAMPLES = (
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-class", action="store_true", help="print the accuracy of every class")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_data_arguments(parser)
+    add_import_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,7 +74,7 @@ def _evaluate_file(arguments: argparse.Namespace) -> tuple[str, Evaluation]:
     import numpy as np
 
     import bitvit
-    from bitvit.training.evaluation import evaluate_logits
+    from bitvit.data.evaluation import evaluate_logits
 
     predictor = bitvit.load(arguments.model, threads=arguments.threads)
     stored: Any = predictor.info.provenance.get("data") or {}

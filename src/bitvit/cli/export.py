@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bitvit.cli._arguments import positive
 from bitvit.cli._data import add_data_arguments, build_chosen_data
+from bitvit.cli._imports import add_import_argument
 from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
-
-if TYPE_CHECKING:
-    from bitvit.training.checkpoint import CheckpointInfo
 
 HELP = "pack a trained model into one .bitvit file and compare it with the checkpoint"
 EXAMPLES = (
@@ -34,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, metavar="T", help="threads of the engine")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_data_arguments(parser)
+    add_import_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.out.absolute().parent}: no such folder to write into")
     from bitvit.export import export_model
     from bitvit.training.checkpoint import load_checkpoint
+    from bitvit.training.provenance import provenance
 
     model, info = load_checkpoint(arguments.run)
     if info.stage != "full":
@@ -60,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out,
         labels=info.labels,
         preprocessing=info.preprocessing,
-        provenance=_provenance(info),
+        provenance=provenance(info),
         images=batches,
         threads=arguments.threads,
     )
@@ -83,25 +82,3 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.no_compare:
         print_note("not compared with the checkpoint (--no-compare)")
     return 0
-
-
-def _provenance(info: CheckpointInfo) -> dict[str, Any]:
-    """Return what a file says about where it came from; `bitvit bench` builds the full-precision twin from it."""
-    return {
-        "model": info.model.name,
-        "architecture": info.model.to_dict(),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "recipe": info.recipe.get("name"),
-        "data": _public(info.recipe.get("data", {})),
-        "metrics": info.metrics,
-    }
-
-
-def _public(data: dict[str, Any]) -> dict[str, Any]:
-    """Leave out where the images lie on this machine: the file may be given to others."""
-    name = str(data.get("name", ""))
-    is_folder = Path(name).expanduser().exists()
-    return {
-        **{key: value for key, value in data.items() if key != "folder"},
-        "name": Path(name).name if is_folder else name,
-    }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitvit.cli._data import add_data_arguments, data_choices
+from bitvit.cli._imports import add_import_argument
 from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="values that replace the recipe's, such as stage2.epochs=50",
     )
     add_data_arguments(parser, training=True)
+    add_import_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

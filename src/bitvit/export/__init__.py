@@ -1,7 +1,7 @@
 """From a trained PyTorch model to a `.bitvit` file: pack, trace, fold and fuse, verify, write."""
 
 from bitvit.export.errors import ExportError
-from bitvit.export.export import build_program, export_model
+from bitvit.export.export import build_program, default_preprocessing, export_model
 from bitvit.export.pack import PackedModel, pack
 from bitvit.export.packed_layers import pack_layer
 from bitvit.export.packed_stems import pack_stem
@@ -12,6 +12,7 @@ __all__ = [
     "ExportReport",
     "PackedModel",
     "build_program",
+    "default_preprocessing",
     "export_model",
     "measure_agreement",
     "pack",

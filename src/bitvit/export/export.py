@@ -70,14 +70,17 @@ def export_model(
     """
     packed = pack(model)
     program, tensors = build_program(packed)
-    if preprocessing is None:
-        height, width = packed.image_size
-        mean, std = _three(packed.mean), _three(packed.std)
-        preprocessing = Preprocessing((height, width), min(height, width), "bicubic", mean, std)
+    preprocessing = preprocessing or default_preprocessing(packed)
     report = measure_agreement(model, program, tensors, preprocessing, images, threads=threads)
     stored = {**(provenance or {}), "bitvit_version": bitvit.__version__, "agreement": report.as_dict()}
     write_file(path, BitvitFile(program, tensors, preprocessing, list(labels), stored))
     return report
+
+
+def default_preprocessing(packed: PackedModel) -> Preprocessing:
+    """Return how images are prepared where nobody says otherwise: resized and cropped to the model's image size."""
+    height, width = packed.image_size
+    return Preprocessing((height, width), min(height, width), "bicubic", _three(packed.mean), _three(packed.std))
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -90,20 +90,25 @@ class Graph:
         self.values = {name: value for name, value in self.values.items() if name in used}
 
     def finish(self) -> tuple[Program, dict[str, Array]]:
-        """Name every tensor after the module it came from and return the Program with its tensors."""
+        """Name every tensor after the module it came from; return the Program with its tensors, equal ones shared."""
         if not self.output:
             raise ExportError("the traced model has no output")
         tensors: dict[str, Array] = {}
+        known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         ops: list[Op] = []
         for op in self.ops:
             names: dict[str, str] = {}
             for parameter, array in op.tensors.items():
+                content = (array.dtype.str, array.shape, array.tobytes())
+                if content in known:
+                    names[parameter] = known[content]
+                    continue
                 base = f"{op.scope or op.op}.{parameter}"
                 name, count = base, 1
                 while name in tensors:
                     name = f"{base}_{count}"
                     count += 1
                 tensors[name] = np.ascontiguousarray(array)
-                names[parameter] = name
+                names[parameter] = known[content] = name
             ops.append(Op(op.op, tuple(op.inputs), tuple(op.outputs), op.attrs, names))
         return Program(dict(self.values), ops, self.input, self.output), tensors

@@ -13,6 +13,8 @@ from bitvit.export.errors import ExportError
 from bitvit.export.packed_layers import pack_layer
 from bitvit.export.packed_stems import pack_stem
 from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
+from bitvit.layers.low_bit_layers import LowBitAttention
+from bitvit.models.binary_resnet import ComparisonModel
 
 _BINARY = (layers.BinaryLinear, ChannelwiseBinaryLinear, ChannelwiseBinaryConv2d)
 
@@ -57,6 +59,9 @@ def pack(model: nn.Module) -> PackedModel:
     Raises:
         ExportError: the model has no binary layer, or one that cannot be packed.
     """
+    if isinstance(model, ComparisonModel) or any(isinstance(module, LowBitAttention) for module in model.modules()):
+        name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture") or type(model).__name__
+        raise ExportError(f"{name} is a comparison model for training only and cannot be packed or exported")
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     mean = tuple(float(value) for value in config.get("mean", (0.5, 0.5, 0.5)))
     std = tuple(float(value) for value in config.get("std", (0.5, 0.5, 0.5)))

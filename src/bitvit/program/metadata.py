@@ -64,8 +64,8 @@ def program_to_json(program: Program) -> dict[str, Any]:
                 "op": op.op,
                 "in": list(op.inputs),
                 "out": list(op.outputs),
-                "attrs": dict(op.attrs),
-                "tensors": dict(op.tensors),
+                **({"attrs": dict(op.attrs)} if op.attrs else {}),
+                **({"tensors": dict(op.tensors)} if op.tensors else {}),
             }
             for op in program.ops
         ],

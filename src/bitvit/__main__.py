@@ -1,0 +1,7 @@
+"""`python -m bitvit`."""
+
+import sys
+
+from bitvit.cli import main
+
+sys.exit(main())
