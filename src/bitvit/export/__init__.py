@@ -2,7 +2,7 @@
 
 from bitvit.export.errors import ExportError
 from bitvit.export.export import build_program, default_preprocessing, export_model
-from bitvit.export.pack import PackedModel, pack
+from bitvit.export.pack import PackedModel, is_for_comparison, pack
 from bitvit.export.packed_layers import pack_layer
 from bitvit.export.packed_stems import pack_stem
 from bitvit.export.verify import ExportReport, measure_agreement
@@ -14,6 +14,7 @@ __all__ = [
     "build_program",
     "default_preprocessing",
     "export_model",
+    "is_for_comparison",
     "measure_agreement",
     "pack",
     "pack_layer",

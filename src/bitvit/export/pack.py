@@ -47,6 +47,11 @@ class PackedModel(nn.Module):
         return logits
 
 
+def is_for_comparison(model: nn.Module) -> bool:
+    """Tell whether a model is one of those that bitvit only trains, to compare with, and cannot pack."""
+    return isinstance(model, ComparisonModel) or any(isinstance(module, LowBitAttention) for module in model.modules())
+
+
 def pack(model: nn.Module) -> PackedModel:
     """Replace each binary layer of a trained model by its packed twin, on a copy.
 
@@ -59,7 +64,7 @@ def pack(model: nn.Module) -> PackedModel:
     Raises:
         ExportError: the model has no binary layer, or one that cannot be packed.
     """
-    if isinstance(model, ComparisonModel) or any(isinstance(module, LowBitAttention) for module in model.modules()):
+    if is_for_comparison(model):
         name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture") or type(model).__name__
         raise ExportError(f"{name} is a comparison model for training only and cannot be packed or exported")
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}

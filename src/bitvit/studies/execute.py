@@ -16,7 +16,7 @@ import bitvit
 from bitvit.analysis import ComplexityError, complexity
 from bitvit.analysis.latency import machine
 from bitvit.data import Data
-from bitvit.export import ExportReport, export_model
+from bitvit.export import ExportReport, export_model, is_for_comparison
 from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyError
 from bitvit.studies.fingerprint import fingerprint
@@ -122,7 +122,8 @@ def _figures(report: TrainingReport, recipe: Recipe, data: Data, folder: Path) -
         cost: dict[str, Any] = complexity(model).total.to_dict()
     except ComplexityError:
         cost = {}
-    packed = _packed(model, info, data, folder) if info.stage == "full" else None
+    packable = info.stage == "full" and not is_for_comparison(model)
+    packed = _packed(model, info, data, folder) if packable else None
     return {
         "top1": final.evaluation.top1,
         "top5": final.evaluation.top5,

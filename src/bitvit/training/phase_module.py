@@ -228,9 +228,9 @@ class PhaseModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _fused_update(self) -> dict[str, Any]:
-        """One pass over all weights for PyTorch's own optimizers; gradients scaled for float16 do not allow it."""
+        """One pass over all weights for PyTorch's own optimizers; Lightning cannot clip for one in mixed precision."""
         is_torch = self._schedule.optimizer in ("adam", "adamw", "sgd")
-        return {"fused": True} if is_torch and self._recipe.precision != "16-mixed" else {}
+        return {"fused": True} if is_torch and not self._recipe.precision.endswith("mixed") else {}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
         scheduler.step_update(self.global_step)
