@@ -56,7 +56,7 @@ demo: $(CORE)
 	$(BIN)/python examples/demo.py --out runs/demo
 
 test: $(CORE)
-	$(BIN)/python -m pytest -n $(TEST_WORKERS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 check: $(CORE)
 	$(BIN)/ruff check .
