@@ -67,6 +67,8 @@ def _print_model(result: Complexity, arguments: argparse.Namespace) -> int:
     size = "x".join(str(side) for side in result.input_size)
     print_table(table(f"{result.model}, one image of {size}", _COLUMNS, rows))
     print_note("OPs = BOPs / 64 + FLOPs; a multiply-add counts 1. 'other' is what the paper's tables leave out.")
+    if result.header_bytes:
+        print_note("Bytes are those of the initial weights; equal tensors are stored once, so a trained file is larger.")
     return 0
 
 
