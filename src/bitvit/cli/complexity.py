@@ -68,7 +68,7 @@ def _print_model(result: Complexity, arguments: argparse.Namespace) -> int:
     print_table(table(f"{result.model}, one image of {size}", _COLUMNS, rows))
     print_note("OPs = BOPs / 64 + FLOPs; a multiply-add counts 1. 'other' is what the paper's tables leave out.")
     if result.header_bytes:
-        print_note("Bytes are those of the initial weights; equal tensors are stored once, so a trained file is larger.")
+        print_note("Bytes are of the initial weights; equal tensors are stored once, so a trained file is larger.")
     return 0
 
 
