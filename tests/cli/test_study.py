@@ -60,6 +60,9 @@ def test_report_only_remembers_the_overrides(bitvit: Command, study_file: Path, 
     result = bitvit("study", study_file, "--out", tmp_path / "out", "--report-only", "--json")
     lines = {line["row"]: line for line in result.json["lines"]}
     assert lines["fp"]["top1"] is None and lines["gsb"]["top1"]["mean"] == 0.25
+    # What repeats the runs, not what was typed to see them.
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert f"Command: `bitvit study {study_file} --seeds 1 batch_size=2`." in table
 
 
 def test_report_only_needs_a_study_that_was_run(bitvit: Command, study_file: Path, tmp_path: Path) -> None:

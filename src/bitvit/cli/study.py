@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from dataclasses import replace
@@ -15,7 +16,7 @@ from bitvit.cli._output import print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:
-    from bitvit.studies import Outcome
+    from bitvit.studies import Outcome, Study
     from bitvit.studies.summary import Summary
 
 HELP = "repeat an experiment of the papers: a set of training runs, a table and figures"
@@ -82,11 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
     study = study.overridden(overrides)
     if arguments.seeds is not None:
         study = replace(study, seeds=arguments.seeds)
-    command = "bitvit " + shlex.join(sys.argv[1:]) if sys.argv[1:2] == ["study"] else f"bitvit study {arguments.study}"
     outcome: Outcome | None = None
     if arguments.report_only:
         study = as_it_was_run(study, folder)
-    else:
+    command = _command(arguments.study, study, overrides if smokes else None)
+    if not arguments.report_only:
         plan_study(study, only=only)
         prepare_folder(study, folder)
         try:
@@ -109,6 +110,16 @@ def run(arguments: argparse.Namespace) -> int:
     if outcome is not None and outcome.failed:
         raise StudyError(f"{len(outcome.failed)} runs failed, the first: {outcome.failed[0]}")
     return 0
+
+
+def _command(name: str, study: Study, smoke_overrides: list[str] | None) -> str:
+    """Return the command that repeats all runs of a study, wherever its folder and whatever part was made today."""
+    words = ["bitvit", "study", name, "--seeds", str(study.seeds)]
+    if smoke_overrides is not None:
+        words += ["--budget", "smoke", *smoke_overrides]
+    else:
+        words += [f"{key}={json.dumps(value)}" for key, value in study.final.items()]  # JSON is YAML
+    return shlex.join(words)
 
 
 def _print(summary: Summary, folder: Path, as_json: bool) -> None:

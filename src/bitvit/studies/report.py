@@ -21,7 +21,7 @@ def write_report(study: Study, folder: Path, command: str) -> Summary:
     """Write `table.md`, `table.csv` and `figure.png`, and return what they show.
 
     Args:
-        command: what the user typed, for the table's footer.
+        command: what repeats the runs, for the table's footer.
 
     Raises:
         StudyError: the results cannot be read.
