@@ -21,6 +21,7 @@ from bitvit.studies import (
     run_study,
     runner,
 )
+from bitvit.studies.fingerprint import fingerprint
 from bitvit.training import Recipe, TrainingError, load_checkpoint, train
 from tests.support.tiny_study import run_and_die, tiny_study
 
@@ -68,6 +69,19 @@ def test_distilled_runs_learned_from_one_teacher(whole: tuple[Study, Path, Path]
         copy = load_checkpoint(out / "runs" / run.folder / "teacher.safetensors")[0].state_dict()
         for name, value in load_checkpoint(teacher)[0].state_dict().items():
             assert (copy[name] == value).all()
+
+
+def test_a_finished_row_of_the_teachers_recipe_is_the_teacher(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path / "images")
+    (run,) = plan_study(study, only=["gsb-distilled"])
+    assert run.teacher is not None
+    row = tmp_path / "out" / "runs" / f"plain-seed0-{fingerprint(run.teacher)[:8]}"
+    prepare_folder(study, tmp_path / "out")
+    train(run.teacher, row)
+    assert run_study([run], tmp_path / "out").made == 1
+    assert not (tmp_path / "out" / "teachers").exists()
+    copy = load_checkpoint(tmp_path / "out" / "runs" / run.folder / "teacher.safetensors")[0].state_dict()
+    assert all((copy[name] == value).all() for name, value in load_checkpoint(row)[0].state_dict().items())
 
 
 def test_finished_runs_are_not_repeated(whole: tuple[Study, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,11 +94,16 @@ def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
 
 
 def _teacher(recipe: Recipe, workshop: Workshop) -> tuple[Path, dict[str, Any]]:
-    """Train a shared teacher, unless it is there, and return its checkpoint and figures. Who comes second waits."""
+    """Train a shared teacher, unless it is there, and return its checkpoint and figures. Who comes second waits.
+
+    A finished full-precision row of the same recipe is that teacher too.
+    """
     if recipe.stage2.epochs == 0:
         raise StudyError("teacher.epochs: the shared teacher is neither trained (epochs) nor loaded (weights)")
     digest = fingerprint(recipe)
-    folder = workshop.folder / "teachers" / f"{recipe.model.name}-seed{recipe.seed}-{digest[:8]}"
+    name = f"seed{recipe.seed}-{digest[:8]}"
+    rows = [path for path in workshop.folder.glob(f"runs/*-{name}") if (path / FINAL_FILE).is_file()]
+    folder = rows[0] if rows else workshop.folder / "teachers" / f"{recipe.model.name}-{name}"
     with claim(workshop.lock(f"teacher-{digest}"), wait=True):
         if not (folder / FINAL_FILE).is_file():
             workshop.note(f"teacher {recipe.model.name}, seed {recipe.seed}")
