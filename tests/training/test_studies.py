@@ -71,17 +71,28 @@ def test_distilled_runs_learned_from_one_teacher(whole: tuple[Study, Path, Path]
             assert (copy[name] == value).all()
 
 
-def test_a_finished_row_of_the_teachers_recipe_is_the_teacher(tmp_path: Path) -> None:
+def test_a_finished_row_trained_like_the_teacher_is_the_teacher(tmp_path: Path) -> None:
     study = tiny_study(tmp_path / "images")
-    (run,) = plan_study(study, only=["gsb-distilled"])
-    assert run.teacher is not None
-    row = tmp_path / "out" / "runs" / f"plain-seed0-{fingerprint(run.teacher)[:8]}"
+    (distilled,) = plan_study(study, only=["gsb-distilled"])
+    assert distilled.teacher is not None
+    # Another recipe as a file, the same training: what a row does not use, such as its teacher, does not count.
+    (row,) = plan_study(replace(study, rows=(replace(study.rows[0], name="plain"),), compare=()))
+    row = replace(
+        row, recipe=replace(distilled.teacher, name="plain"), teacher=None, digest=fingerprint(distilled.teacher)
+    )
     prepare_folder(study, tmp_path / "out")
-    train(run.teacher, row)
-    assert run_study([run], tmp_path / "out").made == 1
+    assert run_study([row, distilled], tmp_path / "out").failed == ()
     assert not (tmp_path / "out" / "teachers").exists()
-    copy = load_checkpoint(tmp_path / "out" / "runs" / run.folder / "teacher.safetensors")[0].state_dict()
-    assert all((copy[name] == value).all() for name, value in load_checkpoint(row)[0].state_dict().items())
+    plain, student = results(tmp_path / "out")[::-1]
+    assert student["teacher"] == {
+        "model": "deit_test_distilled_patch4_16",
+        "digest": plain["digest"],
+        "top1": plain["top1"],
+        "train_seconds": plain["train_seconds"],
+    }
+    copy = load_checkpoint(tmp_path / "out" / "runs" / distilled.folder / "teacher.safetensors")[0].state_dict()
+    taught = load_checkpoint(tmp_path / "out" / "runs" / row.folder)[0].state_dict()
+    assert all((copy[name] == value).all() for name, value in taught.items())
 
 
 def test_finished_runs_are_not_repeated(whole: tuple[Study, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

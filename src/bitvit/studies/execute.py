@@ -20,7 +20,8 @@ from bitvit.export import ExportReport, export_model, is_for_comparison
 from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyError
 from bitvit.studies.fingerprint import fingerprint
-from bitvit.studies.plan import PlannedRun
+from bitvit.studies.plan import PlannedRun, run_folder_name
+from bitvit.studies.results import RESULTS_FILE, ResultsFile, key_of
 from bitvit.training import TrainingReport, data_of, evaluate, load_checkpoint, train
 from bitvit.training.checkpoint import FINAL_FILE
 from bitvit.training.provenance import provenance
@@ -96,14 +97,21 @@ def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
 def _teacher(recipe: Recipe, workshop: Workshop) -> tuple[Path, dict[str, Any]]:
     """Train a shared teacher, unless it is there, and return its checkpoint and figures. Who comes second waits.
 
-    A finished full-precision row of the same recipe is that teacher too.
+    A finished full-precision row that was trained in the same way is that teacher too.
     """
     if recipe.stage2.epochs == 0:
         raise StudyError("teacher.epochs: the shared teacher is neither trained (epochs) nor loaded (weights)")
     digest = fingerprint(recipe)
-    name = f"seed{recipe.seed}-{digest[:8]}"
-    rows = [path for path in workshop.folder.glob(f"runs/*-{name}") if (path / FINAL_FILE).is_file()]
-    folder = rows[0] if rows else workshop.folder / "teachers" / f"{recipe.model.name}-{name}"
+    for record in ResultsFile(workshop.folder / RESULTS_FILE).read():
+        checkpoint = workshop.folder / "runs" / run_folder_name(*key_of(record)) / FINAL_FILE
+        if record["digest"] == digest and checkpoint.is_file():
+            return checkpoint, {
+                "model": recipe.model.name,
+                "digest": digest,
+                "top1": record["top1"],
+                "train_seconds": record["train_seconds"],
+            }
+    folder = workshop.folder / "teachers" / f"{recipe.model.name}-seed{recipe.seed}-{digest[:8]}"
     with claim(workshop.lock(f"teacher-{digest}"), wait=True):
         if not (folder / FINAL_FILE).is_file():
             workshop.note(f"teacher {recipe.model.name}, seed {recipe.seed}")

@@ -20,6 +20,11 @@ __all__ = ["PlannedRun", "needs_teacher", "plan_study", "teacher_recipe"]
 ScheduleT = TypeVar("ScheduleT", bound=Schedule)
 
 
+def run_folder_name(run: str, seed: int, digest: str) -> str:
+    """Return the name of a run's folder within its study's."""
+    return f"{run}-seed{seed}-{digest[:8]}".replace("/", "_")
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """One run of a study.
@@ -48,7 +53,7 @@ class PlannedRun:
     @property
     def folder(self) -> str:
         """Name of the run's folder; with the digest, so that a changed study never meets an older run."""
-        return f"{self.name}-seed{self.seed}-{self.digest[:8]}".replace("/", "_")
+        return run_folder_name(self.name, self.seed, self.digest)
 
     @property
     def title(self) -> str:

@@ -13,7 +13,9 @@ from bitvit.errors import OutputError
 from bitvit.studies.errors import StudyError
 from bitvit.studies.plan import PlannedRun
 
-__all__ = ["ResultsFile"]
+__all__ = ["RESULTS_FILE", "ResultsFile", "find_record", "key_of"]
+
+RESULTS_FILE = "results.jsonl"
 
 
 @dataclass(frozen=True)

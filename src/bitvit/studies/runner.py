@@ -14,12 +14,10 @@ from bitvit.studies.errors import StudyInterrupted
 from bitvit.studies.execute import Workshop, execute
 from bitvit.studies.plan import PlannedRun
 from bitvit.studies.reading import STUDY_FILE
-from bitvit.studies.results import ResultsFile, find_record
+from bitvit.studies.results import RESULTS_FILE, ResultsFile, find_record
 from bitvit.studies.study import Study
 
 __all__ = ["Outcome", "prepare_folder", "results_of", "run_study"]
-
-RESULTS_FILE = "results.jsonl"
 
 
 @dataclass(frozen=True)
