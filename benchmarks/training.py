@@ -30,6 +30,7 @@ from torch.profiler import ProfilerActivity, profile
 from bitvit.errors import BitvitError, UsageError
 from bitvit.layers import calibrate
 from bitvit.models import create_model, set_stage, teacher_of
+from bitvit.training.compilation import compile_for_training
 
 CLASSES = 100
 WARM_UP = 2
@@ -53,12 +54,17 @@ def build(name: str, device: torch.device, depth: int | None) -> nn.Module:
     """A model in training mode; a binary one in stage 2 with calibrated scales."""
     kwargs = {} if depth is None else {"depth": depth}
     model = create_model(name, num_classes=CLASSES, **kwargs)
-    if hasattr(model, "binarization_scheme"):
+    if is_binary(model):
         set_stage(model, "full")
         calibrate(model, torch.randn(2, *input_size(model)))
     if isinstance(model, VisionTransformerDistilled):
         model.set_distilled_training(True)
     return model.train().to(device)
+
+
+def is_binary(model: nn.Module) -> bool:
+    """Tell bitvit's models from the full-precision ones of timm, which are compiled as timm's users do."""
+    return hasattr(model, "binarization_scheme")
 
 
 def input_size(model: nn.Module) -> tuple[int, int, int]:
@@ -73,7 +79,7 @@ def step_of(model: nn.Module, batch: int, device: torch.device, mode: str, preci
     labels = torch.randint(0, CLASSES, (batch,), device=device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     if mode == "compile":
-        model.compile()
+        compile_for_training(model) if is_binary(model) else model.compile()
 
     def step() -> None:
         half = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()

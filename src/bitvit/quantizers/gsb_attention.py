@@ -1,5 +1,6 @@
 """Group superposition binarization of attention (GSB Eq. 9-25)."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch.autograd import Function
 from torch.compiler import is_compiling as compiling
 
 from bitvit.quantizers._masks import between, greater, inner, less, signs, summed_like
+from bitvit.quantizers._whole import whole_on_cpu
 from bitvit.quantizers.positive import MIN_SCALE
 from bitvit.quantizers.thresholds import component_factors
 
@@ -16,6 +18,70 @@ AttentionBase = Literal["round", "sign", "mask"]
 
 BASE_FACTOR = 0.5
 """Coefficient c_0 of the base component when it is a mask."""
+
+
+def _forward_shapes(
+    attention: Tensor, scales: Tensor, offset: Tensor | None, factors: list[float], base: str
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(attention), attention.new_empty((*attention.shape[:-1], 1))
+
+
+@whole_on_cpu("gsb_attention", _forward_shapes)
+def _forward(
+    attention: Tensor, scales: Tensor, offset: Tensor | None, factors: Sequence[float], base: str
+) -> tuple[Tensor, Tensor]:
+    """Return the approximation and the row maxima."""
+    values = attention if offset is None else attention - offset
+    row_max = values.amax(dim=-1, keepdim=True)
+    out = _base_map(values, scales[0], row_max, base).mul_(scales[0])
+    mask = None
+    for factor, scale in zip(factors, scales[1:], strict=True):
+        mask = greater(values, factor * row_max, mask)
+        out.addcmul_(mask, scale)
+    return out, row_max
+
+
+def _backward_shapes(
+    grad: Tensor,
+    attention: Tensor,
+    scales: Tensor,
+    offset: Tensor | None,
+    row_max: Tensor,
+    factors: list[float],
+    base: str,
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(attention, memory_format=torch.contiguous_format), torch.empty_like(scales)
+
+
+@whole_on_cpu("gsb_attention_backward", _backward_shapes)
+def _backward(
+    grad: Tensor,
+    attention: Tensor,
+    scales: Tensor,
+    offset: Tensor | None,
+    row_max: Tensor,
+    factors: Sequence[float],
+    base: str,
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of ``A_t`` and of the scales."""
+    values = attention if offset is None else attention - offset
+    # Products and reductions want one layout; a gradient may come as a broadcast view.
+    grad = grad.contiguous()
+    base_scale = scales[0]
+    mask = _base_map(values, base_scale, row_max, base)
+    scale_sums = [inner(grad, mask)]
+    if base == "mask":
+        slope = _below(values, BASE_FACTOR * row_max, row_max, mask) * base_scale
+    else:
+        slope = between(values, base_scale) if base == "round" else less(values.abs(), base_scale)
+        scale_sums[0] = scale_sums[0] - inner(grad, slope * values) / base_scale
+    for factor, scale in zip(factors, scales[1:], strict=True):
+        threshold = factor * row_max
+        mask = greater(values, threshold, mask)
+        scale_sums.append(inner(grad, mask))
+        slope.addcmul_(_below(values, threshold, row_max, mask), scale)
+    grad_values = slope.mul_(grad)
+    return grad_values, torch.stack(scale_sums) * (values.shape[0] / values.numel())
 
 
 class _GsbAttention(Function):
@@ -30,38 +96,15 @@ class _GsbAttention(Function):
         factors: tuple[float, ...],
         base: AttentionBase,
     ) -> Tensor:
-        values = attention if offset is None else attention - offset
-        row_max = values.amax(dim=-1, keepdim=True)
+        out, row_max = _forward(attention, scales, offset, factors, base)
         ctx.save_for_backward(attention, scales, offset, row_max)
         ctx.factors, ctx.base = factors, base
-        out = _base_map(values, scales[0], row_max, base).mul_(scales[0])
-        mask = None
-        for factor, scale in zip(factors, scales[1:], strict=True):
-            mask = greater(values, factor * row_max, mask)
-            out.addcmul_(mask, scale)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         attention, scales, offset, row_max = ctx.saved_tensors
-        values = attention if offset is None else attention - offset
-        # Products and reductions want one layout; a gradient may come as a broadcast view.
-        grad = grad_outputs[0].contiguous()
-        base_scale = scales[0]
-        mask = _base_map(values, base_scale, row_max, ctx.base)
-        scale_sums = [inner(grad, mask)]
-        if ctx.base == "mask":
-            slope = _below(values, BASE_FACTOR * row_max, row_max, mask) * base_scale
-        else:
-            slope = between(values, base_scale) if ctx.base == "round" else less(values.abs(), base_scale)
-            scale_sums[0] = scale_sums[0] - inner(grad, slope * values) / base_scale
-        for factor, scale in zip(ctx.factors, scales[1:], strict=True):
-            threshold = factor * row_max
-            mask = greater(values, threshold, mask)
-            scale_sums.append(inner(grad, mask))
-            slope.addcmul_(_below(values, threshold, row_max, mask), scale)
-        grad_values = slope.mul_(grad)
-        grad_scales = torch.stack(scale_sums) * (values.shape[0] / values.numel())
+        grad_values, grad_scales = _backward(grad_outputs[0], attention, scales, offset, row_max, ctx.factors, ctx.base)
         grad_offset = None
         if offset is not None and ctx.needs_input_grad[2]:
             grad_offset = summed_like(grad_values, offset).neg_()
@@ -77,7 +120,7 @@ def _below(values: Tensor, threshold: Tensor, row_max: Tensor, mask: Tensor) -> 
     return less(values, upper).mul_(mask)
 
 
-def _base_map(values: Tensor, base_scale: Tensor, row_max: Tensor, base: AttentionBase) -> Tensor:
+def _base_map(values: Tensor, base_scale: Tensor, row_max: Tensor, base: str) -> Tensor:
     """``A_bin`` as 0.0 and 1.0, or -1.0 and 1.0 for the sign."""
     if base == "round":
         return greater(values, 0.5 * base_scale)

@@ -1,5 +1,6 @@
 """Group superposition binarization of the values V (GSB Eq. 26-34)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from bitvit.quantizers._masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
+from bitvit.quantizers._whole import whole_on_cpu
 from bitvit.quantizers.gsb_attention import scales_of_levels
 from bitvit.quantizers.thresholds import component_factors
 
@@ -31,40 +33,81 @@ def value_masks(value: Tensor, factors: tuple[float, ...]) -> list[Tensor]:
     return [_mask(value.detach(), factor, extremes) for factor in factors]
 
 
+def _forward_shapes(
+    value: Tensor, scales: Tensor, offset: Tensor | None, factors: list[float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    extreme = [value.new_empty((value.shape[0], *[1] * (value.dim() - 1))) for _ in range(2)]
+    return torch.empty_like(value, memory_format=torch.contiguous_format), extreme[0], extreme[1]
+
+
+@whole_on_cpu("gsb_value", _forward_shapes)
+def _forward(
+    value: Tensor, scales: Tensor, offset: Tensor | None, factors: Sequence[float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the approximation and the extremes."""
+    values = shifted(value, None if offset is None else -offset)
+    extremes = _extremes(values)
+    magnitude = scales[0].expand_as(values)
+    for factor, scale in zip(factors, scales[1:], strict=True):
+        magnitude = torch.addcmul(magnitude, _mask(values, factor, extremes), scale)
+    return with_signs(magnitude, values, out=values), *extremes
+
+
+def _backward_shapes(
+    grad: Tensor,
+    value: Tensor,
+    scales: Tensor,
+    offset: Tensor | None,
+    largest: Tensor,
+    smallest: Tensor,
+    factors: list[float],
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(value, memory_format=torch.contiguous_format), torch.empty_like(scales)
+
+
+@whole_on_cpu("gsb_value_backward", _backward_shapes)
+def _backward(
+    grad: Tensor,
+    value: Tensor,
+    scales: Tensor,
+    offset: Tensor | None,
+    largest: Tensor,
+    smallest: Tensor,
+    factors: Sequence[float],
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the values and of the scales."""
+    values = shifted(value, None if offset is None else -offset)
+    grad = grad.contiguous()
+    by_sign = with_signs(values.new_ones(()), values).mul_(grad)
+    magnitude = values.abs()
+    slope = less(magnitude, scales[0])
+    scale_sums = [torch.sum(by_sign) - inner(slope * magnitude, by_sign) / scales[0]]
+    buffer = None
+    for factor, scale in zip(factors, scales[1:], strict=True):
+        mask = _mask(values, factor, (largest, smallest))
+        total = inner(mask, by_sign)
+        # |V| sign(V) g M inside the window, which for the scale excludes the bounds (Eq. 29, 31).
+        buffer = less(magnitude, scale, buffer).mul_(mask).mul_(magnitude)
+        scale_sums.append(total - inner(buffer, by_sign) / scale)
+        # For the values the window includes the bounds (Eq. 32).
+        slope.add_(less_equal(magnitude, scale, buffer).mul_(mask))
+    return slope.mul_(grad), torch.stack(scale_sums) * (values.shape[0] / values.numel())
+
+
 class _GsbValue(Function):
     """Saves its inputs and the extremes; recomputing signs and masks from them is cheaper than storing them."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, scales: Tensor, offset: Tensor | None, factors: tuple[float, ...]) -> Tensor:
-        values = shifted(value, None if offset is None else -offset)
-        extremes = _extremes(values)
-        ctx.save_for_backward(value, scales, offset, *extremes)
+        out, largest, smallest = _forward(value, scales, offset, factors)
+        ctx.save_for_backward(value, scales, offset, largest, smallest)
         ctx.factors = factors
-        magnitude = scales[0].expand_as(values)
-        for factor, scale in zip(factors, scales[1:], strict=True):
-            magnitude = torch.addcmul(magnitude, _mask(values, factor, extremes), scale)
-        return with_signs(magnitude, values, out=values)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        value, scales, offset, *extremes = ctx.saved_tensors
-        values = shifted(value, None if offset is None else -offset)
-        grad = grad_outputs[0].contiguous()
-        by_sign = with_signs(values.new_ones(()), values).mul_(grad)
-        magnitude = values.abs()
-        slope = less(magnitude, scales[0])
-        scale_sums = [torch.sum(by_sign) - inner(slope * magnitude, by_sign) / scales[0]]
-        buffer = None
-        for factor, scale in zip(ctx.factors, scales[1:], strict=True):
-            mask = _mask(values, factor, (extremes[0], extremes[1]))
-            total = inner(mask, by_sign)
-            # |V| sign(V) g M inside the window, which for the scale excludes the bounds (Eq. 29, 31).
-            buffer = less(magnitude, scale, buffer).mul_(mask).mul_(magnitude)
-            scale_sums.append(total - inner(buffer, by_sign) / scale)
-            # For the values the window includes the bounds (Eq. 32).
-            slope.add_(less_equal(magnitude, scale, buffer).mul_(mask))
-        grad_scales = torch.stack(scale_sums) * (values.shape[0] / values.numel())
-        grad_value = slope.mul_(grad)
+        value, scales, offset, largest, smallest = ctx.saved_tensors
+        grad_value, grad_scales = _backward(grad_outputs[0], value, scales, offset, largest, smallest, ctx.factors)
         grad_offset = None
         if offset is not None and ctx.needs_input_grad[2]:
             grad_offset = summed_like(grad_value, offset).neg_()

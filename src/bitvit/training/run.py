@@ -18,6 +18,7 @@ from bitvit.data import Data, build_data
 from bitvit.training.augmentation import BatchMixer, training_transform
 from bitvit.training.batches import EpochBatches, EvaluationImages, TrainingImages, evaluation_loader, training_loader
 from bitvit.training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
+from bitvit.training.compilation import compile_for_training
 from bitvit.training.errors import RecipeError
 from bitvit.training.evaluation import Evaluation, evaluate
 from bitvit.training.history import EpochRecord, draw_loss_curves
@@ -203,7 +204,7 @@ def _fit(
         start.teacher,
     )
     if runtime.compile:
-        module.model.compile()
+        compile_for_training(module.model)
     resumed = folder.state(phase.name) if folder.state(phase.name).is_file() else None
     with reporting_interrupts(phase.name, phase.schedule.epochs, lambda: len(state.records)):
         trainer.fit(

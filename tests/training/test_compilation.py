@@ -1,0 +1,35 @@
+"""`runtime.compile`: the same training step, whatever Inductor makes of it."""
+
+from __future__ import annotations
+
+import torch
+
+from bitvit.layers import calibrate
+from bitvit.models import create_model, set_stage
+from bitvit.training.compilation import compile_for_training
+
+
+def test_a_compiled_step_is_the_same_step() -> None:
+    torch.manual_seed(0)
+    model = create_model(
+        "test_gsb_deit", num_classes=5, depth=1
+    ).double()  # rounding must not move a value over a threshold
+    channels, height, width = vars(model)["pretrained_cfg"]["input_size"]
+    images = torch.randn(3, channels, height, width, dtype=torch.float64)
+    set_stage(model, "full")
+    calibrate(model, images)
+    model.train()
+    names = list(model.state_dict())
+    steps = []
+    for compiles in (False, True):
+        if compiles:
+            compile_for_training(model)
+        model.zero_grad()
+        outputs = model(images)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        torch.stack([logits.square().sum() for logits in outputs]).sum().backward()
+        gradients = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+        steps.append((outputs, gradients))
+    assert list(model.state_dict()) == names, "checkpoints of compiled and plain runs are interchangeable"
+    assert len(steps[0][1]) > 15
+    torch.testing.assert_close(steps[1], steps[0], rtol=1e-9, atol=1e-9)
