@@ -1,7 +1,7 @@
 """Operators that `torch.compile` leaves whole on a CPU.
 
 Inductor fuses the many comparisons of a binarization well on a GPU. On a CPU it keeps their masks as bytes for the
-backward pass, and packing them costs more than the rest of the step (docs/training.md), so there each forward and
+backward pass, and packing them costs a good part of the step (docs/performance.md), so there each forward and
 backward is one call into the same code that runs without compilation.
 """
 
