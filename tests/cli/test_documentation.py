@@ -13,7 +13,7 @@ from bitvit.cli._main import COMMANDS
 from bitvit.training import Recipe, packaged_recipes
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def _commands(page: Path) -> list[str]:
@@ -28,15 +28,17 @@ def test_there_are_commands_to_check() -> None:
     assert names >= {"train", "eval", "export", "predict", "bench", "complexity"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_commands_parse(page: Path) -> None:
     for line in _commands(page):
-        arguments = build_parser().parse_args(shlex.split(line, comments=True)[1:])
+        words = shlex.split(line, comments=True)[1:]
+        arguments = build_parser().parse_args(words)
+        assert arguments.command == words[0]
         if arguments.command == "train" and not arguments.resume:
             Recipe.load("gsb-demo", arguments.overrides)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"

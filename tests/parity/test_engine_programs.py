@@ -69,7 +69,7 @@ def test_profile_has_every_operator() -> None:
     engine = Engine(file.program, file.tensors, threads=1)
     rows = engine.profile(random_images(file, 2, 0), runs=2)
     assert [row["op"] for row in rows] == [op.op for op in file.program.ops]
-    assert all(row["milliseconds"] >= 0 for row in rows)
+    assert any(row["milliseconds"] > 0 for row in rows), "nothing was measured"
 
 
 def test_arena_is_smaller_than_all_values() -> None:

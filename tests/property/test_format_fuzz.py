@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 from typing import Any
@@ -143,8 +142,12 @@ def test_programs_with_any_node_replaced(index: int, data: st.DataObject) -> Non
 @given(json_values)
 def test_metadata_of_any_json(content: Any) -> None:
     for decode in (program_from_json, preprocessing_from_json, labels_from_json, provenance_from_json):
-        with contextlib.suppress(ProgramError):
+        refusal = "none"
+        try:
             decode(content)
+        except ProgramError as error:
+            refusal = str(error)
+        assert len(refusal.splitlines()) == 1
 
 
 @settings(max_examples=300, deadline=None)

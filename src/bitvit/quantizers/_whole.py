@@ -16,6 +16,11 @@ from torch import Tensor
 _Result = TypeVar("_Result")
 
 
+def gradient_shapes(grad: Tensor, x: Tensor, scales: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    """Uninitialized gradients of ``x``, contiguous, and of ``scales``: the `shapes` of a backward pass."""
+    return torch.empty_like(x, memory_format=torch.contiguous_format), torch.empty_like(scales)
+
+
 def whole_on_cpu(name: str, shapes: Callable[..., Any]) -> Callable[[Callable[..., _Result]], Callable[..., _Result]]:
     """Make a function of tensors a PyTorch operator ``bitvit::name`` for compilation on a CPU.
 

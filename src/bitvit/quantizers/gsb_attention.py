@@ -9,7 +9,7 @@ from torch.autograd import Function
 from torch.compiler import is_compiling as compiling
 
 from bitvit.quantizers._masks import between, greater, inner, less, signs, summed_like
-from bitvit.quantizers._whole import whole_on_cpu
+from bitvit.quantizers._whole import gradient_shapes, whole_on_cpu
 from bitvit.quantizers.positive import MIN_SCALE
 from bitvit.quantizers.thresholds import component_factors
 
@@ -20,10 +20,9 @@ BASE_FACTOR = 0.5
 """Coefficient c_0 of the base component when it is a mask."""
 
 
-def _forward_shapes(
-    attention: Tensor, scales: Tensor, offset: Tensor | None, factors: list[float], base: str
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(attention), attention.new_empty((*attention.shape[:-1], 1))
+def _forward_shapes(attention: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    out = torch.empty_like(attention, memory_format=torch.contiguous_format)
+    return out, attention.new_empty((*attention.shape[:-1], 1))
 
 
 @whole_on_cpu("gsb_attention", _forward_shapes)
@@ -38,22 +37,10 @@ def _forward(
     for factor, scale in zip(factors, scales[1:], strict=True):
         mask = greater(values, factor * row_max, mask)
         out.addcmul_(mask, scale)
-    return out, row_max
+    return out.contiguous(), row_max.contiguous()
 
 
-def _backward_shapes(
-    grad: Tensor,
-    attention: Tensor,
-    scales: Tensor,
-    offset: Tensor | None,
-    row_max: Tensor,
-    factors: list[float],
-    base: str,
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(attention, memory_format=torch.contiguous_format), torch.empty_like(scales)
-
-
-@whole_on_cpu("gsb_attention_backward", _backward_shapes)
+@whole_on_cpu("gsb_attention_backward", gradient_shapes)
 def _backward(
     grad: Tensor,
     attention: Tensor,
@@ -81,7 +68,7 @@ def _backward(
         scale_sums.append(inner(grad, mask))
         slope.addcmul_(_below(values, threshold, row_max, mask), scale)
     grad_values = slope.mul_(grad)
-    return grad_values, torch.stack(scale_sums) * (values.shape[0] / values.numel())
+    return grad_values.contiguous(), torch.stack(scale_sums) * (values.shape[0] / values.numel())
 
 
 class _GsbAttention(Function):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from bitvit.quantizers._masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
-from bitvit.quantizers._whole import whole_on_cpu
+from bitvit.quantizers._whole import gradient_shapes, whole_on_cpu
 from bitvit.quantizers.gsb_attention import scales_of_levels
 from bitvit.quantizers.thresholds import component_factors
 
@@ -33,9 +33,7 @@ def value_masks(value: Tensor, factors: tuple[float, ...]) -> list[Tensor]:
     return [_mask(value.detach(), factor, extremes) for factor in factors]
 
 
-def _forward_shapes(
-    value: Tensor, scales: Tensor, offset: Tensor | None, factors: list[float]
-) -> tuple[Tensor, Tensor, Tensor]:
+def _forward_shapes(value: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     extreme = [value.new_empty((value.shape[0], *[1] * (value.dim() - 1))) for _ in range(2)]
     return torch.empty_like(value, memory_format=torch.contiguous_format), extreme[0], extreme[1]
 
@@ -53,19 +51,7 @@ def _forward(
     return with_signs(magnitude, values, out=values), *extremes
 
 
-def _backward_shapes(
-    grad: Tensor,
-    value: Tensor,
-    scales: Tensor,
-    offset: Tensor | None,
-    largest: Tensor,
-    smallest: Tensor,
-    factors: list[float],
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(value, memory_format=torch.contiguous_format), torch.empty_like(scales)
-
-
-@whole_on_cpu("gsb_value_backward", _backward_shapes)
+@whole_on_cpu("gsb_value_backward", gradient_shapes)
 def _backward(
     grad: Tensor,
     value: Tensor,
@@ -91,7 +77,7 @@ def _backward(
         scale_sums.append(total - inner(buffer, by_sign) / scale)
         # For the values the window includes the bounds (Eq. 32).
         slope.add_(less_equal(magnitude, scale, buffer).mul_(mask))
-    return slope.mul_(grad), torch.stack(scale_sums) * (values.shape[0] / values.numel())
+    return slope.mul_(grad).contiguous(), torch.stack(scale_sums) * (values.shape[0] / values.numel())
 
 
 class _GsbValue(Function):

@@ -12,6 +12,7 @@ import pytest
 
 from bitvit.program import (
     BitvitFile,
+    Interpreter,
     LabelsError,
     MissingTensorError,
     NonFiniteError,
@@ -28,6 +29,7 @@ from bitvit.program import (
     UnusedTensorError,
     Value,
     ValueDefinitionError,
+    to_bytes,
     validate_file,
 )
 from tests.support.random_programs import random_program
@@ -141,7 +143,9 @@ DEFECTS: dict[str, tuple[type[ProgramError], Callable[[BitvitFile], object]]] = 
 
 
 def test_the_untouched_file_is_valid() -> None:
-    validate_file(tiny_file())
+    file = tiny_file()
+    validate_file(file)
+    assert to_bytes(file) == to_bytes(tiny_file()), "validation changes nothing"
 
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
@@ -237,3 +241,8 @@ def test_tensors_may_be_shared() -> None:
     file.tensors.pop("norm.threshold")
     change_op(1, tensors={"weight": "norm.weight", "threshold": "norm.weight"})(file)
     validate_file(file)
+    twice = tiny_file()
+    twice.tensors["norm.threshold"] = twice.tensors["norm.weight"].copy()
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
+    shared, separate = (Interpreter(each.program, each.tensors).run(images) for each in (file, twice))
+    np.testing.assert_array_equal(shared, separate)
