@@ -50,4 +50,8 @@ class ThreadPool {
   std::vector<std::thread> threads_;
 };
 
+// How many of `left` pieces of work a thread takes at once: fewer towards the end, so that threads of unequal speed
+// (a shared core, a small one) end together. At most 1 / n_threads of the whole.
+inline size_t PiecesToTake(size_t left, size_t n_threads) { return left < 4 * n_threads ? 1 : left / (2 * n_threads); }
+
 }  // namespace bitvit

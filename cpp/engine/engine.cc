@@ -65,7 +65,7 @@ std::unique_ptr<Engine::Workspace> Engine::MakeWorkspace(size_t n_threads) const
     for (size_t s = stage.first; s < stage.end; ++s) {
       const Step& step = steps_[s];
       thread_bytes =
-          std::max(thread_bytes, step.op->thread_scratch_bytes(stage.is_group() ? stage.n_tiles : n_threads));
+          std::max(thread_bytes, step.op->thread_scratch_bytes(stage.is_group() ? stage.n_parts() : n_threads));
       for (const size_t i : step.inputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
       for (const size_t i : step.outputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
     }
@@ -86,63 +86,64 @@ size_t Engine::CountOperands(const Stage& stage) const {
   return n;
 }
 
-void Engine::RunTiles(const Stage& stage, std::byte* const* operands, Workspace& workspace, size_t thread,
-                      size_t n_threads, double* seconds) const {
+void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands, Workspace& workspace, size_t thread,
+                     double* seconds) const {
   std::byte** const tile_operands = workspace.tile_operands[thread].data();
   std::byte* const buffer = workspace.tiles[thread].data();
-  const size_t end = stage.n_tiles * (thread + 1) / n_threads;
-  for (size_t tile = stage.n_tiles * thread / n_threads; tile < end; ++tile) {
-    const RowRange range = {stage.tile_begin(tile), stage.tile_begin(tile + 1), stage.n_rows, stage.n_tiles};
-    size_t n_operands = 0;
-    const auto place = [&](size_t i) {
-      std::byte* operand = operands[n_operands];
-      if (groups_.local_offset[i] != kNotLocal) {  // where row 0 would be
-        operand = buffer + groups_.local_offset[i] - range.begin * (values_[i].size_bytes() / stage.n_rows);
-      }
-      tile_operands[n_operands++] = operand;
-    };
-    for (size_t s = stage.first; s < stage.end; ++s) {
-      for (const size_t i : steps_[s].inputs) place(i);
-      for (const size_t i : steps_[s].outputs) place(i);
+  const RowRange range = {stage.tile_begins[tile], stage.tile_begins[tile + 1], stage.n_rows, stage.n_parts()};
+  size_t n_operands = 0;
+  const auto place = [&](size_t i) {
+    std::byte* operand = operands[n_operands];
+    if (groups_.local_offset[i] != kNotLocal) {  // where row 0 would be
+      operand = buffer + groups_.local_offset[i] - range.begin * (values_[i].size_bytes() / stage.n_rows);
     }
-    std::byte** operand = tile_operands;
-    for (size_t s = stage.first; s < stage.end; ++s) {
-      const Step& step = steps_[s];
-      const size_t plan = stage.plan[s - stage.first];
-      const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
-      size_t n_steps = 1;
-      if (plan == kRunStep) {
-        step.op->Run(RunContext(operand, operand + step.inputs.size(), &workspace.thread_scratch_data[thread], range));
-      } else if (plan != kRunNothing) {
-        RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
-        n_steps = stage.chains[plan].end - s;
-      }
-      if (seconds != nullptr) {  // the steps of a chain get equal shares
-        const double share = std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(n_steps);
-        for (size_t i = s; i < s + n_steps; ++i) seconds[i] += share;
-      }
-      operand += step.inputs.size() + step.outputs.size();
+    tile_operands[n_operands++] = operand;
+  };
+  for (size_t s = stage.first; s < stage.end; ++s) {
+    for (const size_t i : steps_[s].inputs) place(i);
+    for (const size_t i : steps_[s].outputs) place(i);
+  }
+  std::byte** operand = tile_operands;
+  for (size_t s = stage.first; s < stage.end; ++s) {
+    const Step& step = steps_[s];
+    const size_t plan = stage.plan[s - stage.first];
+    const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
+    size_t n_steps = 1;
+    if (plan == kRunStep) {
+      step.op->Run(RunContext(operand, operand + step.inputs.size(), &workspace.thread_scratch_data[thread], range));
+    } else if (plan != kRunNothing) {
+      RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
+      n_steps = stage.chains[plan].end - s;
     }
+    if (seconds != nullptr) {  // the steps of a chain get equal shares
+      const double share = std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(n_steps);
+      for (size_t i = s; i < s + n_steps; ++i) seconds[i] += share;
+    }
+    operand += step.inputs.size() + step.outputs.size();
   }
 }
 
 void Engine::RunGroup(const Stage& stage, std::byte* const* operands, Workspace& workspace, ThreadPool* pool,
                       double* seconds) const {
-  if (pool == nullptr) return RunTiles(stage, operands, workspace, 0, 1, seconds);
   struct Job {
     const Engine* engine;
     const Stage* stage;
     std::byte* const* operands;
     Workspace* workspace;
-    size_t n_threads;
     double* seconds;
-  } job = {this, &stage, operands, &workspace, pool->n_threads(), seconds};
-  pool->Run(
-      [](void* context, size_t thread) {
-        const Job& j = *static_cast<const Job*>(context);
-        j.engine->RunTiles(*j.stage, j.operands, *j.workspace, thread, j.n_threads, thread == 0 ? j.seconds : nullptr);
-      },
-      &job);
+    std::atomic<size_t> next;
+  } job = {this, &stage, operands, &workspace, seconds, {0}};
+  const auto run_tiles = [](void* context, size_t thread) {
+    Job& j = *static_cast<Job*>(context);
+    for (size_t tile = j.next++; tile < j.stage->n_tiles(); tile = j.next++) {
+      j.engine->RunTile(*j.stage, tile, j.operands, *j.workspace, thread, thread == 0 ? j.seconds : nullptr);
+    }
+  };
+  if (pool == nullptr) {
+    run_tiles(&job, 0);
+  } else {
+    pool->Run(run_tiles, &job);
+  }
 }
 
 void Engine::RunImage(Workspace& workspace, const std::vector<const std::byte*>& inputs,

@@ -62,9 +62,9 @@ class Engine {
                 const std::vector<std::byte*>& outputs, size_t image, ThreadPool* pool, double* seconds) const;
   void RunGroup(const Stage& stage, std::byte* const* operands, Workspace& workspace, ThreadPool* pool,
                 double* seconds) const;
-  // The tiles of one of n_threads threads.
-  void RunTiles(const Stage& stage, std::byte* const* operands, Workspace& workspace, size_t thread, size_t n_threads,
-                double* seconds) const;
+  // All steps of the group for the rows of one tile.
+  void RunTile(const Stage& stage, size_t tile, std::byte* const* operands, Workspace& workspace, size_t thread,
+               double* seconds) const;
   size_t CountOperands(const Stage& stage) const;
 
   std::vector<Value> values_;

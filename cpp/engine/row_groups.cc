@@ -13,7 +13,6 @@ namespace {
 constexpr size_t kTileBytes = 96 * 1024;  // that a tile may keep alive: a part of the second-level cache
 constexpr size_t kMinRows = 16;
 constexpr size_t kMaxTileRows = 64;
-constexpr size_t kTilesPerThread = 4;
 
 // How many inputs, from the first, an operator reads row by row: for output row r only row r. It may read all rows of
 // the others.
@@ -52,6 +51,19 @@ const std::map<std::string, size_t>& RowOperators() {
 
 size_t RowBytes(const Value& value) { return value.size_bytes() / value.shape[0]; }
 
+// Tiles of about `rows` rows; with several threads, which take them in order, smaller ones towards the end.
+std::vector<size_t> CutIntoTiles(size_t n_rows, size_t rows, size_t n_threads) {
+  const size_t n_grains = (n_rows + kTileGrain - 1) / kTileGrain, n_equal = (n_rows + rows - 1) / rows;
+  std::vector<size_t> begins = {0};
+  for (size_t first = 0; first < n_grains;) {
+    first = n_threads == 1
+                ? n_grains * begins.size() / n_equal
+                : first + std::min((n_grains + n_equal - 1) / n_equal, PiecesToTake(n_grains - first, n_threads));
+    begins.push_back(std::min(first * kTileGrain, n_rows));
+  }
+  return begins;
+}
+
 class Finder {
  public:
   Finder(const std::vector<Value>& values, const std::vector<Step>& steps, const std::vector<size_t>& kept,
@@ -83,11 +95,11 @@ class Finder {
     for (size_t s = 0; s < steps_.size(); ++s) {
       const size_t n_rows = RowsOf(s);
       if (n_rows == 0 || stages.empty() || stages.back().n_rows != n_rows) {
-        stages.push_back({s, s, n_rows, 1, {}, {}});
+        stages.push_back({s, s, n_rows});
       } else if (const size_t written = WhollyRead(s, stages.size() - 1); written != kNotLocal) {
         const size_t cut = BestCut(written + 1, s);
         stages.back().end = cut;
-        stages.push_back({cut, s, n_rows, 1, {}, {}});
+        stages.push_back({cut, s, n_rows});
         for (size_t moved = cut; moved < s; ++moved) stage_of_[steps_[moved].outputs[0]] = stages.size() - 1;
       }
       stages.back().end = s + 1;
@@ -222,9 +234,7 @@ class Finder {
       bytes_of_row = std::max(bytes_of_row, alive);
     }
     const size_t rows = std::clamp(kTileBytes / bytes_of_row, kTileGrain, kMaxTileRows);
-    const size_t n_grains = (stage.n_rows + kTileGrain - 1) / kTileGrain;
-    stage.n_tiles = std::max(n_threads_ == 1 ? 1 : n_threads_ * kTilesPerThread, (stage.n_rows + rows - 1) / rows);
-    stage.n_tiles = std::min(stage.n_tiles, n_grains);
+    stage.tile_begins = CutIntoTiles(stage.n_rows, rows, n_threads_);
     for (Lifetime& l : lifetimes) l.size_bytes *= stage.max_tile_rows();
     const MemoryPlan plan = PlanMemory(lifetimes);
     for (size_t i = 0; i < ids.size(); ++i) groups_.local_offset[ids[i]] = plan.offsets[i];
@@ -243,14 +253,12 @@ class Finder {
 
 }  // namespace
 
-size_t Stage::tile_begin(size_t tile) const {
-  const size_t n_grains = (n_rows + kTileGrain - 1) / kTileGrain;
-  return std::min(n_grains * tile / n_tiles * kTileGrain, n_rows);
-}
-
 size_t Stage::max_tile_rows() const {
-  const size_t n_grains = (n_rows + kTileGrain - 1) / kTileGrain;
-  return (n_grains + n_tiles - 1) / n_tiles * kTileGrain;
+  size_t largest = 0;
+  for (size_t tile = 0; tile < n_tiles(); ++tile) {
+    largest = std::max(largest, tile_begins[tile + 1] - tile_begins[tile]);
+  }
+  return largest;
 }
 
 RowGroups FindRowGroups(const std::vector<Value>& values, const std::vector<Step>& steps,

@@ -17,17 +17,19 @@ struct Step;
 // The steps first..end-1.
 struct Stage {
   size_t first, end;
-  size_t n_rows;   // 0: one step, run as a whole; else a group of steps that all write that many rows,
-  size_t n_tiles;  // cut into so many tiles
+  size_t n_rows;  // 0: one step, run as a whole; else a group of steps that all write that many rows
 
+  // The first row of each tile, a multiple of kTileGrain, then n_rows.
+  std::vector<size_t> tile_begins = {};
   std::vector<Chain> chains = {};
-  // What RunTiles does at each step: run it, run that chain, or nothing, because it is in a chain or left out.
+  // What RunTile does at each step: run it, run that chain, or nothing, because it is in a chain or left out.
   std::vector<size_t> plan = {};
 
   bool is_group() const { return n_rows != 0; }
-  // Tiles begin at multiples of kTileGrain rows.
-  size_t tile_begin(size_t tile) const;
+  size_t n_tiles() const { return tile_begins.size() - 1; }
   size_t max_tile_rows() const;
+  // No tile is larger than 1 / n_parts() of the rows.
+  size_t n_parts() const { return n_rows / max_tile_rows(); }
 };
 
 inline constexpr size_t kTileGrain = 8;

@@ -35,10 +35,10 @@ class BinaryProduct : public Operator {
   }
   void ForgetUnpackedWeight() { weight_ = {}; }
 
-  size_t GemmScratchBytes(size_t n_threads) const {
+  size_t GemmScratchBytes(size_t n_parts) const {
     const size_t n_grains = (shape_.n_rows + kRowGrain - 1) / kRowGrain;
     BinaryGemmShape part = shape_;
-    part.n_rows = n_threads == 1 ? shape_.n_rows : (n_grains + n_threads - 1) / n_threads * kRowGrain;
+    part.n_rows = n_parts == 1 ? shape_.n_rows : (n_grains + n_parts - 1) / n_parts * kRowGrain;
     return AlignUp(kernels_.scratch_bytes(part));
   }
 
@@ -65,7 +65,7 @@ class BinaryLinear final : public BinaryProduct {
     reader.Writes({{ValueType::kF32, {shape_.n_rows, n_outputs}}});
   }
 
-  size_t thread_scratch_bytes(size_t n_threads) const override { return GemmScratchBytes(n_threads); }
+  size_t thread_scratch_bytes(size_t n_parts) const override { return GemmScratchBytes(n_parts); }
 
   void Run(const RunContext& context) const override {
     const BinaryLinearParameters parameters = {offset_.as<int32_t>(), is_mask_ ? 1 : -2, scale_.as<float>(),
@@ -109,13 +109,13 @@ class BinaryLinearThreshold final : public BinaryProduct {
     reader.RequireContent(is_flip_valid, "parameter 'flip' must hold only 0 and 1");
   }
 
-  size_t thread_scratch_bytes(size_t n_threads) const override {
-    return GemmScratchBytes(n_threads) + rows_.scratch_bytes();
+  size_t thread_scratch_bytes(size_t n_parts) const override {
+    return GemmScratchBytes(n_parts) + rows_.scratch_bytes();
   }
 
   void Run(const RunContext& context) const override {
     const BinaryThresholdParameters parameters = {low_.as<uint16_t>(), range_.as<uint16_t>(), flip_.as<uint64_t>()};
-    const size_t gemm_bytes = GemmScratchBytes(context.n_threads());
+    const size_t gemm_bytes = GemmScratchBytes(context.n_parts());
     context.Parallel(shape_.n_rows, kRowGrain, [&](size_t begin, size_t end, size_t thread) {
       std::byte* const scratch = static_cast<std::byte*>(context.thread_scratch(thread));
       rows_.Write(begin, end, context.output<uint64_t>(0), scratch + gemm_bytes,

@@ -2,6 +2,7 @@
 // machine.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 
@@ -10,7 +11,7 @@
 
 namespace bitvit {
 
-// Some of the rows of an operator's output, as a part of n_parts into which they were cut (engine/row_groups.h).
+// Some of the rows of an operator's output, no more than 1 / n_parts of them (engine/row_groups.h).
 struct RowRange {
   size_t begin, end, n_rows, n_parts;
 };
@@ -46,12 +47,13 @@ class RunContext {
   }
   void* thread_scratch(size_t thread) const { return thread_scratch_[thread]; }
 
-  // Into so many parts the rows are cut.
-  size_t n_threads() const { return range_.n_rows != 0 ? range_.n_parts : pool_ == nullptr ? 1 : pool_->n_threads(); }
+  // No part of the rows is larger than 1 / n_parts() of all of them.
+  size_t n_parts() const { return range_.n_rows != 0 ? range_.n_parts : pool_ == nullptr ? 1 : pool_->n_threads(); }
 
-  // Calls work(begin, end, thread) for consecutive parts of 0..n-1 on all threads, and returns when all are done. Parts
-  // begin at multiples of `grain`. What a part computes must not depend on how the whole is cut. Where only a range of
-  // rows is wanted, it gets the same range of 0..n-1, n being a multiple of the number of rows.
+  // Calls work(begin, end, thread) for the parts of 0..n-1 on all threads, each of which takes the next part when it
+  // has done one, and returns when all are done. Parts begin at multiples of `grain`. What a part computes must not
+  // depend on how the whole is cut. Where only a range of rows is wanted, it gets the same range of 0..n-1, n being a
+  // multiple of the number of rows.
   template <typename Work>
   void Parallel(size_t n, size_t grain, const Work& work) const {
     if (range_.n_rows != 0) {
@@ -66,14 +68,18 @@ class RunContext {
     struct Job {
       const Work* work;
       size_t n, grain, n_grains, n_threads;
-    } job = {&work, n, grain, n_grains, pool_->n_threads()};
+      std::atomic<size_t> next;
+    } job = {&work, n, grain, n_grains, pool_->n_threads(), {0}};
     pool_->Run(
         [](void* context, size_t thread) {
-          const Job& j = *static_cast<const Job*>(context);
-          const size_t begin = j.n_grains * thread / j.n_threads * j.grain;
-          size_t end = j.n_grains * (thread + 1) / j.n_threads * j.grain;
-          if (end > j.n) end = j.n;
-          if (begin < end) (*j.work)(begin, end, thread);
+          Job& j = *static_cast<Job*>(context);
+          size_t first = j.next.load(std::memory_order_relaxed);
+          while (first < j.n_grains) {
+            const size_t last = first + PiecesToTake(j.n_grains - first, j.n_threads);
+            if (!j.next.compare_exchange_weak(first, last, std::memory_order_relaxed)) continue;
+            (*j.work)(first* j.grain, last == j.n_grains ? j.n : last * j.grain, thread);
+            first = j.next.load(std::memory_order_relaxed);
+          }
         },
         &job);
   }
@@ -91,9 +97,9 @@ class Operator {
  public:
   virtual ~Operator() = default;
   virtual size_t shared_scratch_bytes() const { return 0; }
-  // For one thread, where the work is cut for n_threads of them.
-  virtual size_t thread_scratch_bytes(size_t n_threads) const {
-    (void)n_threads;
+  // For one thread, where no part of the rows is larger than 1 / n_parts of them.
+  virtual size_t thread_scratch_bytes(size_t n_parts) const {
+    (void)n_parts;
     return 0;
   }
   virtual void Run(const RunContext& context) const = 0;
