@@ -32,3 +32,16 @@ def test_kernels() -> None:
     operators = {item["op"] for item in document["models"]["test_gsb_deit"]}
     assert operators >= {"binary_linear", "binary_linear_threshold", "attention_masks", "value_product"}
     assert "| test_gsb_deit |" in _run("kernels.py", "--model", "test_gsb_deit", "--runs", "2", "--markdown")
+
+
+def test_prediction_for_absent_processors(tmp_path: Path) -> None:
+    # In llvm-mca's place: a cycle for each 512-bit instruction of the loop.
+    stub = tmp_path / "llvm-mca"
+    stub.write_text('#!/bin/sh\necho "Total Cycles: $(($(grep -c zmm) * 200))"\n')
+    stub.chmod(0o755)
+    printed = _run("predict_avx512.py", "--llvm-mca", str(stub), "--cpus", "znver4")
+    shares = {line.split("(")[0].strip(): int(line.split("%")[0].split()[-1]) for line in printed.splitlines()[1:]}
+    assert "the peak takes 3." in printed  # xor, popcount, add; and a round's own addition
+    assert len(shares) == 4
+    assert all(70 <= share <= 100 for share in shares.values())
+    assert shares["fc2"] > shares["v, proj"]  # one epilogue for four times as many inputs

@@ -1,0 +1,110 @@
+"""Predict the AVX-512 product's share of its peak on processors that are not at hand, with llvm-mca (LLVM 16 or later).
+
+python benchmarks/predict_avx512.py --llvm-mca llvm-mca-16 --cpus znver4 sapphirerapids
+
+Compiles cpp/kernels/binary_gemm/x86_avx512.cc, takes the innermost loops with twelve popcounts from the assembly, and
+lets llvm-mca count their cycles: those of the products of DeiT-S, epilogue included, and that of the peak, xor +
+popcount + add on registers. It is a model of the cores with all data in the first-level cache, not a measurement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "cpp/kernels/binary_gemm/x86_avx512.cc"
+OPTIONS = [
+    *("-std=gnu++17", "-O3", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fPIC", "-w"),
+    *("-fvisibility=hidden", "-mprefer-vector-width=512", "-mavx2", "-mbmi", "-mbmi2", "-mpopcnt", "-mlzcnt"),
+    *(f"-mavx512{extension}" for extension in ("f", "bw", "vl", "dq", "vnni", "vpopcntdq", "bitalg")),
+]
+WORDS = 12  # 384 inputs: the words of weights held in registers at a time
+ROUNDS = 200
+
+# The products of a DeiT-S block in units of 384 x 384: (loops that a row passes through, how many units).
+SHAPES = {
+    "q, k, fc1 (384 inputs, to thresholds)": (("threshold",), 6),
+    "v, proj (384 inputs, to floats)": (("linear",), 2),
+    "fc2 (1536 inputs, to floats)": (("partial", "partial", "partial", "linear"), 4),
+}
+
+
+def loops(assembly: str) -> list[tuple[str, list[str]]]:
+    """Innermost loops with `WORDS` popcounts: (mangled name of the function, instructions)."""
+    lines = assembly.splitlines()
+    label_at = {m[1]: i for i, line in enumerate(lines) if (m := re.match(r"(\.L\w+):", line))}
+
+    def jumps_back(i: int) -> int | None:
+        jump = re.match(r"\s+j\w+\s+(\.L\w+)", lines[i])
+        target = label_at.get(jump[1]) if jump else None
+        return target if target is not None and target < i else None
+
+    found, function = [], ""
+    for i, line in enumerate(lines):
+        if name := re.match(r"(_Z\w+):", line):
+            function = name[1]
+        start = jumps_back(i)
+        if start is None or any((inner := jumps_back(j)) is not None and inner > start for j in range(start, i)):
+            continue
+        body = [text for text in lines[start + 1 : i + 1] if not text.strip().startswith(".")]
+        if sum("vpopcntd" in text for text in body) == WORDS:
+            found.append((function, body))
+    return found
+
+
+def kind(function: str, body: list[str]) -> str:
+    """Which of the product's loops it is: `peak`, `linear`, `threshold`, or `partial`, which only adds up."""
+    if "register_peak" in function:
+        return "peak"
+    if any("vcvtdq2ps" in text for text in body):
+        return "linear"
+    return "threshold" if any("vpcmp" in text for text in body) else "partial"
+
+
+def cycles(body: list[str], llvm_mca: str, cpu: str) -> float:
+    """Cycles of one round of a loop."""
+    command = [llvm_mca, f"-mcpu={cpu}", f"-iterations={ROUNDS}", "-noalias"]
+    result = subprocess.run(command, input="\n".join(body), capture_output=True, text=True)
+    total = re.search(r"Total Cycles:\s+(\d+)", result.stdout)
+    if total is None:
+        raise SystemExit(f"error: {llvm_mca} gives no cycles for {cpu}: {result.stderr.strip().splitlines()[:1]}")
+    return int(total[1]) / ROUNDS
+
+
+def main() -> int:
+    """Print, for each processor, the predicted share of the peak of each product and of all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--llvm-mca", default="llvm-mca", metavar="COMMAND", help="default %(default)s")
+    parser.add_argument("--compiler", default="g++", metavar="COMMAND", help="default %(default)s")
+    parser.add_argument("--cpus", nargs="+", default=["znver4", "sapphirerapids"], metavar="CPU")
+    arguments = parser.parse_args()
+    command = [arguments.compiler, *OPTIONS, f"-I{ROOT / 'cpp'}", "-S", "-o", "-", str(SOURCE)]
+    try:
+        assembly = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for cpu in arguments.cpus:
+            slowest: dict[str, float] = {}  # of the loops of a kind: signs and masks have their own
+            for function, body in loops(assembly):
+                name = kind(function, body)
+                slowest[name] = max(slowest.get(name, 0.0), cycles(body, arguments.llvm_mca, cpu))
+            print(f"{cpu}: the peak takes {slowest['peak'] / WORDS:.2f} cycles for 512 binary multiply-adds")
+            spent = best = 0.0
+            for shape, (passes, weight) in SHAPES.items():
+                of_shape = sum(slowest[name] for name in passes) / len(passes)
+                print(f"  {shape:40s} {slowest['peak'] / of_shape:4.0%} of the peak")
+                spent, best = spent + weight * of_shape, best + weight * slowest["peak"]
+            print(f"  {'all products of a DeiT-S block':40s} {best / spent:4.0%} of the peak")
+    except FileNotFoundError as error:
+        print(f"error: {error.filename} is not installed", file=sys.stderr)
+        return 2
+    except subprocess.CalledProcessError as error:
+        print(f"error: {arguments.compiler} failed: {error.stderr.strip().splitlines()[:1]}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
