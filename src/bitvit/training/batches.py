@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from bitvit.data import ImageSet
 from bitvit.program import Preprocessing
 from bitvit.training.errors import RecipeError
-from bitvit.training.seeding import derive_seed, isolated_randomness
+from bitvit.training.seeding import derive_seed, isolated_randomness, seed_global_generators
 
 __all__ = ["EpochBatches", "EvaluationImages", "TrainingImages", "evaluation_loader", "training_loader"]
 
@@ -38,10 +38,16 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
         return len(self._images)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
-        epoch, position = key
-        image = self._images.rgb(position)
-        with isolated_randomness(self._seed, self._phase, "augmentation", epoch, position):
-            return self._transform(image), int(self._images.targets[position])
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[tuple[Tensor, int]]:
+        """Return the images of a batch; the generators are put back once a batch, which takes long for small images."""
+        with isolated_randomness(self._seed, self._phase, "augmentation"):
+            return [self._augmented(epoch, position) for epoch, position in keys]
+
+    def _augmented(self, epoch: int, position: int) -> tuple[Tensor, int]:
+        seed_global_generators(self._seed, self._phase, "augmentation", epoch, position)
+        return self._transform(self._images.rgb(position)), int(self._images.targets[position])
 
 
 class EvaluationImages(Dataset[tuple[Tensor, int]]):

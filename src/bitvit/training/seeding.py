@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["derive_seed", "isolated_randomness", "seed_torch"]
+__all__ = ["derive_seed", "isolated_randomness", "seed_global_generators", "seed_torch"]
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -27,18 +27,23 @@ def seed_torch(*parts: int | str) -> None:
     torch.manual_seed(derive_seed(*parts))
 
 
+def seed_global_generators(*parts: int | str) -> None:
+    """Seed the global CPU generators of Python, NumPy and PyTorch; to be used inside `isolated_randomness`."""
+    seed = derive_seed(*parts)
+    random.seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+
+
 @contextmanager
 def isolated_randomness(*parts: int | str) -> Iterator[None]:
     """Seed the global CPU generators of Python, NumPy and PyTorch for a while, and give them back unchanged.
 
     timm's transforms draw from all three, so NumPy's old global generator is among them.
     """
-    seed = derive_seed(*parts)
     python_state, torch_state = random.getstate(), torch.get_rng_state()
     numpy_state = np.random.get_state()  # noqa: NPY002
-    random.seed(seed)
-    np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002
-    torch.default_generator.manual_seed(seed)
+    seed_global_generators(*parts)
     try:
         yield
     finally:
