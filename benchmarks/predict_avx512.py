@@ -29,7 +29,7 @@ ROUNDS = 200
 SHAPES = {
     "q, k, fc1 (384 inputs, to thresholds)": (("threshold",), 6),
     "v, proj (384 inputs, to floats)": (("linear",), 2),
-    "fc2 (1536 inputs, to floats)": (("partial", "partial", "partial", "linear"), 4),
+    "fc2 (1536 inputs, to floats)": (("partial", "partial", "partial", "last linear"), 4),
 }
 
 
@@ -57,12 +57,17 @@ def loops(assembly: str) -> list[tuple[str, list[str]]]:
 
 
 def kind(function: str, body: list[str]) -> str:
-    """Which of the product's loops it is: `peak`, `linear`, `threshold`, or `partial`, which only adds up."""
+    """Which of the product's loops it is: `peak`, `linear`, `threshold`, or `partial`, which only adds up.
+
+    Those that go on from sums of an earlier pass are `last linear` and `last threshold`.
+    """
     if "register_peak" in function:
         return "peak"
-    if any("vcvtdq2ps" in text for text in body):
-        return "linear"
-    return "threshold" if any("vpcmp" in text for text in body) else "partial"
+    is_linear, is_threshold = (any(op in text for text in body) for op in ("vcvtdq2ps", "vpcmp"))
+    if not (is_linear or is_threshold):
+        return "partial"
+    loads_sums = any(re.match(r"\s+v\w+\s+[-\d]*\([^)]*\), ", text) for text in body)  # else only broadcasts
+    return ("last " if loads_sums else "") + ("linear" if is_linear else "threshold")
 
 
 def cycles(body: list[str], llvm_mca: str, cpu: str) -> float:

@@ -53,6 +53,11 @@ BITVIT_INLINE void store_first_wide(float* p, const wide_f32& x, uint32_t valid)
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>(valid), (__m512)x);
 }
 
+// a - 2 b, exact where all are integers below 2^24.
+BITVIT_INLINE wide_f32 subtract_twice(const wide_f32& a, const wide_f32& b) {
+  return (wide_f32)_mm512_fnmadd_ps((__m512)b, _mm512_set1_ps(2.0f), (__m512)a);
+}
+
 // sum + x[4i] w[4i] + ... + x[4i + 3] w[4i + 3] in lane i, unsigned times signed bytes.
 BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, const u32x16& w) {
   return (u32x16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
@@ -99,6 +104,8 @@ BITVIT_INLINE void store_first_wide(float* p, const wide_f32& x, uint32_t valid)
     if (((valid >> i) & 1) != 0) p[i] = x[i];
   }
 }
+
+BITVIT_INLINE wide_f32 subtract_twice(const wide_f32& a, const wide_f32& b) { return a - (b + b); }
 
 BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, const u32x16& w) {
   u32x16 r = sum;

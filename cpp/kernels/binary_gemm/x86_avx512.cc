@@ -24,6 +24,13 @@ BITVIT_INLINE void multiply_block(const uint64_t* x, const uint32_t* lanes, cons
                                   Epilogue epilogue) {
   const size_t n_words = half_words(shape.n_inputs);
   const size_t row_stride = (shape.n_inputs + 63) / 64;
+  if (n_words <= kMaxWords) {
+    with_word_count(n_words, [&](auto count) __attribute__((always_inline)) {
+      const auto zero = [](size_t) __attribute__((always_inline)) { return u32x16{}; };
+      count_differing<decltype(count)::value>(x, row_stride, 0, shape.n_rows, lanes, zero, epilogue);
+    });
+    return;
+  }
   for (size_t w = 0; w < n_words; w += kMaxWords) {
     const bool first = w == 0, last = n_words - w <= kMaxWords;
     with_word_count(last ? n_words - w : kMaxWords, [&](auto count) __attribute__((always_inline)) {
@@ -41,21 +48,24 @@ BITVIT_INLINE void multiply_block(const uint64_t* x, const uint32_t* lanes, cons
   }
 }
 
-// z = offset - 2 p or offset + p.
+// Of signed integers.
+BITVIT_INLINE wide_f32 to_floats(const u32x16& x) { return __builtin_convertvector((i32x16)x, wide_f32); }
+
+// z = offset - 2 p or offset + p; at most kBinaryGemmMaxInputs, so floats hold it exactly.
 template <bool kIsSign>
 BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
                              size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
   const uint32_t* lanes = static_cast<const uint32_t*>(packed);
   for (size_t o = 0; o < shape.n_outputs; o += kLanes, lanes += half_words(shape.n_inputs) * kLanes) {
     const u32x16 offset = load_wide(parameters.offset + o);
+    const wide_f32 float_offset = to_floats(offset);
     const wide_f32 scale = (wide_f32)load_wide(parameters.scale + o), bias = (wide_f32)load_wide(parameters.bias + o);
     const size_t n = shape.n_outputs - o < kLanes ? shape.n_outputs - o : kLanes;
     const uint32_t valid = (1u << n) - 1;
     multiply_block(x, lanes, shape, static_cast<int32_t*>(scratch),
                    [=](size_t r, const u32x16& p) __attribute__((always_inline)) {
-                     const i32x16 z = (i32x16)(kIsSign ? offset - (p + p) : offset + p);
-                     const wide_f32 product = __builtin_convertvector(z, wide_f32) * scale;
-                     store_first_wide(y + r * y_stride + o, product + bias, valid);
+                     const wide_f32 z = kIsSign ? subtract_twice(float_offset, to_floats(p)) : to_floats(offset + p);
+                     store_first_wide(y + r * y_stride + o, z * scale + bias, valid);
                    });
   }
 }
