@@ -59,7 +59,7 @@ def _bars(figure: Any, summary: Summary) -> None:
     axes.invert_yaxis()
     known = [value for value in [*means, *(paper for paper, _ in papers)] if value == value]
     axes.set_xlim(0, 1.18 * max(known, default=100))
-    axes.set_xlabel("top-1 accuracy (%), mean and standard error over seeds")
+    axes.set_xlabel(_accuracy_label(summary))
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -78,7 +78,7 @@ def _curves(figure: Any, summary: Summary) -> None:
     axes.set_xticks(places, [str(value) for value in axis.values], minor=False)
     axes.set_xticks([], minor=True)
     axes.set_xlabel(axis.title)
-    axes.set_ylabel("top-1 accuracy (%)")
+    axes.set_ylabel(_accuracy_label(summary))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
@@ -105,13 +105,19 @@ def _grids(figure: Any, summary: Summary) -> None:
         panel.set_ylabel(second.title)
         if len(summary.study.rows) > 1:
             panel.set_title(row.title, fontsize=9)
-    figure.colorbar(image, ax=list(panels), label="top-1 accuracy (%)")
+    figure.colorbar(image, ax=list(panels), label=_accuracy_label(summary))
 
 
 def _top1(line: Line) -> tuple[float, float]:
-    """Return mean and standard error in percent; NaN, which is not drawn, without results."""
+    """Return mean and standard error in percent; NaN, which is not drawn, without results or with one seed."""
     spread = line.spread("top1", 100)
-    return (float("nan"), 0.0) if spread is None else (spread.mean, spread.error or 0.0)
+    nan = float("nan")
+    return (nan, nan) if spread is None else (spread.mean, nan if spread.error is None else spread.error)
+
+
+def _accuracy_label(summary: Summary) -> str:
+    has_errors = any(error == error for _, error in map(_top1, summary.lines))
+    return "top-1 accuracy (%), " + ("± standard error" if has_errors else "one seed")
 
 
 def _text(line: Line) -> str:
