@@ -109,16 +109,37 @@ def _footer(summary: Summary, command: str) -> list[str]:
     machines = sorted({_machine(record) for record in records})
     dates = sorted({str(record.get("date")) for record in records})
     minutes = sum(float(record.get("seconds") or 0) for record in records) / 60
-    teachers = {record["teacher"]["digest"]: record["teacher"] for record in records if record.get("teacher")}
-    images = sorted({f"{r.get('train_images')} training and {r.get('test_images')} test images" for r in records})
-    lines = [f"{made}, {minutes:.0f} minutes in all. {'; '.join(images)}."]
-    if teachers:
-        spread = Spread.of([100 * teacher["top1"] for teacher in teachers.values()])
-        names = ", ".join(sorted({teacher["model"] for teacher in teachers.values()}))
-        lines.append(f"Teacher ({names}, full precision, the same images): {_pm(spread)} % top-1.")
+    lines = [
+        f"{made}, {minutes:.0f} minutes in all. {_numbers(records, 'train_images')} training and "
+        f"{_numbers(records, 'test_images')} test images."
+    ]
+    names = sorted({record["teacher"]["model"] for record in records if record.get("teacher")})
+    if names:
+        lines.append(f"Teacher ({', '.join(names)}, full precision, the same images): top-1 {_teachers(summary)}.")
     lines.append(f"Hardware: {'; '.join(machines) or 'none yet'}. Date: {' to '.join(dates[:1] + dates[1:][-1:])}.")
     lines += [f"Command: `{command}`."]
     return ["  \n".join(lines)]
+
+
+def _numbers(records: Sequence[dict[str, Any]], key: str) -> str:
+    numbers = [str(number) for number in sorted({record[key] for record in records if key in record})]
+    return " or ".join([", ".join(numbers[:-1]), numbers[-1]] if len(numbers) > 1 else numbers)
+
+
+def _teachers(summary: Summary) -> str:
+    """Return the teachers' accuracy over seeds; at each point by itself where teachers differ between points."""
+    at: dict[str, dict[str, float]] = {}  # point -> digest -> top-1
+    for line in summary.lines:
+        place = ", ".join(f"{axis.title} {line.point[axis.name]}" for axis in summary.study.axes)
+        for record in line.records:
+            if record.get("teacher"):
+                at.setdefault(place, {})[record["teacher"]["digest"]] = 100 * record["teacher"]["top1"]
+    if all(teachers.keys() == next(iter(at.values())).keys() for teachers in at.values()):
+        at = {"": next(iter(at.values()))}
+    return ", ".join(
+        f"{_pm(Spread.of(list(teachers.values())))} %" + (f" ({place})" if place else "")
+        for place, teachers in at.items()
+    )
 
 
 def _machine(record: dict[str, Any]) -> str:

@@ -83,10 +83,21 @@ def test_markdown_has_all_that_a_reader_needs() -> None:
     assert "| full \\| precision | 32-32 |  | 50.00 | 70.50 |  |  |" in text
     assert "| gsb | 1-1 | ✓ | 65.00 ± 5.00 |  | 50.00 ± 0.00 | 100.00 |" in text
     assert "| gsb - full \\| precision | 10.00 | 1 |" in text
-    assert "Teacher (deit, full precision, the same images): 80.00 % top-1." in text
+    assert "Teacher (deit, full precision, the same images): top-1 80.00 %." in text
     assert "Hardware: Abacus, 1 thread (bitvit 0.1.0). Date: 2026-01-02." in text
     assert "3 runs, 4 minutes in all. 12 training and 6 test images." in text
     assert "`bitvit study mine`" in text
+
+
+def test_teachers_of_different_points_are_told_apart() -> None:
+    study = study_of(SWEEP)
+    found = records(study, {("gsb-noise_0.0", 0): 0.6, ("gsb-noise_0.0", 1): 0.7, ("gsb-noise_0.4", 0): 0.5})
+    for i, (record, top1, images) in enumerate(zip(found, (0.8, 0.9, 0.6), (10, 10, 200), strict=True)):
+        record |= {"teacher": {"digest": str(i), "model": "deit", "top1": top1}, "train_images": images}
+    text = markdown_report(summarize(study, found), "bitvit study mine", "figure.png")
+    expected = "top-1 85.00 ± 5.00 % (share of wrong labels 0.0), 60.00 % (share of wrong labels 0.4)."
+    assert f"Teacher (deit, full precision, the same images): {expected}" in text
+    assert "10 or 200 training and 6 test images." in text
 
 
 def test_table_without_any_result_shows_its_rows() -> None:
