@@ -235,7 +235,10 @@ class Finder {
     }
     const size_t rows = std::clamp(kTileBytes / bytes_of_row, kTileGrain, kMaxTileRows);
     stage.tile_begins = CutIntoTiles(stage.n_rows, rows, n_threads_);
-    for (Lifetime& l : lifetimes) l.size_bytes *= stage.max_tile_rows();
+    for (size_t tile = 0; tile < stage.n_tiles(); ++tile) {
+      stage.max_tile_rows = std::max(stage.max_tile_rows, stage.tile_begins[tile + 1] - stage.tile_begins[tile]);
+    }
+    for (Lifetime& l : lifetimes) l.size_bytes *= stage.max_tile_rows;
     const MemoryPlan plan = PlanMemory(lifetimes);
     for (size_t i = 0; i < ids.size(); ++i) groups_.local_offset[ids[i]] = plan.offsets[i];
     groups_.tile_bytes = std::max(groups_.tile_bytes, plan.size_bytes);
@@ -252,14 +255,6 @@ class Finder {
 };
 
 }  // namespace
-
-size_t Stage::max_tile_rows() const {
-  size_t largest = 0;
-  for (size_t tile = 0; tile < n_tiles(); ++tile) {
-    largest = std::max(largest, tile_begins[tile + 1] - tile_begins[tile]);
-  }
-  return largest;
-}
 
 RowGroups FindRowGroups(const std::vector<Value>& values, const std::vector<Step>& steps,
                         const std::vector<size_t>& kept, size_t n_threads) {

@@ -21,15 +21,15 @@ struct Stage {
 
   // The first row of each tile, a multiple of kTileGrain, then n_rows.
   std::vector<size_t> tile_begins = {};
+  size_t max_tile_rows = 0;
   std::vector<Chain> chains = {};
   // What RunTile does at each step: run it, run that chain, or nothing, because it is in a chain or left out.
   std::vector<size_t> plan = {};
 
   bool is_group() const { return n_rows != 0; }
   size_t n_tiles() const { return tile_begins.size() - 1; }
-  size_t max_tile_rows() const;
   // No tile is larger than 1 / n_parts() of the rows.
-  size_t n_parts() const { return n_rows / max_tile_rows(); }
+  size_t n_parts() const { return n_rows / max_tile_rows; }
 };
 
 inline constexpr size_t kTileGrain = 8;
