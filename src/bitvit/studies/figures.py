@@ -47,14 +47,19 @@ def _bars(figure: Any, summary: Summary) -> None:
     axes = figure.add_subplot()
     positions = list(range(len(summary.lines)))
     means, errors = zip(*(_top1(line) for line in summary.lines), strict=True)
-    colors = [_COLORS[0] if line.records and line.records[0].get("packed_top1") is None else _COLORS[3]
-              for line in summary.lines]  # fmt: skip
+    are_packed = [not line.records or line.records[0].get("packed_top1") is not None for line in summary.lines]
+    colors = [_COLORS[3] if is_packed else _COLORS[0] for is_packed in are_packed]
     bars = axes.barh(positions, means, xerr=errors, color=colors, error_kw=_ERROR_BARS)
     axes.bar_label(bars, [_text(line) for line in summary.lines], padding=6, fontsize=8)
+    # One bar of each colour stands for all of its kind in the legend.
+    for name, kind in (("packed file", True), ("no packed file", False)):
+        if len(set(are_packed)) == 2:
+            bars[are_packed.index(kind)].set_label(name)
     papers = [(line.paper, position) for position, line in enumerate(summary.lines) if line.paper is not None]
     if papers:
         axes.plot(*zip(*papers, strict=True), "|", color="black", markersize=12, label="paper, on its own data")
-        figure.legend(fontsize=8, loc="outside upper right")
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(fontsize=8, loc="outside upper right", ncols=3)
     axes.set_yticks(positions, [line.row.title for line in summary.lines], fontsize=8)
     axes.invert_yaxis()
     known = [value for value in [*means, *(paper for paper, _ in papers)] if value == value]
