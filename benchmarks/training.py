@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
@@ -27,6 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
+from bitvit.analysis.latency import machine
 from bitvit.errors import BitvitError, UsageError
 from bitvit.layers import calibrate
 from bitvit.models import create_model, set_stage, teacher_of
@@ -178,7 +178,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if arguments.json:
-        hardware = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
+        hardware = torch.cuda.get_device_name() if device.type == "cuda" else machine()["cpu"]
         settings = {key: getattr(arguments, key) for key in ("model", "floor", "batch", "depth", "threads", "rounds")}
         print(json.dumps({**settings, "device": hardware, "rows": [asdict(row) for row in rows]}, indent=2))
         return 0

@@ -34,6 +34,15 @@ def test_kernels() -> None:
     assert "| test_gsb_deit |" in _run("kernels.py", "--model", "test_gsb_deit", "--runs", "2", "--markdown")
 
 
+def test_training_step() -> None:
+    options = ("--model", "test_gsb_deit", "--batch", "2", "--rounds", "1", "--modes", "eager", "--precisions", "fp32")
+    document = json.loads(_run("training.py", *options, "--device", "cpu", "--json"))
+    (row,) = document["rows"]
+    assert (row["mode"], row["precision"]) == ("eager", "fp32")
+    assert row["peak_bytes"] > row["floor_peak_bytes"] > 0, "a binary step keeps more than the full-precision one"
+    assert row["memory_ratio"] == row["peak_bytes"] / row["floor_peak_bytes"]
+
+
 def test_prediction_for_absent_processors(tmp_path: Path) -> None:
     # In llvm-mca's place: a cycle for each 512-bit instruction of the loop.
     stub = tmp_path / "llvm-mca"

@@ -7,7 +7,9 @@ import re
 import shutil
 from pathlib import Path
 
+from bitvit.training import train
 from tests.support.command import Command
+from tests.support.tiny_training import tiny_recipe
 
 FIGURES = ("attention_initial", "attention_trained", "modules", "curves", "maps")
 
@@ -40,3 +42,11 @@ def test_what_cannot_be_inspected(bitvit: Command, finished_run: Path, tmp_path:
     bitvit("inspect", finished_run / "stage1.safetensors").assert_one_error_line("no finished binary network")
     bitvit("inspect", finished_run, tmp_path).assert_one_error_line("no metrics")
     bitvit("inspect", finished_run, "--data", "cifar100").assert_one_error_line()
+
+
+def test_comparison_methods_cannot_be_taken_apart(bitvit: Command, tmp_path: Path) -> None:
+    changes = {"model__kwargs": {}, "model__init": "scratch", "distillation__kind": "none", "stage2__epochs": 1}
+    train(tiny_recipe(tmp_path / "data", model__name="test_qvit2_deit", **changes), tmp_path / "run")
+    result = bitvit("inspect", tmp_path / "run")
+    result.assert_one_error_line("test_qvit2_deit is a comparison method", "loss curves")
+    assert not (tmp_path / "run" / "inspect").exists()

@@ -65,6 +65,26 @@ def test_report_only_remembers_the_overrides(bitvit: Command, study_file: Path, 
     assert f"Command: `bitvit study {study_file} --seeds 1 batch_size=2`." in table
 
 
+@pytest.mark.parametrize("arguments", [["--report-only"], ["--seeds", 1], ["--budget", "smoke"]])
+def test_another_study_keeps_its_folder(
+    bitvit: Command, study_file: Path, tmp_path: Path, arguments: list[object]
+) -> None:
+    before = (tmp_path / "out" / "study.yaml").read_bytes()
+    result = bitvit("study", "table-v", "--out", tmp_path / "out", *arguments)
+    result.assert_one_error_line("belongs to the study 'tiny', not to 'table-v", "--out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"study.yaml", "results.jsonl"}
+    assert (tmp_path / "out" / "study.yaml").read_bytes() == before
+
+
+def test_fewer_seeds_do_not_hide_those_that_are_there(bitvit: Command, study_file: Path, tmp_path: Path) -> None:
+    for run in plan_study(load_study(study_file), range(3)):
+        results_of(tmp_path / "out").append(record_of(run))
+    result = bitvit("study", study_file, "--out", tmp_path / "out", "--seeds", 1)
+    assert result.code == 0, result.err
+    assert f"Command: `bitvit study {study_file} --seeds 3`." in (tmp_path / "out" / "table.md").read_text()
+    assert load_study(tmp_path / "out" / "study.yaml").seeds == 3
+
+
 def test_report_only_needs_a_study_that_was_run(bitvit: Command, study_file: Path, tmp_path: Path) -> None:
     result = bitvit("study", study_file, "--out", tmp_path / "none", "--report-only")
     result.assert_one_error_line("none", "holds no study yet")

@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,38 @@ def test_a_killed_study_ends_with_the_same_results(whole: tuple[Study, Path, Pat
     assert codes == [-signal.SIGKILL] * 2 + [0]
     assert exact(tmp_path) == exact(expected)
     assert len(list((tmp_path / "teachers").iterdir())) == 1
+
+
+def test_a_stopped_study_goes_on_in_another_place(whole: tuple[Study, Path, Path], tmp_path: Path) -> None:
+    """A student's recipe names its teacher's file, which is elsewhere by then; it is the same teacher."""
+    study, images, expected = whole
+    process = multiprocessing.get_context("forkserver").Process(target=run_and_die, args=(images, tmp_path / "a", 14))
+    process.start()
+    process.join(300)
+    (stopped,) = (tmp_path / "a" / "runs").iterdir()
+    assert (stopped / "recipe.yaml").is_file() and not (stopped / "model.safetensors").exists()
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert run_study(plan_study(study), tmp_path / "b").failed == ()
+    assert exact(tmp_path / "b") == exact(expected)
+
+
+def test_figures_that_are_no_numbers_fail_only_their_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tiny_study(tmp_path / "images")
+    prepare_folder(study, tmp_path)
+    module = sys.modules[runner.execute.__module__]
+    figures = module._figures
+    monkeypatch.setattr(
+        module,
+        "_figures",
+        lambda report, recipe, *rest: {
+            **figures(report, recipe, *rest),
+            **({"test_loss": math.nan} if recipe.stage1.epochs else {}),
+        },
+    )
+    outcome = run_study(plan_study(study, only=["gsb", "fp"]), tmp_path)
+    (failed,) = outcome.failed
+    assert "gsb, seed 0: test_loss: not finite" in failed
+    assert [record["run"] for record in results(tmp_path)] == ["fp"]
 
 
 def test_a_run_that_another_process_has_claimed_is_left_to_it(whole: tuple[Study, Path, Path], tmp_path: Path) -> None:

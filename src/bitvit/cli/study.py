@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         prepare_folder,
         run_in_jobs,
     )
-    from bitvit.studies.report import write_report
+    from bitvit.studies.report import seeds_in, write_report
 
     # A list of rows takes the values after it along.
     only = [word for word in arguments.only if "=" not in word]
@@ -86,10 +86,17 @@ def run(arguments: argparse.Namespace) -> int:
     outcome: Outcome | None = None
     if arguments.report_only:
         study = as_it_was_run(study, folder)
-    command = _command(arguments.study, study, overrides if smokes else None)
+
+    def whole() -> Study:
+        """Return the study with all seeds that its folder has, those of earlier commands included."""
+        return replace(study, seeds=max(study.seeds, seeds_in(folder, study)))
+
+    def report() -> Summary:
+        return write_report(whole(), folder, _command(arguments.study, whole(), overrides if smokes else None))
+
     if not arguments.report_only:
         plan_study(study, only=only)
-        prepare_folder(study, folder)
+        prepare_folder(whole(), folder)
         try:
             outcome = run_in_jobs(
                 study,
@@ -101,9 +108,9 @@ def run(arguments: argparse.Namespace) -> int:
                 note=print_note,
             )
         except StudyInterrupted:
-            write_report(study, folder, command)
+            report()
             raise
-    summary = write_report(study, folder, command)
+    summary = report()
     _print(summary, folder, arguments.json)
     if outcome is not None and outcome.elsewhere:
         print_note(f"being made by other processes: {'; '.join(outcome.elsewhere)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,12 +18,14 @@ from bitvit.analysis import ComplexityError, complexity
 from bitvit.analysis.latency import machine
 from bitvit.data import Data
 from bitvit.export import ExportReport, export_model, is_for_comparison
+from bitvit.program.atomic_file import write_atomically
 from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyError
 from bitvit.studies.fingerprint import fingerprint
 from bitvit.studies.plan import PlannedRun, run_folder_name
 from bitvit.studies.results import RESULTS_FILE, ResultsFile, key_of
 from bitvit.training import TrainingReport, data_of, evaluate, load_checkpoint, train
+from bitvit.training.building import is_binary
 from bitvit.training.checkpoint import FINAL_FILE
 from bitvit.training.provenance import provenance
 from bitvit.training.recipe import Recipe, TeacherSchedule
@@ -68,14 +71,16 @@ def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
         path, taught = _teacher(run.teacher, workshop)
         # The path is that of this folder; what decides the result is in the digest.
         recipe = replace(recipe, teacher=TeacherSchedule(model=recipe.teacher.model, weights=str(path)))
-    started = time.perf_counter()
+        _tell_of_teacher(workshop.run_folder(run), recipe)
     used = time.process_time()
     data = data_of(recipe)
     folder = workshop.run_folder(run)
     report = train(recipe, folder, resume=True, data=data, progress=workshop.progress)
+    trained = time.perf_counter()
     with computing_threads(recipe.runtime.threads):
         figures = _figures(report, recipe, data, folder)
-    return {
+    train_seconds = sum(phase.seconds for phase in report.phases)
+    record = {
         "run": run.name,
         "row": run.row.name,
         "point": run.point,
@@ -85,13 +90,29 @@ def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
         "teacher": taught,
         "train_images": report.train_images,
         "test_images": report.val_images,
-        "train_seconds": round(sum(phase.seconds for phase in report.phases), 1),
-        "seconds": round(time.perf_counter() - started, 1),
+        "train_seconds": round(train_seconds, 1),
+        "seconds": round(train_seconds + time.perf_counter() - trained, 1),
         "cpu_seconds": round(time.process_time() - used, 1),
         "machine": {**machine(), "threads": recipe.runtime.threads or torch.get_num_threads()},
         "versions": {"bitvit": bitvit.__version__, "torch": torch.__version__, "timm": timm.__version__},
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
+    endless = [name for name, value in record.items() if isinstance(value, float) and not math.isfinite(value)]
+    if endless:
+        raise StudyError(f"{', '.join(endless)}: not finite, the run has diverged; try a smaller learning_rate")
+    return record
+
+
+def _tell_of_teacher(folder: Path, recipe: Recipe) -> None:
+    """Let a run that was stopped go on with the teacher where it lies now.
+
+    It is the same teacher, because the digest in the folder's name covers its training. But the study may have been
+    moved since, or a full-precision row that serves as the teacher may have been finished.
+    """
+    path = RunFolder(folder).recipe
+    if path.is_file():
+        stored = Recipe.load(path)
+        write_atomically(path, replace(stored, teacher=recipe.teacher).to_yaml().encode())
 
 
 def _teacher(recipe: Recipe, workshop: Workshop) -> tuple[Path, dict[str, Any]]:
@@ -146,7 +167,7 @@ def _figures(report: TrainingReport, recipe: Recipe, data: Data, folder: Path) -
         "clean_train_loss": seen.loss,
         "packed_top1": packed.packed_accuracy if packed is not None else None,
         "agreement": packed.identical_predictions if packed is not None else None,
-        "bytes": (folder / PACKED_FILE).stat().st_size if packed is not None else _size(model),
+        "bytes": _size(model, folder, packed),
         "ops": cost.get("ops"),
         "bops": cost.get("bops"),
         "flops": cost.get("flops"),
@@ -155,8 +176,13 @@ def _figures(report: TrainingReport, recipe: Recipe, data: Data, folder: Path) -
     }
 
 
-def _size(model: torch.nn.Module) -> int:
-    return sum(value.numel() * value.element_size() for value in model.state_dict().values())
+def _size(model: torch.nn.Module, folder: Path, packed: ExportReport | None) -> int | None:
+    """Return bytes of the packed file or of full-precision weights; None where nothing writes few bits into a file."""
+    if packed is not None:
+        return (folder / PACKED_FILE).stat().st_size
+    if is_binary(model):
+        return None
+    return sum(int(value.numel() * value.element_size()) for value in model.state_dict().values())
 
 
 def _packed(model: torch.nn.Module, info: Any, data: Data, folder: Path) -> ExportReport:

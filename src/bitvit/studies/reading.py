@@ -7,11 +7,11 @@ from importlib import resources
 from pathlib import Path
 
 from bitvit.studies.errors import StudyError
-from bitvit.studies.study import Study
+from bitvit.studies.study import SMOKE_SUFFIX, Study
 from bitvit.training.errors import RecipeError
 from bitvit.training.recipe_parsing import from_mapping, read_yaml
 
-__all__ = ["STUDY_FILE", "as_it_was_run", "load_study", "packaged_studies", "parse_study"]
+__all__ = ["STUDY_FILE", "as_it_was_run", "check_owner", "load_study", "packaged_studies", "parse_study"]
 
 STUDY_FILE = "study.yaml"
 """The resolved study in its folder."""
@@ -63,11 +63,26 @@ def as_it_was_run(study: Study, folder: Path) -> Study:
     """Return the study with the overrides, the cut and the seeds of the last command on its folder.
 
     Raises:
-        StudyError: if the folder has no study.
+        StudyError: if the folder has no study, or another one.
     """
     path = folder / STUDY_FILE
     if not path.is_file():
         raise StudyError(f"{folder}: holds no study yet; run it without --report-only")
+    check_owner(study, folder)
     stored = load_study(path)
     final = {**stored.final, **study.final}
     return replace(study, name=stored.name, final=final, max_epochs=stored.max_epochs, seeds=stored.seeds)
+
+
+def check_owner(study: Study, folder: Path) -> None:
+    """Make sure that a folder, if it holds a study, holds this one, as a whole or in its smoke form.
+
+    Raises:
+        StudyError: if it belongs to another one.
+    """
+    path = folder / STUDY_FILE
+    if not path.is_file():
+        return
+    owner = load_study(path).name.removesuffix(SMOKE_SUFFIX)
+    if owner != study.name.removesuffix(SMOKE_SUFFIX):
+        raise StudyError(f"{folder}: belongs to the study '{owner}', not to '{study.name}'; choose another --out")

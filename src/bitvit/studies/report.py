@@ -12,7 +12,7 @@ from bitvit.studies.study import Study
 from bitvit.studies.summary import Line, Summary, summarize
 from bitvit.studies.table import csv_table, markdown_report
 
-__all__ = ["summary_dict", "write_report"]
+__all__ = ["seeds_in", "summary_dict", "write_report"]
 
 TABLE_FILE, CSV_FILE, FIGURE_FILE = "table.md", "table.csv", "figure.png"
 
@@ -32,6 +32,12 @@ def write_report(study: Study, folder: Path, command: str) -> Summary:
     write_atomically(folder / CSV_FILE, csv_table(summary).encode())
     write_atomically(folder / TABLE_FILE, markdown_report(summary, command, FIGURE_FILE).encode())
     return summary
+
+
+def seeds_in(folder: Path, study: Study) -> int:
+    """Return for how many seeds, from 0 on, a folder has results of a study as it is now."""
+    records = summarize(study, results_of(folder).read()).records
+    return 1 + max((record["seed"] for record in records), default=-1)
 
 
 def summary_dict(summary: Summary) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyInterrupted
 from bitvit.studies.execute import Workshop, execute
 from bitvit.studies.plan import PlannedRun
-from bitvit.studies.reading import STUDY_FILE
+from bitvit.studies.reading import STUDY_FILE, check_owner
 from bitvit.studies.results import RESULTS_FILE, ResultsFile, find_record
 from bitvit.studies.study import Study
 
@@ -34,7 +34,9 @@ def prepare_folder(study: Study, folder: Path) -> None:
 
     Raises:
         OutputError: if it cannot be made or written.
+        StudyError: if it belongs to another study.
     """
+    check_owner(study, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,10 +15,12 @@ from bitvit.studies.fingerprint import changed_fields
 from bitvit.training.errors import RecipeError
 from bitvit.training.recipe_parsing import apply_overrides
 
-__all__ = ["Axis", "Row", "Study"]
+__all__ = ["SMOKE_SUFFIX", "Axis", "Row", "Study"]
 
 _NAME = re.compile(r"[\w.+]+(-[\w.+]+)*")
 
+SMOKE_SUFFIX = "-smoke"
+"""What the name of a study ends with in its form for a quick check."""
 
 # What a quick check trains on: 80 images that need no download.
 _SMOKE = {"data.name": "digits", "data.samples_per_class": 8, "data.val_fraction": 0.1, "calibration.images": 16}
@@ -135,7 +137,9 @@ class Study:
 
     def smoked(self) -> Study:
         """Return the study for a quick check: its smoke overrides win, and every phase takes one epoch."""
-        return replace(self, name=f"{self.name}-smoke", final={**self.final, **_SMOKE, **self.smoke}, max_epochs=1)
+        return replace(
+            self, name=f"{self.name}{SMOKE_SUFFIX}", final={**self.final, **_SMOKE, **self.smoke}, max_epochs=1
+        )
 
     def overridden(self, overrides: Sequence[str]) -> Study:
         """Return the study with `section.key=value` for every run.

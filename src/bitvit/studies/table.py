@@ -51,9 +51,9 @@ def markdown_report(summary: Summary, command: str, figure: str) -> str:
     parts += [
         "Top-1 accuracy on the test images, mean ± standard error over seeds; packed: the packed file in the engine; "
         "agreement: test images on which file and checkpoint predict the same class; training images: top-1 accuracy "
-        "on the images of training, without augmentation; bytes: of the packed file, or of a full-precision "
-        "network's weights; MOPs: operations an image (`docs/complexity.md`); minutes: wall-clock "
-        "time of a run's training.",
+        "on the images and labels of training, wrong labels included, without augmentation; bytes: of the packed "
+        "file, or of a full-precision network's weights; MOPs: operations an image (`docs/complexity.md`); minutes: "
+        "wall-clock time of a run's training.",
         "",
     ]
     if summary.differences:
@@ -106,11 +106,14 @@ def _footer(summary: Summary, command: str) -> list[str]:
     records = summary.records
     missing = sum(not line.records for line in summary.lines)
     made = f"{len(records)} runs" + (f"; {missing} of {len(summary.lines)} lines have none yet" if missing else "")
+    origins = [str(record["taken_from"]).partition("/")[0] for record in records if record.get("taken_from")]
+    if origins:
+        made += f" ({len(origins)} of them made for {' and '.join(sorted(set(origins)))})"
     machines = sorted({_machine(record) for record in records})
     dates = sorted({str(record.get("date")) for record in records})
-    minutes = sum(float(record.get("seconds") or 0) for record in records) / 60
+    minutes = sum(float(record.get("train_seconds") or 0) for record in records) / 60
     lines = [
-        f"{made}, {minutes:.0f} minutes in all. {_numbers(records, 'train_images')} training and "
+        f"{made}, {minutes:.0f} minutes of training in all. {_numbers(records, 'train_images')} training and "
         f"{_numbers(records, 'test_images')} test images."
     ]
     names = sorted({record["teacher"]["model"] for record in records if record.get("teacher")})

@@ -78,6 +78,7 @@ def test_markdown_has_all_that_a_reader_needs() -> None:
     study = study_of(METHODS)
     found = records(study, {("fp", 0): 0.5, ("gsb", 0): 0.6, ("gsb", 1): 0.7})
     found[0] |= {"packed_top1": None, "agreement": None, "teacher": {"digest": "1", "model": "deit", "top1": 0.8}}
+    found[1] |= {"taken_from": "others/gsb"}
     text = markdown_report(summarize(study, found), "bitvit study mine", "figure.png")
     assert "# Methods\n" in text and "Reproduces: a table." in text and "Measured once." in text
     assert "| full \\| precision | 32-32 |  | 50.00 | 70.50 |  |  |" in text
@@ -85,7 +86,7 @@ def test_markdown_has_all_that_a_reader_needs() -> None:
     assert "| gsb - full \\| precision | 10.00 | 1 |" in text
     assert "Teacher (deit, full precision, the same images): top-1 80.00 %." in text
     assert "Hardware: Abacus, 1 thread (bitvit 0.1.0). Date: 2026-01-02." in text
-    assert "3 runs, 4 minutes in all. 12 training and 6 test images." in text
+    assert "3 runs (1 of them made for others), 3 minutes of training in all. 12 training and 6 test images." in text
     assert "`bitvit study mine`" in text
 
 

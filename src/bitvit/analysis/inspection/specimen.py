@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bitvit.data import ImageSet
 from bitvit.errors import UsageError
+from bitvit.export import is_for_comparison
 from bitvit.training.building import is_binary
 from bitvit.training.checkpoint import CheckpointInfo, load_checkpoint
 from bitvit.training.evaluation import normalize
@@ -51,11 +52,16 @@ def open_specimen(path: Path, images: ImageSet, count: int) -> Specimen:
 
     Raises:
         CheckpointError: the checkpoint cannot be read. ImageError: an image cannot be decoded.
-        UsageError: the network is not binary, or there are no images.
+        UsageError: the network is not binary or a comparison method, or there are no images.
     """
     student, info = load_checkpoint(path)
     if not is_binary(student) or info.stage != "full":
         raise UsageError(f"{path}: holds no finished binary network, so there is no binarization to inspect")
+    if is_for_comparison(student):
+        raise UsageError(
+            f"{path}: {info.model.name} is a comparison method, whose binarization cannot be taken apart; inspect a "
+            "network that can be packed, and name this run after it for its loss curves"
+        )
     if not len(images):
         raise UsageError("there are no images to inspect with")
     positions = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64))
