@@ -59,7 +59,7 @@ def _bars(figure: Any, summary: Summary) -> None:
     if papers:
         axes.plot(*zip(*papers, strict=True), "|", color="black", markersize=12, label="paper, on its own data")
     if axes.get_legend_handles_labels()[0]:
-        figure.legend(fontsize=8, loc="outside upper right", ncols=3)
+        figure.legend(fontsize=8, loc="outside lower right", ncols=3)
     axes.set_yticks(positions, [line.row.title for line in summary.lines], fontsize=8)
     axes.invert_yaxis()
     known = [value for value in [*means, *(paper for paper, _ in papers)] if value == value]
