@@ -92,7 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
         return replace(study, seeds=max(study.seeds, seeds_in(folder, study)))
 
     def report() -> Summary:
-        return write_report(whole(), folder, _command(arguments.study, whole(), overrides if smokes else None))
+        shown = whole()
+        return write_report(shown, folder, _command(arguments.study, shown, overrides if smokes else None))
 
     if not arguments.report_only:
         plan_study(study, only=only)

@@ -97,9 +97,9 @@ def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
         "versions": {"bitvit": bitvit.__version__, "torch": torch.__version__, "timm": timm.__version__},
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
-    endless = [name for name, value in record.items() if isinstance(value, float) and not math.isfinite(value)]
-    if endless:
-        raise StudyError(f"{', '.join(endless)}: not finite, the run has diverged; try a smaller learning_rate")
+    diverged = [name for name, value in record.items() if isinstance(value, float) and not math.isfinite(value)]
+    if diverged:
+        raise StudyError(f"{', '.join(diverged)}: not finite, the run has diverged; try a smaller learning_rate")
     return record
 
 

@@ -51,10 +51,9 @@ def _bars(figure: Any, summary: Summary) -> None:
     colors = [_COLORS[3] if is_packed else _COLORS[0] for is_packed in are_packed]
     bars = axes.barh(positions, means, xerr=errors, color=colors, error_kw=_ERROR_BARS)
     axes.bar_label(bars, [_text(line) for line in summary.lines], padding=6, fontsize=8)
-    # One bar of each colour stands for all of its kind in the legend.
-    for name, kind in (("packed file", True), ("no packed file", False)):
-        if len(set(are_packed)) == 2:
-            bars[are_packed.index(kind)].set_label(name)
+    if len(set(are_packed)) == 2:  # one bar of each colour stands for all of its kind in the legend
+        bars[are_packed.index(True)].set_label("packed file")
+        bars[are_packed.index(False)].set_label("no packed file")
     papers = [(line.paper, position) for position, line in enumerate(summary.lines) if line.paper is not None]
     if papers:
         axes.plot(*zip(*papers, strict=True), "|", color="black", markersize=12, label="paper, on its own data")
