@@ -17,9 +17,9 @@ import sys
 from typing import Any
 
 from bitvit import _core
-from bitvit.analysis.kernel_speed import binary_operators, measure_operators
-from bitvit.analysis.latency import machine
-from bitvit.analysis.subject import subject_of_model
+from bitvit.bench.kernel_speed import binary_operators, measure_operators
+from bitvit.bench.latency import machine
+from bitvit.bench.subject import subject_of_model
 
 MODELS = (
     "gsb_deit_small_patch16_224",
@@ -59,7 +59,7 @@ COLUMNS = [
 
 
 def _print_table(document: dict[str, Any]) -> None:
-    from bitvit.cli._output import print_table, table
+    from bitvit.cli.output import print_table, table
 
     print_table(table(f"{document['machine']['cpu']}, one thread", COLUMNS, _rows(document), numeric_from=4))
 

@@ -15,9 +15,9 @@ import json
 import sys
 from typing import Any
 
-from bitvit.analysis.bench_tables import markdown
+from bitvit.bench.tables import markdown
 from bitvit.cli import bench
-from bitvit.cli._output import print_error
+from bitvit.cli.output import print_error
 from bitvit.errors import BitvitError
 
 MODELS = ("gsb_deit_small_patch16_224", "binaryvit_small_patch4_224", "bhvit_small_patch4_224")

@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
-from bitvit.analysis.latency import machine
+from bitvit.bench.latency import machine
 from bitvit.errors import BitvitError, UsageError
 from bitvit.layers import calibrate
 from bitvit.models import create_model, set_stage, teacher_of

@@ -21,10 +21,10 @@ import torch
 from rich.console import Console
 
 import bitvit
-from bitvit.analysis.figures import comparison_figure
-from bitvit.analysis.latency import Contender, machine, measure
+from bitvit.bench.figures import comparison_figure
+from bitvit.bench.latency import Contender, machine, measure
 from bitvit.cli import main as bitvit_command
-from bitvit.cli._output import format_bytes, table
+from bitvit.cli.output import format_bytes, table
 from bitvit.training import Recipe, data_of, load_checkpoint, train
 from bitvit.training.evaluation import normalize
 

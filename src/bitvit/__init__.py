@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from bitvit import _timm_hook
+from bitvit import timm_hook
 
 if TYPE_CHECKING:
     from bitvit.export.pack import pack
@@ -29,11 +29,13 @@ _ATTRIBUTES = {
 }
 _SUBPACKAGES = frozenset(
     {
-        "analysis",
+        "bench",
         "cli",
+        "complexity",
         "data",
         "errors",
         "export",
+        "inspection",
         "layers",
         "models",
         "program",
@@ -58,4 +60,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_SUBPACKAGES})
 
 
-_timm_hook.install()
+timm_hook.install()

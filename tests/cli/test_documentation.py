@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bitvit.cli import build_parser
-from bitvit.cli._main import COMMANDS
+from bitvit.cli.entry import COMMANDS
 from bitvit.training import Recipe, packaged_recipes
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bitvit.cli import build_parser
-from bitvit.cli._main import COMMANDS, command_module
+from bitvit.cli.entry import COMMANDS, command_module
 from tests.support.command import Command
 
 

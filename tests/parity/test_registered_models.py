@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from bitvit.analysis import complexity, file_complexity
+from bitvit.complexity import complexity, file_complexity
 from bitvit.export import build_program, default_preprocessing, pack
 from bitvit.layers import calibrate
 from bitvit.models import create_model, list_models

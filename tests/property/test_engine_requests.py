@@ -15,7 +15,7 @@ from bitvit import _core
 from bitvit.program import OPERATORS, Op, Program, Value, stored_shape
 from bitvit.program.errors import MissingTensorError, OperandError, ValueDefinitionError
 from bitvit.runtime import Engine, available_isas, run_op
-from bitvit.runtime._engine import IsaError
+from bitvit.runtime.engine import IsaError
 from tests.support.operator_cases import OperatorCase, operator_case
 
 KINDS = sorted(OPERATORS)

@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "bitvit"
 # Package -> the packages of bitvit that it may import besides itself and bitvit.errors.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
-    "_timm_hook": set(),
+    "timm_hook": set(),
     "program": set(),
     "runtime": {"program"},
     "quantizers": set(),
@@ -28,16 +28,16 @@ ARROWS: dict[str, set[str]] = {
     "data": {"program", "runtime"},
     "training": {"data", "models", "layers", "quantizers", "program", "runtime"},
     "export": {"models", "layers", "quantizers", "program", "runtime"},
-    "studies": {"training", "export", "analysis", "data", "program", "recipes"},
+    "studies": {"training", "export", "bench", "complexity", "data", "program", "recipes"},
 }
 # These stand around the house and may look at all of it.
-AROUND = {"analysis", "cli", "__init__", "__main__", "recipes"}
+AROUND = {"bench", "cli", "complexity", "inspection", "__init__", "__main__", "recipes"}
 
 # What may be imported from outside besides the standard library, where that is a promise.
 THIRD_PARTY = {
     "errors": set[str](),
     "__init__": set[str](),
-    "_timm_hook": set[str](),
+    "timm_hook": set[str](),
     "program": {"numpy", "safetensors"},
     "runtime": {"numpy", "PIL"},
 }

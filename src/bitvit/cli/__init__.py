@@ -1,5 +1,5 @@
 """The `bitvit` command: one module a subcommand, each importing what it needs only when it runs."""
 
-from bitvit.cli._main import build_parser, main
+from bitvit.cli.entry import build_parser, main
 
 __all__ = ["build_parser", "main"]

@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli._arguments import positive
-from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.arguments import positive
+from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bitvit.analysis.subject import Subject
+    from bitvit.bench.subject import Subject
 
 HELP = "time a .bitvit file against PyTorch, ONNX Runtime and OpenVINO, interleaved in one run"
 EXAMPLES = (
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _engines(text: str) -> tuple[str, ...]:
-    from bitvit.analysis.rivals import ENGINES
+    from bitvit.bench.baselines import ENGINES
 
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Time every engine that is installed on the same batch, and what else is asked for."""
     document = measure(arguments)
     if arguments.figure:
-        from bitvit.analysis.figures import bench_figure
+        from bitvit.bench.figures import bench_figure
 
         bench_figure(document, arguments.figure)
         print_note(f"wrote {arguments.figure}")
@@ -88,21 +88,21 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UsageError: not exactly one of a file and a model is given.
     """
-    from bitvit.analysis.bench import bench
-    from bitvit.analysis.rivals import ENGINES
+    from bitvit.bench.baselines import ENGINES
+    from bitvit.bench.side_by_side import bench
 
     subject = _subject(arguments)
     engines = () if arguments.only_bitvit else arguments.engines or tuple(ENGINES)
     options = {"threads": arguments.threads, "rounds": arguments.rounds}
     document = bench(subject, batch=arguments.batch, engines=engines, **options)
     if arguments.memory or arguments.full:
-        from bitvit.analysis.memory import measure_memory
+        from bitvit.bench.memory import measure_memory
 
         with tempfile.TemporaryDirectory(prefix="bitvit-bench-") as folder:
             document["memory"] = measure_memory(subject, Path(folder), threads=arguments.threads)
     if arguments.scaling or arguments.full:
-        from bitvit.analysis.scaling import SIZES, measure_scaling
-        from bitvit.runtime._engine import default_threads
+        from bitvit.bench.scaling import SIZES, measure_scaling
+        from bitvit.runtime.engine import default_threads
 
         document["scaling"] = measure_scaling(
             subject,
@@ -115,7 +115,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _subject(arguments: argparse.Namespace) -> Subject:
-    from bitvit.analysis.subject import subject_of_file, subject_of_model
+    from bitvit.bench.subject import subject_of_file, subject_of_model
 
     if (arguments.file is None) == (arguments.model is None):
         raise UsageError("give either a .bitvit file or --model NAME")

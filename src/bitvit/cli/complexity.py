@@ -7,11 +7,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli._imports import add_import_argument
-from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 
 if TYPE_CHECKING:
-    from bitvit.analysis import Complexity, Cost, FileComplexity
+    from bitvit.complexity import Complexity, Cost, FileComplexity
 
 HELP = "count binary operations, float operations, parameters and bytes by layer"
 EXAMPLES = (
@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Count a registered model by its layers, or a file by its operators."""
     if arguments.model.endswith(".bitvit") or Path(arguments.model).is_file():
-        from bitvit.analysis import file_complexity
+        from bitvit.complexity import file_complexity
 
         return _print_file(file_complexity(arguments.model), arguments)
-    from bitvit.analysis import complexity
+    from bitvit.complexity import complexity
 
     return _print_model(complexity(arguments.model), arguments)
 

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli._arguments import positive
-from bitvit.cli._data import add_data_arguments, build_chosen_data
-from bitvit.cli._imports import add_import_argument
-from bitvit.cli._output import print_json, print_table, table
+from bitvit.cli.arguments import positive
+from bitvit.cli.data_arguments import add_data_arguments, build_chosen_data
+from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.output import print_json, print_table, table
 
 if TYPE_CHECKING:
     from bitvit.data.evaluation import Evaluation

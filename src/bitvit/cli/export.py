@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bitvit.cli._arguments import positive
-from bitvit.cli._data import add_data_arguments, build_chosen_data
-from bitvit.cli._imports import add_import_argument
-from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.arguments import positive
+from bitvit.cli.data_arguments import add_data_arguments, build_chosen_data
+from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
 HELP = "pack a trained model into one .bitvit file and compare it with the checkpoint"

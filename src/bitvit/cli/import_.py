@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli._arguments import positive
-from bitvit.cli._output import format_bytes, print_json, print_table, table
+from bitvit.cli.arguments import positive
+from bitvit.cli.output import format_bytes, print_json, print_table, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     file = read_file(arguments.file)
     document = _describe(arguments.file, file)
     if arguments.profile:
-        from bitvit.analysis.roofline import profile
+        from bitvit.bench.roofline import profile
 
         document["profile"] = profile(file, threads=arguments.threads, runs=arguments.runs)
     if arguments.json:
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _describe(path: Path, file: BitvitFile) -> dict[str, Any]:
-    from bitvit.analysis import operator_costs
+    from bitvit.complexity import operator_costs
     from bitvit.program import FORMAT_VERSION
 
     values = file.program.values
@@ -123,7 +123,7 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
 
 def _profile_table(profile: dict[str, Any], every_operator: bool) -> Table:
     """Return time, share and bit arithmetic of each operator, or of each kind, the slowest first."""
-    from bitvit.analysis.roofline import peak_fraction
+    from bitvit.bench.roofline import peak_fraction
 
     times, peak = profile["operators"], profile["register_peak"]
     total = sum(item["milliseconds"] for item in times)

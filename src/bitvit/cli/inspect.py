@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bitvit.cli._arguments import positive
-from bitvit.cli._data import add_data_arguments, build_chosen_data
-from bitvit.cli._imports import add_import_argument
-from bitvit.cli._output import print_json, print_note, print_table, table
+from bitvit.cli.arguments import positive
+from bitvit.cli.data_arguments import add_data_arguments, build_chosen_data
+from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.output import print_json, print_note, print_table, table
 
 HELP = "draw the GSB paper's figures from a trained run: attention, module-wise loss, loss curves, attention maps"
 EXAMPLES = (
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect a run and write the report."""
-    from bitvit.analysis.inspection import inspect_run, open_specimen
-    from bitvit.analysis.inspection.curves import read_curves
+    from bitvit.inspection import inspect_run, open_specimen
+    from bitvit.inspection.curves import read_curves
     from bitvit.training.checkpoint import read_info
 
     info = read_info(arguments.run)

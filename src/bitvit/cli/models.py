@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bitvit.cli._output import format_count, print_json, print_table, table
+from bitvit.cli.output import format_count, print_json, print_table, table
 from bitvit.errors import UsageError
 
 HELP = "list the models that can be trained"
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List the models with their parameters, of which binary, and their input size."""
-    from bitvit.analysis import parameter_counts
+    from bitvit.complexity import parameter_counts
     from bitvit.models import list_models
 
     names = list_models(arguments.pattern)

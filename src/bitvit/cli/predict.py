@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli._arguments import positive
-from bitvit.cli._output import print_error, print_json, print_table, table
+from bitvit.cli.arguments import positive
+from bitvit.cli.output import print_error, print_json, print_table, table
 from bitvit.errors import ImageError
 
 if TYPE_CHECKING:

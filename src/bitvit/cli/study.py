@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitvit.cli._arguments import positive
-from bitvit.cli._imports import add_import_argument
-from bitvit.cli._output import print_json, print_note, print_table, table
+from bitvit.cli.arguments import positive
+from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.output import print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:

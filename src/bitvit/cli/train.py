@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli._data import add_data_arguments, data_choices
-from bitvit.cli._imports import add_import_argument
-from bitvit.cli._output import format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.data_arguments import add_data_arguments, data_choices
+from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:

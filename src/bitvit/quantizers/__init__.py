@@ -3,7 +3,6 @@
 The pyramids' estimators (BinaryViT, BHViT) are imported from their own modules.
 """
 
-from bitvit.quantizers._precision import at_least_float32
 from bitvit.quantizers.binary_product import binary_product
 from bitvit.quantizers.gsb_attention import AttentionBase, attention_components, fit_attention_scales, gsb_attention
 from bitvit.quantizers.gsb_value import fit_value_scales, gsb_value, value_components, value_masks
@@ -18,6 +17,7 @@ from bitvit.quantizers.learned_scale import (
 )
 from bitvit.quantizers.learned_step import fit_step, learned_step, learned_step_codes, step_codes
 from bitvit.quantizers.positive import MIN_SCALE, MIN_STEP, Positive, positive
+from bitvit.quantizers.precision import at_least_float32
 from bitvit.quantizers.round_clip import round_clip
 from bitvit.quantizers.sign import binary_sign, sign_ste
 from bitvit.quantizers.thresholds import component_factors

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from bitvit.quantizers._masks import shifted, summed_like, with_signs
 from bitvit.quantizers.learned_scale import bits_gradient, bits_of
+from bitvit.quantizers.masks import shifted, summed_like, with_signs
 from bitvit.quantizers.weight_sign import weight_scale
 
 

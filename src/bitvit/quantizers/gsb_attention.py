@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.compiler import is_compiling as compiling
 
-from bitvit.quantizers._masks import between, greater, inner, less, signs, summed_like
-from bitvit.quantizers._whole import gradient_shapes, whole_on_cpu
+from bitvit.quantizers.masks import between, greater, inner, less, signs, summed_like
 from bitvit.quantizers.positive import MIN_SCALE
 from bitvit.quantizers.thresholds import component_factors
+from bitvit.quantizers.whole_operators import gradient_shapes, whole_on_cpu
 
 AttentionBase = Literal["round", "sign", "mask"]
 """What A_bin is: Eq. 11 (``"round"``), a sign (Table V), or a mask above half the row's maximum (Table VIII)."""

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from bitvit.quantizers._masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
-from bitvit.quantizers._whole import gradient_shapes, whole_on_cpu
 from bitvit.quantizers.gsb_attention import scales_of_levels
+from bitvit.quantizers.masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
 from bitvit.quantizers.thresholds import component_factors
+from bitvit.quantizers.whole_operators import gradient_shapes, whole_on_cpu
 
 
 def _extremes(value: Tensor) -> tuple[Tensor, Tensor]:

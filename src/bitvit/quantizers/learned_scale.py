@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from bitvit.quantizers._masks import between, greater, inner, shifted, summed_like, with_signs, within
+from bitvit.quantizers.masks import between, greater, inner, shifted, summed_like, with_signs, within
 
 
 class _LearnedBits(Function):

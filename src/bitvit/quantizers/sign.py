@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
-from bitvit.quantizers._masks import signs
+from bitvit.quantizers.masks import signs
 
 
 def binary_sign(x: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from bitvit.quantizers._masks import greater
 from bitvit.quantizers.learned_scale import learned_round
+from bitvit.quantizers.masks import greater
 
 
 def attention_gamma(attention: Tensor, phase: Tensor | int, patches: int) -> Tensor:

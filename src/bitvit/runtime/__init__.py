@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bitvit.runtime._engine import Engine, available_isas, run_op
+    from bitvit.runtime.engine import Engine, available_isas, run_op
     from bitvit.runtime.predictor import FileInfo, Prediction, Predictor, load
     from bitvit.runtime.preprocessing import load_image
 
@@ -17,14 +17,14 @@ __all__ = ["Engine", "FileInfo", "Prediction", "Predictor", "available_isas", "l
 
 # Imported on first use: preparing images needs no compiled core, and running the core needs no Pillow.
 _MODULES = {
-    "Engine": "bitvit.runtime._engine",
+    "Engine": "bitvit.runtime.engine",
     "FileInfo": "bitvit.runtime.predictor",
     "Prediction": "bitvit.runtime.predictor",
     "Predictor": "bitvit.runtime.predictor",
-    "available_isas": "bitvit.runtime._engine",
+    "available_isas": "bitvit.runtime.engine",
     "load": "bitvit.runtime.predictor",
     "load_image": "bitvit.runtime.preprocessing",
-    "run_op": "bitvit.runtime._engine",
+    "run_op": "bitvit.runtime.engine",
 }
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bitvit.errors import ImageError, UsageError
 from bitvit.program import BitvitFile, read_file
 from bitvit.program.schema import F32Array, Preprocessing
-from bitvit.runtime._engine import Engine
+from bitvit.runtime.engine import Engine
 from bitvit.runtime.preprocessing import ImageSource, load_image
 
 __all__ = ["FileInfo", "Prediction", "Predictor", "load"]

@@ -14,8 +14,8 @@ import timm
 import torch
 
 import bitvit
-from bitvit.analysis import ComplexityError, complexity
-from bitvit.analysis.latency import machine
+from bitvit.bench.latency import machine
+from bitvit.complexity import ComplexityError, complexity
 from bitvit.data import Data
 from bitvit.export import ExportReport, export_model, is_for_comparison
 from bitvit.program.atomic_file import write_atomically

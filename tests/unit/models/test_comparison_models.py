@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch import nn
 
-from bitvit.analysis import complexity
+from bitvit.complexity import complexity
 from bitvit.errors import UsageError
 from bitvit.export import ExportError, pack
 from bitvit.layers import calibrate

@@ -1,0 +1,133 @@
+"""Parser and error handling of the `bitvit` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from keyword import iskeyword
+from types import ModuleType
+from typing import Any, NoReturn
+
+from rich_argparse import RawDescriptionRichHelpFormatter
+
+from bitvit import __version__
+from bitvit.cli.deferred_imports import import_modules
+from bitvit.cli.output import print_error
+from bitvit.errors import BitvitError
+
+# In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
+COMMANDS = ("train", "study", "eval", "import", "export", "predict", "info", "bench", "complexity", "inspect", "models")
+
+EXIT_OK = 0
+EXIT_BUG = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+_DESCRIPTION = """\
+1-bit vision transformers: train them on your own images and ship one small file that runs fast without PyTorch."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like every other error of the command.
+
+    Overrides `section.key=value` may stand anywhere, also after options that follow other positional arguments.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        if hasattr(found, "overrides"):
+            late = [word for word in rest if "=" in word and not word.startswith("-")]
+            found.overrides = [*found.overrides, *late]
+            rest = [word for word in rest if word not in late]
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        print_error(f"{message} (see {self.prog} --help)")
+        raise SystemExit(EXIT_BAD_INPUT)
+
+
+def command_module(name: str) -> ModuleType:
+    """Return the module of a command; where its name is a word of Python, the module's ends with an underscore."""
+    return import_module(f"bitvit.cli.{name}_" if iskeyword(name) else f"bitvit.cli.{name}")
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole command line."""
+    parser = Parser(
+        prog="bitvit",
+        description=_DESCRIPTION,
+        epilog="examples:\n"
+        "  bitvit train --recipe gsb-micro --data digits --out runs/digits\n"
+        "  bitvit export runs/digits digits.bitvit\n"
+        "  bitvit predict digits.bitvit photo.png",
+        formatter_class=RawDescriptionRichHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bitvit {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = command_module(name)
+        sub = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP[0].upper() + module.HELP[1:] + ".",
+            epilog="examples:\n" + "\n".join(f"  {line}" for line in module.EXAMPLES),
+            formatter_class=RawDescriptionRichHelpFormatter,
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(command_function=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0: done. 2: the user's input is wrong, reported as one line `error: ...`. 130: interrupted. 1: a defect of bitvit.
+    With `BITVIT_DEBUG=1` in the environment exceptions are raised instead, with their traceback.
+    """
+    debug = os.environ.get("BITVIT_DEBUG", "") not in ("", "0")
+    try:
+        arguments = build_parser().parse_args(argv)
+        import_modules(getattr(arguments, "imports", []))
+        code = int(arguments.command_function(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader (`| head`) has gone: nothing is left to say, and the interpreter's own flush at exit must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt as interrupt:
+        if debug:
+            raise
+        print_error(str(interrupt) or "interrupted")
+        return EXIT_INTERRUPTED
+    except (BitvitError, OSError) as error:
+        if debug:
+            raise
+        print_error(describe(error))
+        return EXIT_BAD_INPUT
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").startswith("bitvit"):
+            raise
+        print_error(f"this command needs the package {error.name}: {_extra_with(error.name)}")
+        return EXIT_BAD_INPUT
+    except Exception as error:
+        if debug:
+            raise
+        print_error(f"{type(error).__name__}: {error} (a defect of bitvit; BITVIT_DEBUG=1 shows where)")
+        return EXIT_BUG
+
+
+def _extra_with(package: str | None) -> str:
+    extra = "bench" if (package or "").startswith(("onnx", "openvino")) else "train"
+    return f"pip install 'bitvit[{extra}]'"
+
+
+def describe(error: Exception) -> str:
+    """Return the one line that says what was wrong: `path: reason` for errors of the operating system."""
+    if isinstance(error, OSError) and error.strerror:
+        path = error.filename2 or error.filename
+        return f"{path}: {error.strerror.lower()}" if path else error.strerror.lower()
+    return str(error) or type(error).__name__

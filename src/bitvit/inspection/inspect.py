@@ -1,0 +1,129 @@
+"""Everything that `bitvit inspect` makes, from specimen to files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bitvit.errors import OutputError, UsageError
+from bitvit.inspection import captions, drawing
+from bitvit.inspection.attention_maps import attention_maps
+from bitvit.inspection.curves import Curve
+from bitvit.inspection.distributions import distribution
+from bitvit.inspection.module_loss import module_losses
+from bitvit.inspection.page import Section, html_page
+from bitvit.inspection.specimen import Specimen
+from bitvit.inspection.taps import attention_layers, tap_attention
+from bitvit.layers import calibrate
+from bitvit.program.atomic_file import write_atomically
+from bitvit.training.building import build_model
+
+_DISTRIBUTION_IMAGES = 64
+_NO_ATTENTION = "The network has no attention layer, so there is nothing to show."
+
+
+def inspect_run(
+    specimen: Specimen,
+    curves: Mapping[str, Sequence[Curve]],
+    folder: Path,
+    *,
+    maps: int = 6,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Draw the figures of a trained network and write `report.html`, `inspect.json` and the pictures.
+
+    Args:
+        specimen: the network and its images.
+        curves: loss curves of runs by name; may be empty.
+        folder: where the files go; made if it is not there.
+        maps: images with attention maps.
+        seed: of the untrained network.
+        note: is told what is being made.
+
+    Returns:
+        The numbers, as `inspect.json` holds them.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    numbers: dict[str, Any] = {
+        "run": specimen.path.resolve().name,
+        "model": specimen.name,
+        "images": len(specimen.targets),
+    }
+    sections: list[Section] = []
+    has_attention = bool(attention_layers(specimen.student))
+    for key, title, state in (
+        ("initial", "Attention before training (Fig. 4)", "before training"),
+        ("trained", "Attention after training (Fig. 6)", "after training"),
+    ):
+        note(title)
+        if not has_attention:
+            sections.append(Section(f"attention_{key}", title, _NO_ATTENTION))
+            continue
+        found = _distribution(specimen, trained=key == "trained", seed=seed)
+        numbers[f"attention_{key}"] = found
+        png = drawing.draw_distribution(found, f"{specimen.name}, {found['layer']}, {state}")
+        sections.append(Section(f"attention_{key}", title, captions.distribution_caption(found, state), png))
+    note("Loss by module")
+    losses = module_losses(specimen)
+    numbers["modules"] = losses
+    title = "What each kind of module loses by binarization (in the manner of Fig. 5)"
+    sections.append(Section("modules", title, captions.module_caption(losses), drawing.draw_module_losses(losses)))
+    if curves:
+        numbers["curves"] = {name: [vars(curve) for curve in phases] for name, phases in curves.items()}
+        title = "Loss over training (in the manner of Fig. 11)"
+        sections.append(Section("curves", title, captions.curves_caption(curves), drawing.draw_curves(curves)))
+    note("Attention maps")
+    sections.append(
+        _maps(specimen, maps, numbers) if has_attention else Section("maps", "Attention maps", _NO_ATTENTION)
+    )
+    _write(specimen, sections, numbers, folder)
+    return numbers
+
+
+def _distribution(specimen: Specimen, *, trained: bool, seed: int) -> dict[str, Any]:
+    images = specimen.images[:_DISTRIBUTION_IMAGES]
+    model = specimen.student
+    if not trained:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = build_model(specimen.info.model).eval()
+        calibrate(model, images)
+    return distribution(tap_attention(model, attention_layers(model)[-1], images))
+
+
+def _maps(specimen: Specimen, count: int, numbers: dict[str, Any]) -> Section:
+    title = "Where the network looks"
+    try:
+        found = attention_maps(specimen, count)
+    except UsageError as error:
+        return Section("maps", title, f"No attention maps: {error}.")
+    numbers["maps"] = {"layer": found.layer, "empty": dict(zip(found.columns, found.empty, strict=True))}
+    labels = [specimen.info.labels[int(target)] for target in specimen.targets[:count]]
+    png = drawing.draw_maps(found, specimen.pixels[:count].numpy(), labels)
+    return Section("maps", title, captions.maps_caption(found), png)
+
+
+def _write(specimen: Specimen, sections: Sequence[Section], numbers: dict[str, Any], folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}") from None
+    for section in sections:
+        if section.png is not None:
+            write_atomically(folder / f"{section.key}.png", section.png)
+    few = min(len(specimen.targets), _DISTRIBUTION_IMAGES)
+    facts = [
+        ("network", specimen.name),
+        ("images", f"{len(specimen.targets)} for the modules, {few} for the distributions"),
+        ("teacher", "none" if specimen.teacher is None else type(specimen.teacher).__name__),
+    ]
+    page = html_page(f"Inspection of {numbers['run']}", facts, sections, numbers)
+    write_atomically(folder / "inspect.json", (json.dumps(numbers, indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(folder / "report.html", page.encode())

@@ -1,0 +1,209 @@
+"""The C++ engine's Python face: a whole Program, and single operators."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitvit import _core
+from bitvit.errors import UsageError
+from bitvit.program.errors import MissingTensorError, ValueDefinitionError
+from bitvit.program.schema import AnyArray, F32Array, Program, Value
+from bitvit.runtime.errors import EngineError, IsaError, core_errors
+
+__all__ = ["Engine", "EngineError", "IsaError", "available_isas", "default_threads", "run_op"]
+
+_CACHED_OPERATORS = 512
+
+
+def available_isas() -> list[str]:
+    """Instruction sets that this machine can run, slowest first: of `scalar`, `avx2`, `avx512`."""
+    return _core.available_isas()
+
+
+def default_threads() -> int:
+    """One thread for each processor that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _selected_isa(isa: str | None) -> str:
+    return isa if isa is not None else os.environ.get("BITVIT_ISA", "")
+
+
+def _checked_threads(threads: int | None) -> int:
+    if threads is not None and threads < 1:
+        raise UsageError(f"{threads} threads; at least 1 is needed")
+    return min(default_threads(), 256) if threads is None else threads
+
+
+class Engine:
+    """A Program, made ready for this machine.
+
+    Its results are those of `bitvit.program.Interpreter` to the bit, for every instruction set, number of threads and
+    batch size.
+    """
+
+    def __init__(
+        self, program: Program, tensors: Mapping[str, AnyArray], threads: int | None = None, isa: str | None = None
+    ) -> None:
+        """Lay out the weights for this machine's kernels.
+
+        Args:
+            program: what to run.
+            tensors: parameters by the names that the Program uses.
+            threads: as many as processors by default.
+            isa: one of `available_isas()`; by default that of the environment variable ``BITVIT_ISA``, or the fastest.
+
+        Raises:
+            ProgramError: the Program or a tensor violates a rule of ``docs/format.md``.
+            IsaError: this machine does not have the instruction set.
+        """
+        self.program = program
+        self._tensors = tensors
+        self._threads = _checked_threads(threads)
+        self._isa = _selected_isa(isa)
+        self._core = self._build([program.output])
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return self._core.isa
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the work."""
+        return self._core.threads
+
+    @property
+    def arena_bytes(self) -> int:
+        """Memory for the intermediate values of one image."""
+        return self._core.arena_bytes
+
+    def run(self, images: npt.NDArray[np.uint8]) -> F32Array:
+        """Logits of a batch of any size. uint8 [B, H, W, 3] -> float32 [B, classes]."""
+        with core_errors():
+            (logits,) = self._core.run([np.ascontiguousarray(images)])
+        result: F32Array = logits.reshape(len(logits), self.program.values[self.program.output].shape[-1])
+        return result
+
+    def values(self, images: npt.NDArray[np.uint8], names: Sequence[str]) -> dict[str, AnyArray]:
+        """Intermediate values by name, each in its stored form (``docs/format.md``) with the batch in front."""
+        with core_errors():
+            results = self._build(list(names)).run([np.ascontiguousarray(images)])
+        return dict(zip(names, results, strict=True))
+
+    def profile(self, images: npt.NDArray[np.uint8], runs: int = 10) -> list[dict[str, Any]]:
+        """Time of each operator of the Program in milliseconds per image, the mean of all runs after one to warm up."""
+        batch = [np.ascontiguousarray(images)]
+        with core_errors():
+            self._core.run(batch)
+            seconds = self._core.profile(batch, runs)
+        return [
+            {"op": op.op, "outputs": list(op.outputs), "milliseconds": 1e3 * time / (runs * len(images))}
+            for op, time in zip(self.program.ops, seconds, strict=True)
+        ]
+
+    def _build(self, outputs: list[str]) -> _core.Engine:
+        with core_errors():
+            builder = _core.ProgramBuilder()
+            ids = {name: builder.value(value.type, value.shape) for name, value in self.program.values.items()}
+
+            def lookup(names: Sequence[str]) -> list[int]:
+                for name in names:
+                    if name not in ids:
+                        raise ValueDefinitionError(f"value {name!r:.80} is not declared")
+                return [ids[name] for name in names]
+
+            for op in self.program.ops:
+                for name in op.tensors.values():
+                    if name not in self._tensors:
+                        raise MissingTensorError(f"tensor {name!r:.80} is missing")
+                parameters = {key: np.ascontiguousarray(self._tensors[name]) for key, name in op.tensors.items()}
+                builder.op(op.op, lookup(op.inputs), lookup(op.outputs), dict(op.attrs), parameters)
+            return builder.build(lookup([self.program.input]), lookup(outputs), self._threads, self._isa)
+
+
+_operators: OrderedDict[bytes, _core.Engine] = OrderedDict()
+_operators_lock = Lock()
+
+
+def run_op(
+    op: str,
+    inputs: Sequence[AnyArray],
+    attrs: Mapping[str, Any],
+    tensors: Mapping[str, AnyArray],
+    input_values: Sequence[Value],
+    output_values: Sequence[Value],
+) -> list[AnyArray]:
+    """Run one operator of ``docs/format.md`` on a batch.
+
+    Args:
+        op: its kind.
+        inputs: its inputs in their stored form, with the batch in front.
+        attrs: its attributes.
+        tensors: its parameters by parameter name.
+        input_values: types and shapes of the inputs, without the batch.
+        output_values: the same of the outputs.
+
+    Returns:
+        The outputs in their stored form, with the batch in front.
+
+    Raises:
+        ProgramError: the operator violates a rule of ``docs/format.md``.
+    """
+    key = _operator_key(op, attrs, tensors, input_values, output_values)
+    with _operators_lock, core_errors():
+        engine = _operators.get(key)
+        if engine is None:
+            engine = _build_operator(op, attrs, tensors, input_values, output_values)
+            _operators[key] = engine
+            if len(_operators) > _CACHED_OPERATORS:
+                _operators.popitem(last=False)
+        else:
+            _operators.move_to_end(key)
+    with core_errors():
+        return engine.run([np.ascontiguousarray(array) for array in inputs])
+
+
+def _operator_key(
+    op: str,
+    attrs: Mapping[str, Any],
+    tensors: Mapping[str, AnyArray],
+    input_values: Sequence[Value],
+    output_values: Sequence[Value],
+) -> bytes:
+    """Digest of all that determines the operator, contents of its parameters included: they may change in place."""
+    digest = hashlib.blake2b(digest_size=16)
+    values = [[value.type, *value.shape] for value in (*input_values, *output_values)]
+    description = [op, dict(attrs), len(input_values), values, _selected_isa(None)]
+    digest.update(json.dumps(description, sort_keys=True, default=str).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name}\0{tensor.dtype.str}\0{tensor.shape}\0".encode())
+        digest.update(tensor.tobytes())
+    return digest.digest()
+
+
+def _build_operator(
+    op: str,
+    attrs: Mapping[str, Any],
+    tensors: Mapping[str, AnyArray],
+    input_values: Sequence[Value],
+    output_values: Sequence[Value],
+) -> _core.Engine:
+    builder = _core.ProgramBuilder()
+    inputs = [builder.value(value.type, value.shape) for value in input_values]
+    outputs = [builder.value(value.type, value.shape) for value in output_values]
+    parameters = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    builder.op(op, inputs, outputs, dict(attrs), parameters)
+    return builder.build(inputs, outputs, min(default_threads(), 256), _selected_isa(None))
