@@ -23,9 +23,10 @@ from rich.console import Console
 import bitvit
 from bitvit.bench.figures import comparison_figure
 from bitvit.bench.latency import Contender, machine, measure
+from bitvit.checkpoints import load_checkpoint
 from bitvit.cli import main as bitvit_command
 from bitvit.cli.output import format_bytes, table
-from bitvit.training import Recipe, data_of, load_checkpoint, train
+from bitvit.training import Recipe, data_of, train
 from bitvit.training.evaluation import normalize
 
 

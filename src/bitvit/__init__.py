@@ -30,6 +30,7 @@ _ATTRIBUTES = {
 _SUBPACKAGES = frozenset(
     {
         "bench",
+        "checkpoints",
         "cli",
         "complexity",
         "data",

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import bitvit as library
+from bitvit.checkpoints import load_checkpoint
 from bitvit.errors import BitvitError
 from bitvit.models.reference import from_reference, set_threshold_scope, to_reference
-from bitvit.training import load_checkpoint
 from bitvit.training.evaluation import normalize
 from tests.support.command import Command
 from tests.support.golden import NO_GOLDEN, GoldenCase, case_names, load_case, relative_error

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bitvit.training import Recipe, RecipeError, load_checkpoint, train
+from bitvit.checkpoints import load_checkpoint
+from bitvit.training import Recipe, RecipeError, train
 from tests.support.tiny_training import tiny_recipe
 
 METHODS = ("xnor", "bireal", "irnet", "rbnn", "recu", "reactnet")

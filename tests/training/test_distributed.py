@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from bitvit.training import load_checkpoint, train
+from bitvit.checkpoints import load_checkpoint
+from bitvit.training import train
 from tests.support import tiny_training
 from tests.support.tiny_training import tiny_recipe
 

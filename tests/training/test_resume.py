@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bitvit.training import Recipe, load_checkpoint, train
+from bitvit.checkpoints import load_checkpoint
+from bitvit.training import Recipe, train
 from tests.support.tiny_training import tiny_recipe, train_and_die
 
 SEED = random.SystemRandom().randrange(1 << 30)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bitvit.checkpoints import load_checkpoint
 from bitvit.studies import (
     Study,
     StudyInterrupted,
@@ -24,7 +25,7 @@ from bitvit.studies import (
     runner,
 )
 from bitvit.studies.fingerprint import fingerprint
-from bitvit.training import Recipe, TrainingError, load_checkpoint, train
+from bitvit.training import Recipe, TrainingError, train
 from tests.support.tiny_study import run_and_die, tiny_study
 
 EXACT = ("run", "seed", "digest", "top1", "test_loss", "train_loss", "train_top1", "packed_top1", "bytes")

@@ -20,15 +20,17 @@ SOURCE = ROOT / "src" / "bitvit"
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "timm_hook": set(),
-    "program": set(),
+    "files": set(),
+    "program": {"files"},
     "runtime": {"program"},
     "quantizers": set(),
     "layers": {"quantizers"},
     "models": {"layers", "quantizers"},
     "data": {"program", "runtime"},
-    "training": {"data", "models", "layers", "quantizers", "program", "runtime"},
+    "checkpoints": {"models", "layers", "program", "files"},
+    "training": {"checkpoints", "files", "data", "models", "layers", "quantizers", "program", "runtime"},
     "export": {"models", "layers", "quantizers", "program", "runtime"},
-    "studies": {"training", "export", "bench", "complexity", "data", "program", "recipes"},
+    "studies": {"checkpoints", "files", "training", "export", "bench", "complexity", "data", "program", "recipes"},
 }
 # These stand around the house and may look at all of it.
 AROUND = {"bench", "cli", "complexity", "inspection", "__init__", "__main__", "recipes"}
@@ -38,6 +40,7 @@ THIRD_PARTY = {
     "errors": set[str](),
     "__init__": set[str](),
     "timm_hook": set[str](),
+    "files": set[str](),
     "program": {"numpy", "safetensors"},
     "runtime": {"numpy", "PIL"},
 }
@@ -147,6 +150,11 @@ print(Interpreter(file.program, file.tensors).run(np.zeros((2, 4, 4, 3), np.uint
 def test_import_bitvit_is_light() -> None:
     heavy = run_python("import sys, bitvit; print([m for m in ('numpy', 'PIL', 'torch', 'timm') if m in sys.modules])")
     assert heavy.strip() == "[]"
+
+
+def test_reading_checkpoints_needs_no_lightning() -> None:
+    pytest.importorskip("torch")
+    run_python("import sys; sys.modules['lightning'] = None\nimport bitvit.checkpoints")
 
 
 def test_unknown_attributes() -> None:

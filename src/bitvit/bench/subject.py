@@ -78,7 +78,7 @@ def subject_of_file(path: Path) -> Subject:
     known = isinstance(architecture, dict)
 
     def build(image_size: int | None) -> nn.Module:
-        from bitvit.training.building import ModelSpec, build_model
+        from bitvit.checkpoints import ModelSpec, build_model
 
         resized = {} if image_size is None else {"image_size": image_size}
         return build_model(ModelSpec(**{**architecture, **resized}))

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate_checkpoint(arguments: argparse.Namespace) -> tuple[str, Evaluation]:
-    from bitvit.training.checkpoint import load_checkpoint
+    from bitvit.checkpoints import load_checkpoint
     from bitvit.training.evaluation import evaluate
 
     model, info = load_checkpoint(arguments.model, arguments.device)

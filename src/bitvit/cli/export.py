@@ -40,9 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.out} is a folder: name the file to write")
     if not arguments.out.absolute().parent.is_dir():
         raise UsageError(f"{arguments.out.absolute().parent}: no such folder to write into")
+    from bitvit.checkpoints import load_checkpoint, provenance
     from bitvit.export import export_model
-    from bitvit.training.checkpoint import load_checkpoint
-    from bitvit.training.provenance import provenance
 
     model, info = load_checkpoint(arguments.run)
     if info.stage != "full":

@@ -11,7 +11,7 @@ from bitvit.cli.output import format_bytes, print_json, print_note, print_table,
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:
-    from bitvit.training.importing import ImportedCheckpoint
+    from bitvit.checkpoints import ImportedCheckpoint
 
 HELP = "turn a checkpoint released by the authors of GSB, BinaryViT or BHViT into one of bitvit"
 EXAMPLES = (
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Import, write, and print what was found."""
     _check_out(arguments)
-    from bitvit.training.importing import import_checkpoint
+    from bitvit.checkpoints import import_checkpoint
 
     imported = import_checkpoint(
         arguments.checkpoint,

@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect a run and write the report."""
+    from bitvit.checkpoints import read_info
     from bitvit.inspection import inspect_run, open_specimen
     from bitvit.inspection.curves import read_curves
-    from bitvit.training.checkpoint import read_info
 
     info = read_info(arguments.run)
     curves = {_name(folder, arguments.others): read_curves(folder) for folder in arguments.others}

@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+from bitvit.checkpoints import build_model
 from bitvit.errors import OutputError, UsageError
+from bitvit.files import write_atomically
 from bitvit.inspection import captions, drawing
 from bitvit.inspection.attention_maps import attention_maps
 from bitvit.inspection.curves import Curve
@@ -19,8 +21,6 @@ from bitvit.inspection.page import Section, html_page
 from bitvit.inspection.specimen import Specimen
 from bitvit.inspection.taps import attention_layers, tap_attention
 from bitvit.layers import calibrate
-from bitvit.program.atomic_file import write_atomically
-from bitvit.training.building import build_model
 
 _DISTRIBUTION_IMAGES = 64
 _NO_ATTENTION = "The network has no attention layer, so there is nothing to show."

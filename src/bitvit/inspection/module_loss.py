@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bitvit.checkpoints import build_model, copy_weights
 from bitvit.errors import BitvitError
 from bitvit.inspection.specimen import Specimen
 from bitvit.inspection.switches import KINDS, without
 from bitvit.layers import calibrate
 from bitvit.models import set_stage
-from bitvit.training.building import build_model, copy_weights
 
 _CALIBRATION_IMAGES = 64
 _BATCH = 64

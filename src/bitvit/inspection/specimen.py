@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bitvit.checkpoints import CheckpointInfo, is_binary, load_checkpoint
 from bitvit.data import ImageSet
 from bitvit.errors import UsageError
 from bitvit.export import is_for_comparison
-from bitvit.training.building import is_binary
-from bitvit.training.checkpoint import CheckpointInfo, load_checkpoint
 from bitvit.training.evaluation import normalize
 
 

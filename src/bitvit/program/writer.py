@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from bitvit.program.atomic_file import write_atomically
+from bitvit.files import write_atomically
 from bitvit.program.errors import MetadataError
 from bitvit.program.metadata import checksum, dump, to_metadata
 from bitvit.program.schema import FORMAT_NAME, FORMAT_VERSION, BitvitFile

@@ -15,19 +15,17 @@ import torch
 
 import bitvit
 from bitvit.bench.latency import machine
+from bitvit.checkpoints import FINAL_FILE, is_binary, load_checkpoint, provenance
 from bitvit.complexity import ComplexityError, complexity
 from bitvit.data import Data
 from bitvit.export import ExportReport, export_model, is_for_comparison
-from bitvit.program.atomic_file import write_atomically
+from bitvit.files import write_atomically
 from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyError
 from bitvit.studies.fingerprint import fingerprint
 from bitvit.studies.plan import PlannedRun, run_folder_name
 from bitvit.studies.results import RESULTS_FILE, ResultsFile, key_of
-from bitvit.training import TrainingReport, data_of, evaluate, load_checkpoint, train
-from bitvit.training.building import is_binary
-from bitvit.training.checkpoint import FINAL_FILE
-from bitvit.training.provenance import provenance
+from bitvit.training import TrainingReport, data_of, evaluate, train
 from bitvit.training.recipe import Recipe, TeacherSchedule
 from bitvit.training.run_folder import RunFolder
 from bitvit.training.surroundings import computing_threads

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from bitvit.program.atomic_file import write_atomically
+from bitvit.files import write_atomically
 from bitvit.studies.summary import Line, Summary
 
 __all__ = ["draw_figure"]

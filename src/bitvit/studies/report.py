@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitvit.program.atomic_file import write_atomically
+from bitvit.files import write_atomically
 from bitvit.studies.figures import draw_figure
 from bitvit.studies.runner import results_of
 from bitvit.studies.study import Study

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitvit.errors import BitvitError, OutputError
-from bitvit.program.atomic_file import write_atomically
+from bitvit.files import write_atomically
 from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyInterrupted
 from bitvit.studies.execute import Workshop, execute

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from bitvit.errors import BitvitError
 
-__all__ = ["CheckpointError", "RecipeError", "TrainingError", "TrainingInterrupted"]
+__all__ = ["RecipeError", "TrainingError", "TrainingInterrupted"]
 
 
 class RecipeError(BitvitError):
     """A recipe has an unknown key, a value of the wrong type, or values that contradict each other."""
-
-
-class CheckpointError(BitvitError):
-    """A checkpoint is missing, damaged, or belongs to another model."""
 
 
 class TrainingError(BitvitError):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bitvit.program.atomic_file import write_atomically
+from bitvit.files import write_atomically
 
 __all__ = ["EpochRecord", "draw_loss_curves", "write_metrics"]
 

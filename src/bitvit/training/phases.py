@@ -10,21 +10,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitvit.data import Data
-from bitvit.layers import calibrate
-from bitvit.models import set_stage
-from bitvit.program import Preprocessing
-from bitvit.training.building import (
+from bitvit.checkpoints import (
+    CheckpointError,
+    CheckpointInfo,
+    CheckpointStage,
+    ModelError,
     ModelSpec,
     build_model,
     copy_all_but_heads,
     copy_weights,
     is_binary,
+    load_checkpoint,
     load_timm_weights,
     preprocessing_for,
 )
-from bitvit.training.checkpoint import CheckpointInfo, CheckpointStage, load_checkpoint
-from bitvit.training.errors import CheckpointError, RecipeError
+from bitvit.data import Data
+from bitvit.layers import calibrate
+from bitvit.models import set_stage
+from bitvit.program import Preprocessing
+from bitvit.training.errors import RecipeError
 from bitvit.training.evaluation import normalize
 from bitvit.training.phase_module import Teacher
 from bitvit.training.recipe import Distillation, Recipe, Schedule
@@ -98,7 +102,7 @@ def check_student(recipe: Recipe, data: Data) -> None:
     try:
         with torch.device("meta"):
             model = build_model(spec)
-    except RecipeError:
+    except ModelError:
         model = build_model(spec)  # a constructor may need real values; what is wrong beyond that fails again
     if recipe.stage1.epochs and not is_binary(model):
         raise RecipeError(
@@ -151,7 +155,12 @@ def _prepare_teacher(recipe: Recipe, data: Data) -> Start:
             spec = info.model
     model.train()
     return Start(
-        model, spec, "float", preprocessing_for(model, recipe.data), replace(recipe.distillation, kind="none"), None
+        model,
+        spec,
+        "float",
+        preprocessing_for(model, recipe.data.crop_fraction, recipe.data.interpolation),
+        replace(recipe.distillation, kind="none"),
+        None,
     )
 
 
@@ -181,7 +190,7 @@ def _prepare_stage(phase: Phase, recipe: Recipe, data: Data, folder: RunFolder) 
         copy_all_but_heads(given[0], model)
     elif choice.init == "teacher" and teacher is not None:
         copy_weights(teacher[0], model)
-    preprocessing = preprocessing_for(model, recipe.data)
+    preprocessing = preprocessing_for(model, recipe.data.crop_fraction, recipe.data.interpolation)
     if given is not None:
         preprocessing = replace(preprocessing, mean=given[1].preprocessing.mean, std=given[1].preprocessing.std)
     stage: CheckpointStage = "float"

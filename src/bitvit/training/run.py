@@ -14,10 +14,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from bitvit.checkpoints import CheckpointInfo, load_checkpoint, save_checkpoint
 from bitvit.data import Data, build_data
 from bitvit.training.augmentation import BatchMixer, training_transform
 from bitvit.training.batches import EpochBatches, EvaluationImages, TrainingImages, evaluation_loader, training_loader
-from bitvit.training.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint
 from bitvit.training.compilation import compile_for_training
 from bitvit.training.errors import RecipeError
 from bitvit.training.evaluation import Evaluation, evaluate

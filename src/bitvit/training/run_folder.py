@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import nn
 
+from bitvit.checkpoints import FINAL_FILE
 from bitvit.errors import OutputError
-from bitvit.program.atomic_file import write_atomically
-from bitvit.training.checkpoint import FINAL_FILE
+from bitvit.files import write_atomically
 from bitvit.training.errors import RecipeError, TrainingError
 from bitvit.training.history import EpochRecord
 from bitvit.training.recipe import Recipe

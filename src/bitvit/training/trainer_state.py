@@ -15,8 +15,8 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from bitvit.program.atomic_file import write_atomically
-from bitvit.training.errors import CheckpointError
+from bitvit.checkpoints import CheckpointError
+from bitvit.files import write_atomically
 from bitvit.training.history import EpochRecord, write_metrics
 from bitvit.training.phase_module import PhaseModule
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bitvit.bench.float_twin import float_twin
+from bitvit.checkpoints import CheckpointInfo, ModelSpec, copy_weights
 from bitvit.errors import UsageError
 from bitvit.inspection.attention_maps import attention_maps
 from bitvit.inspection.curves import read_curves
@@ -20,8 +21,6 @@ from bitvit.inspection.taps import AttentionValues, attention_layers, tap_attent
 from bitvit.layers import BinaryAttention, calibrate
 from bitvit.models import create_model
 from bitvit.program import Preprocessing
-from bitvit.training.building import ModelSpec, copy_weights
-from bitvit.training.checkpoint import CheckpointInfo
 
 STUDENTS = ("test_gsb_deit", "test_binary_deit", "test_bhvit", "test_bhvit_gsb", "test_binaryvit", "test_reactdeit_all")
 

@@ -12,8 +12,8 @@ import pytest
 import safetensors
 
 from bitvit.errors import OutputError
+from bitvit.files import write_atomically
 from bitvit.program import MetadataError, NonFiniteError, read_file, to_bytes, write_file
-from bitvit.program.atomic_file import write_atomically
 from tests.support.random_programs import random_program
 from tests.support.tiny_file import tiny_file
 

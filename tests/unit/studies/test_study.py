@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bitvit.checkpoints import ModelSpec, build_model, is_binary
 from bitvit.studies import StudyError, load_study, packaged_studies, parse_study, plan_study
 from bitvit.studies.fingerprint import fingerprint
-from bitvit.training.building import ModelSpec, build_model, is_binary
 
 NAMES = packaged_studies()
 HEAD = "title: Mine\n"

@@ -1,4 +1,4 @@
-"""Files that are either complete or not there at all."""
+"""Files: written completely or not at all, and which of them are images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from pathlib import Path
 
 from bitvit.errors import OutputError
 
-__all__ = ["write_atomically"]
+__all__ = ["IMAGE_SUFFIXES", "write_atomically"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"},
+)
+"""Names of image files, in lower case: what training and prediction look for in a folder."""
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

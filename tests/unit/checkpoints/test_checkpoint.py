@@ -11,19 +11,22 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from bitvit.errors import OutputError
-from bitvit.models import get_stage, set_stage
-from bitvit.program import Preprocessing
-from bitvit.training import (
+from bitvit.checkpoints import (
     CheckpointError,
     CheckpointInfo,
-    RecipeError,
+    ModelError,
+    ModelSpec,
+    build_model,
+    copy_weights,
     load_checkpoint,
+    load_timm_weights,
+    preprocessing_for,
     read_info,
     save_checkpoint,
 )
-from bitvit.training.building import ModelSpec, build_model, copy_weights, load_timm_weights, preprocessing_for
-from bitvit.training.recipe import DataChoice
+from bitvit.errors import OutputError
+from bitvit.models import get_stage, set_stage
+from bitvit.program import Preprocessing
 
 INFO = CheckpointInfo(
     model=ModelSpec("test_gsb_deit", 3, scheme={"components_value": 1}),
@@ -132,7 +135,7 @@ def test_unwritable_place_is_an_output_error(tmp_path: Path) -> None:
     ],
 )
 def test_models_that_cannot_be_built_are_refused(spec: ModelSpec) -> None:
-    with pytest.raises(RecipeError, match="no_such"):
+    with pytest.raises(ModelError, match="no_such"):
         build_model(spec)
 
 
@@ -141,7 +144,7 @@ def test_any_timm_vit_becomes_a_student() -> None:
     model = build_model(spec).train()
     class_logits, distilled = model(torch.zeros(1, 3, 32, 32))
     assert class_logits.shape == distilled.shape == (1, 5)
-    prepared = preprocessing_for(model, DataChoice(crop_fraction=0.875))
+    prepared = preprocessing_for(model, crop_fraction=0.875)
     assert (prepared.image_size, prepared.resize_size) == ((32, 32), 37)
 
 
@@ -156,7 +159,7 @@ def test_student_takes_the_teachers_weights() -> None:
     steps = student.patch_embed.proj.step  # type: ignore[union-attr]
     largest = teacher.patch_embed.proj.weight.abs().amax(dim=(1, 2, 3)) / 127
     torch.testing.assert_close(steps.detach(), largest.detach())
-    with pytest.raises(RecipeError, match="same shape"):
+    with pytest.raises(ModelError, match="same shape"):
         copy_weights(teacher, build_model(ModelSpec("test_gsb_deit", 4)))
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bitvit.checkpoints.building import ModelSpec, build_model, preprocessing_for
+from bitvit.checkpoints.checkpoint import CheckpointInfo, CheckpointStage, save_checkpoint
 from bitvit.errors import BitvitError
 from bitvit.models.reference import (
     CheckpointImportError,
@@ -21,9 +23,6 @@ from bitvit.models.reference import (
     read_config,
 )
 from bitvit.program import Preprocessing
-from bitvit.training.building import ModelSpec, build_model, preprocessing_for
-from bitvit.training.checkpoint import CheckpointInfo, CheckpointStage, save_checkpoint
-from bitvit.training.recipe import DataChoice
 
 __all__ = ["ImportedCheckpoint", "import_checkpoint"]
 
@@ -128,7 +127,7 @@ def _check_finite(model: nn.Module, checkpoint: str | Path) -> None:
 
 def _preprocessing(model: nn.Module, mean: Three | None, std: Three | None) -> Preprocessing:
     """The published evaluation: shorter side to image size / 0.875, bicubic, centre crop."""
-    found = preprocessing_for(model, DataChoice(crop_fraction=0.875, interpolation="bicubic"))
+    found = preprocessing_for(model, crop_fraction=0.875)
     return replace(found, mean=mean or found.mean, std=std or found.std)
 
 

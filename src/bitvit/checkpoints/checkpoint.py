@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from bitvit.checkpoints.building import ModelSpec, build_model, is_binary
+from bitvit.checkpoints.errors import CheckpointError, ModelError
+from bitvit.files import write_atomically
 from bitvit.models import set_stage
 from bitvit.program import Preprocessing
-from bitvit.program.atomic_file import write_atomically
-from bitvit.training.building import ModelSpec, build_model, is_binary
-from bitvit.training.errors import CheckpointError, RecipeError
 
-__all__ = ["FINAL_FILE", "CheckpointInfo", "load_checkpoint", "read_info", "save_checkpoint"]
+__all__ = ["FINAL_FILE", "CheckpointInfo", "CheckpointStage", "load_checkpoint", "read_info", "save_checkpoint"]
 
 FINAL_FILE = "model.safetensors"
 """The finished model's name in a run folder."""
@@ -136,7 +136,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> tup
     try:
         with torch.random.fork_rng(devices=[]):
             model = build_model(info.model)
-    except RecipeError as error:
+    except ModelError as error:
         raise CheckpointError(f"{found}: {error}") from None
     own = model.state_dict()
     unfit = sorted(own.keys() ^ tensors.keys()) or sorted(

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from bitvit.training.checkpoint import CheckpointInfo
+from bitvit.checkpoints.checkpoint import CheckpointInfo
 
 __all__ = ["provenance"]
 

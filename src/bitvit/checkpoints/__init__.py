@@ -1,0 +1,38 @@
+"""Checkpoints: what one says, building a model from it, reading, writing, and importing those of others."""
+
+from __future__ import annotations
+
+from bitvit.checkpoints.building import ModelSpec, build_model, is_binary, preprocessing_for
+from bitvit.checkpoints.checkpoint import (
+    FINAL_FILE,
+    CheckpointInfo,
+    CheckpointStage,
+    load_checkpoint,
+    read_info,
+    save_checkpoint,
+)
+from bitvit.checkpoints.errors import CheckpointError, ModelError
+from bitvit.checkpoints.importing import ImportedCheckpoint, import_checkpoint
+from bitvit.checkpoints.provenance import provenance
+from bitvit.checkpoints.weights import copy_all_but_heads, copy_weights, load_timm_weights
+
+__all__ = [
+    "FINAL_FILE",
+    "CheckpointError",
+    "CheckpointInfo",
+    "CheckpointStage",
+    "ImportedCheckpoint",
+    "ModelError",
+    "ModelSpec",
+    "build_model",
+    "copy_all_but_heads",
+    "copy_weights",
+    "import_checkpoint",
+    "is_binary",
+    "load_checkpoint",
+    "load_timm_weights",
+    "preprocessing_for",
+    "provenance",
+    "read_info",
+    "save_checkpoint",
+]

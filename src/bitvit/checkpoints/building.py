@@ -1,0 +1,103 @@
+"""From a model's description to the model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import timm
+from timm.models.deit import VisionTransformerDistilled
+from torch import nn
+
+from bitvit.checkpoints.errors import ModelError
+from bitvit.errors import UsageError
+from bitvit.layers import StagedLayer
+from bitvit.models import binarize
+from bitvit.program import Preprocessing
+from bitvit.program.schema import Interpolation
+
+__all__ = ["ModelSpec", "build_model", "is_binary", "preprocessing_for"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to build a model again: stored in checkpoints as JSON."""
+
+    name: str
+    num_classes: int
+    image_size: int | None = None
+    scheme: str | dict[str, Any] | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+def is_binary(model: nn.Module) -> bool:
+    """Tell whether a model has binary layers."""
+    return any(isinstance(module, StagedLayer) for module in model.modules())
+
+
+def build_model(spec: ModelSpec) -> nn.Module:
+    """Build a model with initial weights from PyTorch's generator.
+
+    A distilled model returns both heads' logits in training mode.
+
+    Raises:
+        ModelError: if the name, an argument or the scheme is wrong.
+    """
+    kwargs: dict[str, Any] = {"num_classes": spec.num_classes, **spec.kwargs}
+    if spec.image_size is not None:
+        kwargs["img_size"] = spec.image_size
+    if not timm.is_model(spec.name):
+        raise ModelError(
+            f"unknown model '{spec.name}': `bitvit models` lists bitvit's own, timm.list_models() all others"
+        )
+    model = _create(spec.name, kwargs)
+    if spec.scheme is not None:
+        try:
+            model = (
+                _create(spec.name, {**kwargs, "scheme": spec.scheme})
+                if is_binary(model)
+                else binarize(model, spec.scheme)
+            )
+        except UsageError as error:
+            raise ModelError(f"model '{spec.name}': {error}") from None
+    if isinstance(model, VisionTransformerDistilled):
+        model.set_distilled_training(True)
+    return model
+
+
+def _create(name: str, kwargs: dict[str, Any]) -> nn.Module:
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=False, **kwargs)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise ModelError(f"model '{name}' cannot be built with {kwargs}: {error}") from None
+    return model
+
+
+def preprocessing_for(
+    model: nn.Module,
+    crop_fraction: float = 1.0,
+    interpolation: Interpolation = "bicubic",
+) -> Preprocessing:
+    """Return how images are prepared: the model's input size and normalization, the crop and filter given.
+
+    Args:
+        crop_fraction: the shorter side is resized to image size / crop_fraction before the centre is cut out.
+    """
+    config: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
+    size = getattr(getattr(model, "patch_embed", None), "img_size", None) or config.get("input_size", (3, 224, 224))[1:]
+    height, width = int(size[0]), int(size[1])
+    red, green, blue = config.get("mean", (0.5, 0.5, 0.5))
+    std_red, std_green, std_blue = config.get("std", (0.5, 0.5, 0.5))
+    return Preprocessing(
+        image_size=(height, width),
+        resize_size=round(min(height, width) / crop_fraction),
+        interpolation=interpolation,
+        mean=(red, green, blue),
+        std=(std_red, std_green, std_blue),
+    )

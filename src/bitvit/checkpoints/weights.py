@@ -1,0 +1,88 @@
+"""Weights from one model to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models.vision_transformer import checkpoint_filter_fn
+from torch import Tensor, nn
+
+from bitvit.checkpoints.errors import CheckpointError, ModelError
+from bitvit.layers import QuantizedConv2d, QuantizedLinear
+from bitvit.layers.low_bit_layers import LowBitLinear
+
+__all__ = ["HEADS", "copy_all_but_heads", "copy_weights", "load_timm_weights"]
+
+HEADS = frozenset(("head", "head_dist", "fc", "classifier"))
+"""Top-level modules whose shape depends on the number of classes."""
+
+
+def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
+    """Give the student the teacher's weights, wherever names agree; steps of 8-bit weights are fitted to them anew.
+
+    Raises:
+        ModelError: if no name agrees, or a shape differs.
+    """
+    source, target = teacher.state_dict(), student.state_dict()
+    shared = source.keys() & target.keys()
+    if not shared:
+        raise ModelError("model.init: teacher and student have no weights in common; use model.init=scratch")
+    for name in sorted(shared):
+        if source[name].shape != target[name].shape:
+            raise ModelError(
+                f"model.init: the teacher's {name} is {list(source[name].shape)}, "
+                f"the student's {list(target[name].shape)}; "
+                "use a teacher of the same shape, or model.init=scratch"
+            )
+    student.load_state_dict({name: source[name] for name in shared}, strict=False)
+    for module in student.modules():
+        if isinstance(module, QuantizedConv2d):
+            module.reset_step()
+        elif isinstance(module, (QuantizedLinear, LowBitLinear)):
+            module.reset_weight_step()
+
+
+def copy_all_but_heads(source: nn.Module, target: nn.Module) -> None:
+    """Give a model all weights of another one of the same architecture; a head of another shape stays as it is.
+
+    Raises:
+        CheckpointError: if anything but a head differs.
+    """
+    own = target.state_dict()
+    given = source.state_dict()
+    shared = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    unfit = sorted(name for name in given.keys() ^ shared.keys() if name.split(".")[0] not in HEADS)
+    if unfit:
+        raise CheckpointError(f"model.weights: {unfit[0]} does not fit the model that is trained")
+    target.load_state_dict(shared, strict=False)
+    replaced = {name.rpartition(".")[0] for name in own.keys() - shared.keys()}
+    for name, module in target.named_modules():
+        if name in replaced and isinstance(module, QuantizedLinear):
+            module.reset_weight_step()
+
+
+def load_timm_weights(model: nn.Module, path: Path) -> None:
+    """Load a timm model's safetensors file into a model with another number of classes or image size.
+
+    Heads for other classes are left as they are; position embeddings are resampled.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or belongs to another model.
+    """
+    try:
+        state: dict[str, Tensor] = load_file(str(path))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    own = model.state_dict()
+    heads = {name for name in own if name.split(".")[0] in HEADS}
+    state = {name: value for name, value in state.items() if name not in heads or value.shape == own[name].shape}
+    if hasattr(model, "patch_embed"):
+        state = dict(checkpoint_filter_fn(state, model))  # type: ignore[arg-type]
+    unfit = next((name for name, value in state.items() if name not in own or value.shape != own[name].shape), None)
+    missing = next((name for name in own if name not in state and name not in heads), None)
+    if unfit is not None or missing is not None:
+        problem = f"its {unfit} does not fit" if unfit is not None else f"it lacks {missing}"
+        raise CheckpointError(f"{path}: holds another model than {type(model).__name__} as asked for: {problem}")
+    model.load_state_dict(state, strict=False)
