@@ -22,12 +22,13 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core demo test check format bench clean
+.PHONY: help setup core demo test results check format bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
 	@echo "make demo    train, export and run a 1-bit vision transformer on small digits (about 5 minutes)"
 	@echo "make test    run all tests"
+	@echo "make results check the published studies against today's recipes"
 	@echo "make check   run linters, the type checker and the C++ format check"
 	@echo "make format  apply the formatters"
 	@echo "make bench   time the kernels and a whole model against other engines"
@@ -40,10 +41,10 @@ core: $(CORE)
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "bitvit needs Python 3.10 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet "scikit-build-core>=0.11" "nanobind>=2.4"
+	$(PIP) install --quiet "pip>=25.1" "scikit-build-core>=0.11" "nanobind>=2.4"
 	@command -v cmake >/dev/null || $(PIP) install --quiet cmake
 	@command -v ninja >/dev/null || $(PIP) install --quiet ninja
-	$(PIP) install --quiet --no-build-isolation $(WERROR) --editable ".[train,dev]"
+	$(PIP) install --quiet --no-build-isolation $(WERROR) --editable ".[train]" --group dev
 	@$(BIN)/python -c 'import torchvision, timm, lightning' || \
 		{ echo "torch, torchvision, timm and lightning do not work together in $(VENV): remove it and run make setup"; exit 1; }
 	@touch $@
@@ -57,6 +58,10 @@ demo: $(CORE)
 
 test: $(CORE)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+
+# The published studies belong to the recipes of today. Not part of `make test`: a recipe may change before its studies are run again.
+results: $(CORE)
+	$(BIN)/python -m pytest -m published tests/cli/test_published_results.py
 
 check: $(CORE)
 	$(BIN)/ruff check .

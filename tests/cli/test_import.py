@@ -20,7 +20,7 @@ from bitvit.errors import BitvitError
 from bitvit.models.reference import from_reference, set_threshold_scope, to_reference
 from bitvit.training.evaluation import normalize
 from tests.support.command import Command
-from tests.support.golden import NO_GOLDEN, GoldenCase, case_names, load_case, relative_error
+from tests.support.golden import GoldenCase, case_names, load_case, relative_error
 from tests.support.random_models import perturb, random_images
 
 MEAN, STD = 128 / 255, 64 / 255
@@ -213,10 +213,8 @@ def test_places_that_must_not_be_written(bitvit: Command, reactdeit: Path, tmp_p
     assert (tmp_path / "authors.safetensors").read_bytes() == before
 
 
-@pytest.fixture(params=case_names() or [""])
+@pytest.fixture(params=case_names())
 def golden(request: pytest.FixtureRequest) -> GoldenCase:
-    if not request.param:
-        pytest.skip(NO_GOLDEN)
     return load_case(request.param)
 
 

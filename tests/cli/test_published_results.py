@@ -16,6 +16,7 @@ from bitvit.studies.results import find_record
 from tests.support.command import Command
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+pytestmark = pytest.mark.published
 STUDIES = sorted(path.name for path in RESULTS.iterdir() if path.is_dir())
 
 

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from bitvit.layers import calibrate
 from bitvit.models.reference import from_reference, set_threshold_scope, to_reference
-from tests.support.golden import GOLDEN, NO_GOLDEN, GoldenCase, case_names, load_case, read_config, relative_error
-
-pytestmark = pytest.mark.skipif(not case_names(), reason=NO_GOLDEN)
+from tests.support.golden import GOLDEN, GoldenCase, case_names, load_case, read_config, relative_error
 
 LAZY_NAMES = ("raw_scale", "raw_scales", "raw_input_scale", "raw_input_step", "raw_weight_step", "raw_step", "step")
 
@@ -73,7 +71,7 @@ def test_gradients(case: GoldenCase, model: nn.Module, dtype: torch.dtype) -> No
     ours = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     found = to_reference(model, ours, case.state_dict)
     expected = case.gradients()
-    assert set(found) == set(expected)
+    assert set(found) == set(expected) | case.left_out_gradients()
     # Some gradients are zero but for rounding (softmax does not change when all keys shift): measure those against
     # the others.
     floor = 1e-4 * max(float(value.abs().max()) for value in expected.values())
@@ -82,7 +80,8 @@ def test_gradients(case: GoldenCase, model: nn.Module, dtype: torch.dtype) -> No
     assert errors[worst] < 1e-3, worst
     assert images.grad is not None
     reference = case.input_gradient()
-    assert relative_error(images.grad[: len(reference)], reference) < 1e-3
+    if reference is not None:
+        assert relative_error(images.grad[: len(reference)], reference) < 1e-3
 
 
 def _our_name(theirs: str) -> str | None:
@@ -102,7 +101,7 @@ def _block_outputs(model: nn.Module, case: GoldenCase) -> dict[str, nn.Module]:
     stages = modules.get("stages")
     if isinstance(stages, nn.ModuleList):
         numbers = {"layer": 0, "layerA": 0, "layerB": 0}
-        hybrid = "act/vit.encoder.layerA.0" in case.io
+        hybrid = case.config["model"]["family"] == "bhvit"
         for index, stage in enumerate(stages.children()):
             if index > 0:
                 found[f"act/vit.encoder.patch_embed{index}"] = modules[f"stages.{index}.downsampling"]
@@ -111,7 +110,7 @@ def _block_outputs(model: nn.Module, case: GoldenCase) -> dict[str, nn.Module]:
                 found[f"act/vit.encoder.{kind}.{numbers[kind]}"] = block
                 numbers[kind] += 1
     elif isinstance(modules.get("blocks"), nn.Sequential):
-        prefix = "act/vit.encoder.layer" if "act/vit.encoder.layer.0" in case.io else "act/blocks"
+        prefix = "act/vit.encoder.layer" if any(name.startswith("vit.") for name in case.state_dict) else "act/blocks"
         for index, block in enumerate(modules["blocks"].children()):
             found[f"{prefix}.{index}"] = block
     return found
@@ -121,6 +120,9 @@ def test_activations(case: GoldenCase, model: nn.Module) -> None:
     outputs: dict[str, Tensor] = {}
     model.double()
     for name, module in _block_outputs(model, case).items():
+        if name not in case.io:
+            assert name in case.config.get("left_out", ())
+            continue
         module.register_forward_hook(lambda _m, _i, y, name=name: outputs.__setitem__(name, y))
     with torch.no_grad():
         model(case.images(torch.float64))

@@ -22,9 +22,7 @@ from bitvit.quantizers.channelwise_weight import channelwise_weight_signs
 from bitvit.quantizers.clipped_mask import clipped_mask
 from bitvit.quantizers.decomposition import decompose_attention, initial_decomposition
 from bitvit.quantizers.triangular_sign import triangular_sign
-from tests.support.golden import GOLDEN, NO_GOLDEN, operator
-
-pytestmark = pytest.mark.skipif(not (GOLDEN / "ops").exists(), reason=NO_GOLDEN)
+from tests.support.golden import operator
 
 # Float32 sums in another order; values are of order 1 to 10.
 CLOSE = {"rtol": 3e-6, "atol": 3e-6}

@@ -17,9 +17,7 @@ from bitvit.models.reference.gsb_quantizers import (
     release_value,
 )
 from bitvit.quantizers import positive
-from tests.support.golden import GOLDEN, NO_GOLDEN, operator
-
-pytestmark = pytest.mark.skipif(not (GOLDEN / "ops").exists(), reason=NO_GOLDEN)
+from tests.support.golden import operator
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums of some hundred values of order 1
 

@@ -82,7 +82,7 @@ def test_any_value(shape: list[int], type: str) -> None:
             builder.value(type, shape)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(st.sampled_from(KINDS), st.integers(0, 40), st.data())
 def test_an_operator_with_one_thing_wrong(kind: str, seed: int, data: st.DataObject) -> None:
     case = operator_case(kind, seed)
@@ -129,7 +129,7 @@ def test_an_operator_with_one_thing_wrong(kind: str, seed: int, data: st.DataObj
     _attempt(case)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.sampled_from(KINDS), st.integers(0, 20), st.sampled_from([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45]))
 def test_floats_that_are_no_numbers(kind: str, seed: int, number: float) -> None:
     case = operator_case(kind, seed)

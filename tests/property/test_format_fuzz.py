@@ -48,7 +48,7 @@ def assert_refused_or_unchanged(data: bytes, original: bytes) -> None:
         assert "\n" not in refusal
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(which, st.data())
 def test_overwritten_bytes(index: int, data: st.DataObject) -> None:
     content = bytearray(CONTENTS[index])
@@ -60,7 +60,7 @@ def test_overwritten_bytes(index: int, data: st.DataObject) -> None:
     assert_refused_or_unchanged(bytes(content), CONTENTS[index])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(which, st.data())
 def test_cut_inserted_and_doubled_ranges(index: int, data: st.DataObject) -> None:
     content = CONTENTS[index]
@@ -70,7 +70,7 @@ def test_cut_inserted_and_doubled_ranges(index: int, data: st.DataObject) -> Non
     assert_refused_or_unchanged(content[:start] + middle + content[stop:], content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes(content: bytes) -> None:
     try:
@@ -116,7 +116,7 @@ def changed(content: Any, path: tuple[Any, ...], new: Any) -> Any:
     return content
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(which, st.data())
 def test_programs_with_any_node_replaced(index: int, data: st.DataObject) -> None:
     """Past the checksum: a Program in which some node is anything else is refused, or runs without trouble."""
@@ -138,7 +138,7 @@ def test_programs_with_any_node_replaced(index: int, data: st.DataObject) -> Non
     assert logits.shape == (1, len(file.labels))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(json_values)
 def test_metadata_of_any_json(content: Any) -> None:
     for decode in (program_from_json, preprocessing_from_json, labels_from_json, provenance_from_json):
@@ -150,7 +150,7 @@ def test_metadata_of_any_json(content: Any) -> None:
         assert len(refusal.splitlines()) == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(which, st.data())
 def test_tensors_with_any_content(index: int, data: st.DataObject) -> None:
     """Past the checksum: any tensor of any type, shape and content is refused, or runs without trouble."""

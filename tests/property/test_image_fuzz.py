@@ -39,7 +39,7 @@ def assert_loads_or_refuses(source: Any) -> None:
     assert result.dtype == np.uint8
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(SUFFIXES), st.data())
 def test_overwritten_bytes(suffix: str, data: st.DataObject) -> None:
     content = bytearray(CONTENTS[suffix])
@@ -49,14 +49,14 @@ def test_overwritten_bytes(suffix: str, data: st.DataObject) -> None:
     assert_loads_or_refuses(io.BytesIO(bytes(content)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(SUFFIXES), st.data())
 def test_truncated(suffix: str, data: st.DataObject) -> None:
     content = CONTENTS[suffix]
     assert_loads_or_refuses(io.BytesIO(content[: data.draw(st.integers(0, len(content)))]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from(["uint8", "uint16", "bool", "float32", "float64", "float16", "int32"]),
     st.lists(st.sampled_from([0, 1, 2, 3, 4, 5, 40, 3000]), min_size=0, max_size=4),
@@ -70,7 +70,7 @@ def test_arrays_of_any_shape(dtype: str, shape: list[int], seed: int) -> None:
     assert_loads_or_refuses(array)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(1, 300),
     st.integers(1, 300),

@@ -1,4 +1,4 @@
-"""Reading the golden data: numbers that the authors' code produced, in a folder beside the checkout."""
+"""Reading the golden data: numbers that the authors' code produced (`tests/golden`, or a folder of one's own)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-GOLDEN = Path(os.environ.get("BITVIT_GOLDEN", Path(__file__).resolve().parents[3] / "shared" / "golden"))
+GOLDEN = Path(os.environ.get("BITVIT_GOLDEN", Path(__file__).resolve().parents[1] / "golden"))
 """The folder; the environment variable BITVIT_GOLDEN names another one with cases of the same form."""
-
-NO_GOLDEN = "no golden data beside this checkout"
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,13 @@ class GoldenCase:
         """The gradients of the loss by the authors' parameter names; bounds of clamps inclusive where that matters."""
         return {name[5:]: value for name, value in self.io.items() if name.startswith("grad/")}
 
-    def input_gradient(self) -> Tensor:
-        """The gradient of the images; of the first image alone in large cases."""
-        return self.io["grad_input"] if "grad_input" in self.io else self.io["grad_input_img0"]
+    def left_out_gradients(self) -> set[str]:
+        """Parameters whose gradients were left out of the case to keep it small."""
+        return {name[5:] for name in self.config.get("left_out", ()) if name.startswith("grad/")}
+
+    def input_gradient(self) -> Tensor | None:
+        """The gradient of the images, of the first image alone in large cases; None where it was left out."""
+        return self.io.get("grad_input", self.io.get("grad_input_img0"))
 
 
 def case_names() -> list[str]:
