@@ -67,12 +67,12 @@ check: $(CORE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	find cpp -name '*.cc' -o -name '*.h' -o -name '*.inl' | xargs $(BIN)/clang-format --dry-run -Werror
+	find cpp -name '*.cc' -o -name '*.h' -o -name '*.inl' -o -name '*.inc' | xargs $(BIN)/clang-format --dry-run -Werror
 
 format: $(CORE)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	find cpp -name '*.cc' -o -name '*.h' -o -name '*.inl' | xargs $(BIN)/clang-format -i
+	find cpp -name '*.cc' -o -name '*.h' -o -name '*.inl' -o -name '*.inc' | xargs $(BIN)/clang-format -i
 
 bench: $(CORE)
 	$(PIP) install --quiet --no-build-isolation --editable ".[bench]"

@@ -17,10 +17,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "cpp/kernels/binary_gemm/x86_avx512.cc"
+LIST = ROOT / "cpp/base/instruction_sets.inc"
 OPTIONS = [
     *("-std=gnu++17", "-O3", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fPIC", "-w"),
-    *("-fvisibility=hidden", "-mprefer-vector-width=512", "-mavx2", "-mbmi", "-mbmi2", "-mpopcnt", "-mlzcnt"),
-    *(f"-mavx512{extension}" for extension in ("f", "bw", "vl", "dq", "vnni", "vpopcntdq", "bitalg")),
+    *("-fvisibility=hidden", "-DBITVIT_ISA=avx512"),
 ]
 WORDS = 12  # 384 inputs: the words of weights held in registers at a time
 ROUNDS = 200
@@ -31,6 +31,13 @@ SHAPES = {
     "v, proj (384 inputs, to floats)": (("linear",), 2),
     "fc2 (1536 inputs, to floats)": (("partial", "partial", "partial", "last linear"), 4),
 }
+
+
+def avx512_options() -> list[str]:
+    """The compiler options of the instruction set, from the list that the build uses."""
+    entry = re.search(r'^BITVIT_INSTRUCTION_SET\(avx512, .*"(.*)"\)', LIST.read_text(), re.MULTILINE)
+    assert entry is not None
+    return entry[1].split(";")
 
 
 def loops(assembly: str) -> list[tuple[str, list[str]]]:
@@ -87,7 +94,7 @@ def main() -> int:
     parser.add_argument("--compiler", default="g++", metavar="COMMAND", help="default %(default)s")
     parser.add_argument("--cpus", nargs="+", default=["znver4", "sapphirerapids"], metavar="CPU")
     arguments = parser.parse_args()
-    command = [arguments.compiler, *OPTIONS, f"-I{ROOT / 'cpp'}", "-S", "-o", "-", str(SOURCE)]
+    command = [arguments.compiler, *OPTIONS, *avx512_options(), f"-I{ROOT / 'cpp'}", "-S", "-o", "-", str(SOURCE)]
     try:
         assembly = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         for cpu in arguments.cpus:

@@ -27,7 +27,7 @@ bool AllBits(uint32_t value, std::initializer_list<int> bits) {
 }
 
 std::vector<Isa> DetectIsas() {
-  std::vector<Isa> isas = {Isa::kScalar};
+  std::vector<Isa> isas = {Isa::kPortable};
   uint32_t a, b, c, d;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return isas;
   const bool popcnt = AllBits(c, {23});
@@ -45,16 +45,16 @@ std::vector<Isa> DetectIsas() {
   isas.push_back(Isa::kAvx512);
   return isas;
 #endif
-  if ((xcr0 & 0xe6) != 0xe6) return isas;                // opmask and zmm state
-  if (!AllBits(leaf7_b, {16, 17, 30, 31})) return isas;  // F, DQ, BW, VL
-  if (!AllBits(leaf7_c, {11, 12, 14})) return isas;      // VNNI, BITALG, VPOPCNTDQ
+  if ((xcr0 & 0xe6) != 0xe6) return isas;                  // opmask and zmm state
+  if (!AllBits(leaf7_b, {16, 17, 30, 31})) return isas;    // F, DQ, BW, VL
+  if (!AllBits(leaf7_c, {1, 6, 11, 12, 14})) return isas;  // VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ
   isas.push_back(Isa::kAvx512);
   return isas;
 }
 
 #else
 
-std::vector<Isa> DetectIsas() { return {Isa::kScalar}; }
+std::vector<Isa> DetectIsas() { return {Isa::kPortable}; }
 
 #endif
 
@@ -62,12 +62,11 @@ std::vector<Isa> DetectIsas() { return {Isa::kScalar}; }
 
 const char* IsaName(Isa isa) {
   switch (isa) {
-    case Isa::kScalar:
-      return "scalar";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvx512:
-      return "avx512";
+#define BITVIT_INSTRUCTION_SET(name, id, architecture, options) \
+  case Isa::id:                                                 \
+    return #name;
+#include "base/instruction_sets.inc"
+#undef BITVIT_INSTRUCTION_SET
   }
   return "?";
 }
@@ -86,7 +85,12 @@ Isa SelectIsa(const std::string& name) {
     names += names.empty() ? "" : ", ";
     names += IsaName(isa);
   }
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+  constexpr Isa kAll[] = {
+#define BITVIT_INSTRUCTION_SET(isa_name, id, architecture, options) Isa::id,
+#include "base/instruction_sets.inc"
+#undef BITVIT_INSTRUCTION_SET
+  };
+  for (const Isa isa : kAll) {
     if (name == IsaName(isa)) {
       throw UnavailableIsaError("instruction set '" + name + "' is not available on this machine, which has: " + names);
     }

@@ -6,13 +6,36 @@
 
 namespace bitvit {
 
-enum class Isa { kScalar, kAvx2, kAvx512 };
+enum class Isa {
+#define BITVIT_INSTRUCTION_SET(name, id, architecture, options) id,
+#include "base/instruction_sets.inc"
+#undef BITVIT_INSTRUCTION_SET
+};
 
-// "scalar", "avx2", "avx512": the names that users see.
+// BITVIT_IF_<architecture>(code): the code where this is compiled for that architecture, else nothing.
+#define BITVIT_IF_any(...) __VA_ARGS__
+#if defined(__x86_64__)
+#define BITVIT_IF_x86(...) __VA_ARGS__
+#else
+#define BITVIT_IF_x86(...)
+#endif
+#if defined(__aarch64__)
+#define BITVIT_IF_arm(...) __VA_ARGS__
+#else
+#define BITVIT_IF_arm(...)
+#endif
+#if defined(__wasm__)
+#define BITVIT_IF_wasm(...) __VA_ARGS__
+#else
+#define BITVIT_IF_wasm(...)
+#endif
+
+// "portable", "avx2", "avx512": the names that users see.
 const char* IsaName(Isa isa);
 
 // All that this machine can run, slowest first. Asks the CPU (cpuid) and the operating system (xgetbv: are the wide
-// registers saved on a context switch?). "avx512" means F, BW, DQ, VL, VNNI, BITALG and VPOPCNTDQ together.
+// registers saved on a context switch?). "portable" runs everywhere: vectors of four lanes, which compilers turn into
+// SSE2, NEON or SIMD128. "avx512" means F, BW, DQ, VL, VNNI, BITALG, VPOPCNTDQ, VBMI and VBMI2 together.
 const std::vector<Isa>& AvailableIsas();
 
 // The one with that name; "" is the fastest available. Throws UnknownIsaError or UnavailableIsaError.

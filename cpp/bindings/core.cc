@@ -13,7 +13,6 @@
 #include "base/isa.h"
 #include "engine/engine.h"
 #include "engine/program_builder.h"
-#include "kernels/popcount_peak/popcount_peak.h"
 
 namespace nb = nanobind;
 using namespace bitvit;
@@ -162,10 +161,7 @@ double Peak(Loop run_rounds) {
 
 double RegisterPeak(const std::string& isa) { return Peak(KernelsFor(SelectIsa(isa)).binary_gemm.register_peak); }
 
-double PopcountPeak(const std::string& isa) {
-  const Isa selected = SelectIsa(isa);
-  return Peak([=](size_t n_rounds) { return RunPopcountPeak(selected, n_rounds); });
-}
+double PopcountPeak(const std::string& isa) { return Peak(KernelsFor(SelectIsa(isa)).popcount_peak.run); }
 
 }  // namespace
 

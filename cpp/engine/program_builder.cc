@@ -107,7 +107,7 @@ std::unique_ptr<Engine> ProgramBuilder::Build(const std::vector<long long>& inpu
     spec.attributes = node.attributes;
     spec.tensors = node.tensors;
     spec.kernels = &KernelsFor(selected);
-    spec.scalar_kernels = &KernelsFor(Isa::kScalar);
+    spec.portable_kernels = &KernelsFor(Isa::kPortable);
     steps.push_back({node.kind, MakeOperator(spec), node.inputs, node.outputs});
   }
   return std::make_unique<Engine>(values_, std::move(steps), std::move(input_ids), std::move(output_ids),

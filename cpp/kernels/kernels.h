@@ -9,21 +9,16 @@
 #include "kernels/float_gemm/float_gemm.h"
 #include "kernels/grid/grid.h"
 #include "kernels/pointwise/pointwise.h"
+#include "kernels/popcount_peak/popcount_peak.h"
 #include "kernels/rows/rows.h"
 #include "kernels/value_product/value_product.h"
 
 namespace bitvit {
 
 struct Kernels {
-  RowsKernels rows;
-  FloatGemmKernels float_gemm;
-  ByteGemmKernels byte_gemm;
-  BinaryGemmKernels binary_gemm;
-  AttentionMasksKernels attention_masks;
-  ValueProductKernels value_product;
-  GridKernels grid;
-  BinaryConvKernels binary_conv;
-  PointwiseKernels pointwise;
+#define BITVIT_KERNELS(name, Type) Type name;
+#include "kernels/kernels.inc"
+#undef BITVIT_KERNELS
 };
 
 // The instruction set must be available on this machine.

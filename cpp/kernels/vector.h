@@ -7,7 +7,8 @@
 // lives in a namespace named after the instruction set and is forced inline, and kernel files use no templates of the
 // standard library.
 //
-// A file defines BITVIT_ISA (scalar, avx2, avx512) before it includes this.
+// CMakeLists.txt defines BITVIT_ISA, the name of the instruction set (base/instruction_sets.inc). Without an option for
+// wider vectors, native ones have four lanes: SSE2, NEON, SIMD128.
 #pragma once
 
 #include <cstddef>

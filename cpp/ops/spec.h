@@ -50,7 +50,7 @@ struct OperatorSpec {
   // Whether input i was written by the operator `value_planes`, so that its first plane has no zeros.
   std::vector<bool> is_from_value_planes;
   const Kernels* kernels;
-  const Kernels* scalar_kernels;
+  const Kernels* portable_kernels;
 };
 
 // Asks for everything that an operator needs; whatever was not asked for is refused by Finish() as unknown. All throw

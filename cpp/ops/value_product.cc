@@ -81,7 +81,7 @@ class ValueProduct final : public Operator {
     column_scale_ = reader.Floats("column_scale", {{planes[0]}});
     reader.Writes({{ValueType::kF32, {masks[2], masks[1] * planes[2]}}});
     const bool fits = shape_.n_keys <= kValueProductMaxKeys;
-    kernels_ = fits ? &reader.kernels().value_product : &reader.spec().scalar_kernels->value_product;
+    kernels_ = fits ? &reader.kernels().value_product : &reader.spec().portable_kernels->value_product;
     head_bytes_ = AlignUp(kernels_->packed_bytes(shape_));
   }
 

@@ -44,7 +44,7 @@ def test_logits_are_identical_whatever_computes_them(
 ) -> None:
     reference = bitvit("predict", packed_file, photo, "--json").out
     isas = available_isas()
-    assert "scalar" in isas
+    assert "portable" in isas
     for isa in isas:
         monkeypatch.setenv("BITVIT_ISA", isa)
         for threads in (1, 2):

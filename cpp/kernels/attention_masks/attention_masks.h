@@ -51,14 +51,4 @@ struct AttentionMasksKernels {
                   const float* table, size_t first, size_t n_rows, float* weights, void* scratch);
 };
 
-namespace scalar {
-const AttentionMasksKernels& attention_masks_kernels();
-}
-namespace avx2 {
-const AttentionMasksKernels& attention_masks_kernels();
-}
-namespace avx512 {
-const AttentionMasksKernels& attention_masks_kernels();
-}
-
 }  // namespace bitvit

@@ -5,7 +5,6 @@
 //
 // Where the counts fit in bytes, the softmax table is looked up by vpshufb too: 16 entries at a time, each of the four
 // bytes of a float by itself.
-#define BITVIT_ISA avx2
 #include "kernels/attention_masks/attention_masks.h"
 #include "kernels/nibble_avx2.inl"
 

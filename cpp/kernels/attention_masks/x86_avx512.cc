@@ -1,5 +1,4 @@
 // Sixteen keys in the lanes of VPOPCNTD (kernels/lanes_avx512.inl), eight queries at a time.
-#define BITVIT_ISA avx512
 #include "kernels/attention_masks/look_up_table.inl"
 #include "kernels/lanes_avx512.inl"
 

@@ -31,14 +31,4 @@ struct BinaryConvKernels {
                    size_t n_cells, const BinaryConvShape& shape);
 };
 
-namespace scalar {
-const BinaryConvKernels& binary_conv_kernels();
-}
-namespace avx2 {
-const BinaryConvKernels& binary_conv_kernels();
-}
-namespace avx512 {
-const BinaryConvKernels& binary_conv_kernels();
-}
-
 }  // namespace bitvit

@@ -1,5 +1,4 @@
 // Byte-wise popcounts by table lookup: a lane of 32 bits collects its counts in 4 bytes, which are added up at the end.
-#define BITVIT_ISA avx2
 #include "kernels/vector.h"
 
 namespace bitvit::avx2 {

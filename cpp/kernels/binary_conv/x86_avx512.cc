@@ -1,4 +1,3 @@
-#define BITVIT_ISA avx512
 #include "kernels/wide_avx512.h"
 
 namespace bitvit::avx512 {

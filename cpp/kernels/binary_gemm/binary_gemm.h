@@ -51,14 +51,4 @@ struct BinaryGemmKernels {
   size_t (*register_peak)(size_t n_rounds);
 };
 
-namespace scalar {
-const BinaryGemmKernels& binary_gemm_kernels();
-}
-namespace avx2 {
-const BinaryGemmKernels& binary_gemm_kernels();
-}
-namespace avx512 {
-const BinaryGemmKernels& binary_gemm_kernels();
-}
-
 }  // namespace bitvit

@@ -1,7 +1,6 @@
 // Table lookup (kernels/nibble_avx2.inl): up to 128 outputs of two rows at a time, then the epilogue from 16-bit
 // counts. The inputs are cut into parts of at most 63 steps, and a part of the weights stays in the first-level cache
 // for a block of rows.
-#define BITVIT_ISA avx2
 #include "kernels/binary_gemm/binary_gemm.h"
 #include "kernels/nibble_avx2.inl"
 

@@ -1,6 +1,5 @@
 // VPOPCNTD (kernels/lanes_avx512.inl): 16 outputs, up to 12 words (384 bits) of their weights in registers, rows
 // streaming past. Longer inputs take several passes; the sums of a row wait in scratch between them.
-#define BITVIT_ISA avx512
 #include "kernels/binary_gemm/binary_gemm.h"
 #include "kernels/lanes_avx512.inl"
 

@@ -20,14 +20,4 @@ struct ByteGemmKernels {
                    size_t n_outputs);
 };
 
-namespace scalar {
-const ByteGemmKernels& byte_gemm_kernels();
-}
-namespace avx2 {
-const ByteGemmKernels& byte_gemm_kernels();
-}
-namespace avx512 {
-const ByteGemmKernels& byte_gemm_kernels();
-}
-
 }  // namespace bitvit

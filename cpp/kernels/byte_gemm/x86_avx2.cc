@@ -1,6 +1,5 @@
 // Pairs of inputs: both operands widened to 16 bits, then vpmaddwd (exact: 2 * 255 * 128 fits). vpmaddubsw would
 // saturate.
-#define BITVIT_ISA avx2
 #include "kernels/byte_gemm/byte_gemm.h"
 #include "kernels/byte_gemm/pack_groups.inl"
 

@@ -1,5 +1,4 @@
 // Groups of four inputs: vpdpbusd multiplies and adds them into int32 without saturation.
-#define BITVIT_ISA avx512
 #include "kernels/byte_gemm/byte_gemm.h"
 #include "kernels/byte_gemm/pack_groups.inl"
 #include "kernels/wide_avx512.h"

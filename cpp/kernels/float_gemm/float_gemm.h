@@ -14,14 +14,4 @@ struct FloatGemmKernels {
                  size_t n_rows, size_t n_inputs, size_t n_outputs);
 };
 
-namespace scalar {
-const FloatGemmKernels& float_gemm_kernels();
-}
-namespace avx2 {
-const FloatGemmKernels& float_gemm_kernels();
-}
-namespace avx512 {
-const FloatGemmKernels& float_gemm_kernels();
-}
-
 }  // namespace bitvit

@@ -36,14 +36,4 @@ struct GridKernels {
   void (*mean_channels)(const float* x, size_t group, float* y, size_t n);
 };
 
-namespace scalar {
-const GridKernels& grid_kernels();
-}
-namespace avx2 {
-const GridKernels& grid_kernels();
-}
-namespace avx512 {
-const GridKernels& grid_kernels();
-}
-
 }  // namespace bitvit

@@ -32,14 +32,4 @@ struct PointwiseKernels {
   void (*run)(const float* x, const PointwiseLink* links, size_t n_links, size_t begin, size_t end, size_t width);
 };
 
-namespace scalar {
-const PointwiseKernels& pointwise_kernels();
-}
-namespace avx2 {
-const PointwiseKernels& pointwise_kernels();
-}
-namespace avx512 {
-const PointwiseKernels& pointwise_kernels();
-}
-
 }  // namespace bitvit

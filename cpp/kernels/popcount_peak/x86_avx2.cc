@@ -1,13 +1,13 @@
 // AVX2 has no popcount of vectors: two table lookups of 4 bits each, then bytes are added. Widening the byte sums,
 // which a real product needs every 31 steps, is left out.
-#define BITVIT_ISA avx2
 #include "kernels/popcount_peak/popcount_peak.h"
 
 #include "kernels/vector.h"
 
 namespace bitvit::avx2 {
+namespace {
 
-size_t popcount_peak(size_t n_rounds) {
+size_t run(size_t n_rounds) {
   constexpr int kSums = 4;
   const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
                                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
@@ -33,6 +33,13 @@ size_t popcount_peak(size_t n_rounds) {
   volatile int32_t sink = _mm256_extract_epi32(sum, 0);
   (void)sink;
   return n_rounds * kSums * 256;
+}
+
+}  // namespace
+
+const PopcountPeakKernels& popcount_peak_kernels() {
+  static constexpr PopcountPeakKernels kKernels = {run};
+  return kKernels;
 }
 
 }  // namespace bitvit::avx2

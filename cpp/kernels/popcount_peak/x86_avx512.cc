@@ -1,12 +1,12 @@
 // vpopcntd on 512 bits, twelve words of weights in registers.
-#define BITVIT_ISA avx512
 #include "kernels/popcount_peak/popcount_peak.h"
 
 #include "kernels/wide_avx512.h"
 
 namespace bitvit::avx512 {
+namespace {
 
-size_t popcount_peak(size_t n_rounds) {
+size_t run(size_t n_rounds) {
   constexpr size_t kWords = 12;
   u32x16 words[kWords], sums[4] = {}, x = broadcast_wide(1);
   BITVIT_UNROLL
@@ -19,6 +19,13 @@ size_t popcount_peak(size_t n_rounds) {
   volatile uint32_t sink = (sums[0] ^ sums[1] ^ sums[2] ^ sums[3])[0];
   (void)sink;
   return n_rounds * kWords * 512;
+}
+
+}  // namespace
+
+const PopcountPeakKernels& popcount_peak_kernels() {
+  static constexpr PopcountPeakKernels kKernels = {run};
+  return kKernels;
 }
 
 }  // namespace bitvit::avx512

@@ -49,14 +49,4 @@ struct RowsKernels {
   void (*sums)(const float* x, float* sums, float* abs_sums, size_t n_rows, size_t width);
 };
 
-namespace scalar {
-const RowsKernels& rows_kernels();
-}
-namespace avx2 {
-const RowsKernels& rows_kernels();
-}
-namespace avx512 {
-const RowsKernels& rows_kernels();
-}
-
 }  // namespace bitvit

@@ -4,7 +4,7 @@
 //   T_ij[n][d] = popcount(A_i[n] & P_j[d]) - popcount(A_i[n] & Q_j[d])     A: mask, P: "is +1", Q: "is -1", bits along
 //   the keys y[n][d] = sum_i row_scale[i] * (sum_j column_scale[j] * f32(T_ij)), in the order of docs/format.md
 //
-// 16-bit sums limit the keys to kValueProductMaxKeys (the scalar kernels have no limit).
+// 16-bit sums limit the keys to kValueProductMaxKeys (the portable kernels have no limit).
 #pragma once
 
 #include <cstddef>
@@ -37,15 +37,5 @@ struct ValueProductKernels {
   void (*planes)(const float* v, float offset, const float* high, const float* low, size_t n_planes, size_t n_keys,
                  size_t n_channels, size_t begin, size_t end, uint64_t* out);
 };
-
-namespace scalar {
-const ValueProductKernels& value_product_kernels();
-}
-namespace avx2 {
-const ValueProductKernels& value_product_kernels();
-}
-namespace avx512 {
-const ValueProductKernels& value_product_kernels();
-}
 
 }  // namespace bitvit

@@ -1,7 +1,6 @@
 // Channels in the lanes of the table lookup (kernels/nibble_avx2.inl): for each plane its "is +1" and "is -1" bits, D
 // lanes each. The first plane of V has no zeros as a rule; then T_0 = popcount(A) - 2 popcount(A & Q_0), and only Q_0
 // takes lanes.
-#define BITVIT_ISA avx2
 #include "kernels/nibble_avx2.inl"
 #include "kernels/value_product/combine_row.inl"
 

@@ -1,7 +1,6 @@
 // Sixteen channels in the lanes of VPOPCNTD (kernels/lanes_avx512.inl), one product a plane:
 //   T = popcount(A ? P : Q) - popcount(Q),  since A ? P : Q has the bits of A & P and of Q outside A.
 // The words of P and Q stay in registers while the rows of the masks stream past.
-#define BITVIT_ISA avx512
 #include "kernels/lanes_avx512.inl"
 #include "kernels/value_product/combine_row.inl"
 

@@ -18,7 +18,7 @@ HELP = "classify images with a .bitvit file; PyTorch is not needed"
 EXAMPLES = (
     "bitvit predict digits.bitvit photo.png",
     "bitvit predict digits.bitvit folder/ --top 1 --json",
-    "BITVIT_ISA=scalar bitvit predict digits.bitvit photo.png",
+    "BITVIT_ISA=portable bitvit predict digits.bitvit photo.png",
 )
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})

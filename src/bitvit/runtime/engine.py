@@ -25,7 +25,7 @@ _CACHED_OPERATORS = 512
 
 
 def available_isas() -> list[str]:
-    """Instruction sets that this machine can run, slowest first: of `scalar`, `avx2`, `avx512`."""
+    """Instruction sets that this machine can run, slowest first: of `portable`, `avx2`, `avx512`."""
     return _core.available_isas()
 
 

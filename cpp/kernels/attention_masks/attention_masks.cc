@@ -1,8 +1,7 @@
-#define BITVIT_ISA scalar
 #include "kernels/attention_masks/look_up_table.inl"
 #include "kernels/popcount.h"
 
-namespace bitvit::scalar {
+namespace bitvit::BITVIT_ISA {
 namespace {
 
 constexpr size_t kCountRows = 1;
@@ -37,6 +36,6 @@ void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys,
 }
 
 }  // namespace
-}  // namespace bitvit::scalar
+}  // namespace bitvit::BITVIT_ISA
 
 #include "kernels/attention_masks/attention_masks.inl"

@@ -1,9 +1,8 @@
 // The reference: one dot product at a time, 64 bits a step.
-#define BITVIT_ISA scalar
 #include "kernels/binary_gemm/binary_gemm.h"
 #include "kernels/popcount.h"
 
-namespace bitvit::scalar {
+namespace bitvit::BITVIT_ISA {
 namespace {
 
 size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return (n_inputs + 63) / 64 * n_outputs * 8; }
@@ -70,4 +69,4 @@ const BinaryGemmKernels& binary_gemm_kernels() {
   return kKernels;
 }
 
-}  // namespace bitvit::scalar
+}  // namespace bitvit::BITVIT_ISA

@@ -1,7 +1,6 @@
-#define BITVIT_ISA scalar
 #include "kernels/popcount.h"
 
-namespace bitvit::scalar {
+namespace bitvit::BITVIT_ISA {
 namespace {
 
 struct i32_lanes {
@@ -19,6 +18,6 @@ BITVIT_INLINE i32_lanes count_differing(const uint32_t* x, const uint32_t* weigh
 }
 
 }  // namespace
-}  // namespace bitvit::scalar
+}  // namespace bitvit::BITVIT_ISA
 
 #include "kernels/binary_conv/binary_conv.inl"

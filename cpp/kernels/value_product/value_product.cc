@@ -1,8 +1,7 @@
-#define BITVIT_ISA scalar
 #include "kernels/popcount.h"
 #include "kernels/value_product/combine_row.inl"
 
-namespace bitvit::scalar {
+namespace bitvit::BITVIT_ISA {
 namespace {
 
 size_t words(const ValueShape& shape) { return (shape.n_keys + 63) / 64; }
@@ -50,6 +49,6 @@ void product(const uint64_t* masks, const void* packed, const ValueShape& shape,
 }
 
 }  // namespace
-}  // namespace bitvit::scalar
+}  // namespace bitvit::BITVIT_ISA
 
 #include "kernels/value_product/value_product.inl"

@@ -1,7 +1,6 @@
-#define BITVIT_ISA scalar
 #include "kernels/byte_gemm/byte_gemm.h"
 
-namespace bitvit::scalar {
+namespace bitvit::BITVIT_ISA {
 namespace {
 
 size_t packed_bytes(size_t n_inputs, size_t n_outputs) { return n_inputs * n_outputs; }
@@ -31,4 +30,4 @@ const ByteGemmKernels& byte_gemm_kernels() {
   return kKernels;
 }
 
-}  // namespace bitvit::scalar
+}  // namespace bitvit::BITVIT_ISA

@@ -1,2 +1,0 @@
-#define BITVIT_ISA avx2
-#include "kernels/grid/grid.inl"

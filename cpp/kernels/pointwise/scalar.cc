@@ -1,2 +1,0 @@
-#define BITVIT_ISA scalar
-#include "kernels/pointwise/pointwise.inl"

@@ -1,2 +1,0 @@
-#define BITVIT_ISA avx512
-#include "kernels/pointwise/pointwise.inl"
