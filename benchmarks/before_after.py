@@ -39,7 +39,8 @@ def serve(model: str, isa: str) -> None:
     shape = program.values[program.input].shape
     images = np.random.default_rng(0).integers(0, 256, (1, *shape), np.uint8)
     for line in sys.stdin:
-        times, operators = [], {}
+        times = []
+        operators: dict[str, float] = {}
         for _ in range(IMAGES):
             start = time.perf_counter()
             engine.run(images)
@@ -65,7 +66,7 @@ def ask(process: subprocess.Popen[str], operators: bool) -> dict[str, Any]:
     process.stdin.flush()
     answer = process.stdout.readline()
     if not answer:
-        raise SystemExit(f"error: {process.args} stopped")
+        raise SystemExit("error: an interpreter stopped, see above")
     result: dict[str, Any] = json.loads(answer)
     return result
 
