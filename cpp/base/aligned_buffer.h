@@ -18,10 +18,17 @@ inline constexpr size_t AlignUp(size_t n, size_t alignment = kAlignment) {
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(size_t size_bytes) : size_(AlignUp(size_bytes == 0 ? 1 : size_bytes)) {
+  explicit AlignedBuffer(size_t size_bytes) {
+    if (!Allocate(size_bytes)) throw std::bad_alloc();
+  }
+
+  // Replaces what there was; false: there is not enough memory.
+  bool Allocate(size_t size_bytes) {
+    size_ = AlignUp(size_bytes == 0 ? 1 : size_bytes);
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size_)));
-    if (data_ == nullptr) throw std::bad_alloc();
+    if (data_ == nullptr) return false;
     std::memset(data_.get(), 0, size_);
+    return true;
   }
 
   std::byte* data() const { return data_.get(); }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/isa.h"
+#include "bindings/run.h"
 #include "engine/engine.h"
 #include "engine/program_builder.h"
 
@@ -70,75 +71,6 @@ void AddOperator(ProgramBuilder& builder, const std::string& kind, const std::ve
   builder.AddOperator(kind, inputs, outputs, std::move(attributes), std::move(parameters));
 }
 
-nb::dlpack::dtype StoredType(const Value& value) {
-  return value.type == ValueType::kF32 ? nb::dtype<float>() : nb::dtype<uint8_t>();
-}
-
-// Checks type and shape of the inputs; returns the size of the batch.
-size_t CheckInputs(const Engine& engine, const std::vector<InputArray>& arrays) {
-  if (arrays.size() != engine.n_inputs()) {
-    throw InputError(std::to_string(arrays.size()) + " arrays, expected " + std::to_string(engine.n_inputs()));
-  }
-  size_t batch = 0;
-  for (size_t i = 0; i < arrays.size(); ++i) {
-    const Shape expected = engine.input(i).stored_shape();
-    Shape actual;
-    for (size_t axis = 0; axis < arrays[i].ndim(); ++axis) actual.push_back(arrays[i].shape(axis));
-    const bool fits = !actual.empty() && Shape(actual.begin() + 1, actual.end()) == expected;
-    if (!fits || arrays[i].dtype() != StoredType(engine.input(i))) {
-      throw InputError("input " + std::to_string(i) + " has shape " + ToString(actual) + ", expected " +
-                       (engine.input(i).type == ValueType::kF32 ? "float32" : "uint8") + " [batch] + " +
-                       ToString(expected));
-    }
-    if (i != 0 && actual[0] != batch) throw InputError("the inputs have different batch sizes");
-    batch = actual[0];
-    if (batch > kMaxDimension) throw InputError("a batch of " + std::to_string(batch) + " is out of range");
-  }
-  return batch;
-}
-
-nb::list RunEngine(Engine& engine, const std::vector<InputArray>& arrays, long long batch_without_inputs) {
-  if (batch_without_inputs < 0 || batch_without_inputs > static_cast<long long>(kMaxDimension)) {
-    throw InputError("a batch of " + std::to_string(batch_without_inputs) + " is out of range");
-  }
-  const size_t batch = engine.n_inputs() == 0 ? static_cast<size_t>(batch_without_inputs) : CheckInputs(engine, arrays);
-  std::vector<const std::byte*> inputs;
-  for (const InputArray& array : arrays) inputs.push_back(static_cast<const std::byte*>(array.data()));
-  std::vector<std::byte*> outputs;
-  nb::list results;
-  for (size_t i = 0; i < engine.n_outputs(); ++i) {
-    const Value& value = engine.output(i);
-    // Memory of NumPy's own kind would need NumPy here; a plain array owned by a capsule does as well.
-    std::byte* const data = new std::byte[batch * value.stored_size_bytes() + 1];
-    nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<std::byte*>(p); });
-    Shape shape = value.stored_shape();
-    shape.insert(shape.begin(), batch);
-    outputs.push_back(data);
-    results.append(nb::ndarray<nb::numpy>(data, shape.size(), shape.data(), owner, nullptr, StoredType(value)));
-  }
-  {
-    nb::gil_scoped_release release;
-    engine.Run(inputs, outputs, batch);
-  }
-  return results;
-}
-
-std::vector<double> ProfileEngine(Engine& engine, const std::vector<InputArray>& arrays, long long n_repeats) {
-  const size_t batch = CheckInputs(engine, arrays);
-  std::vector<const std::byte*> inputs;
-  for (const InputArray& array : arrays) inputs.push_back(static_cast<const std::byte*>(array.data()));
-  std::vector<std::vector<std::byte>> buffers;
-  std::vector<std::byte*> outputs;
-  for (size_t i = 0; i < engine.n_outputs(); ++i) {
-    buffers.emplace_back(batch * engine.output(i).stored_size_bytes());
-    outputs.push_back(buffers.back().data());
-  }
-  std::vector<double> seconds(engine.steps().size(), 0.0);
-  nb::gil_scoped_release release;
-  for (long long i = 0; i < n_repeats; ++i) engine.Run(inputs, outputs, batch, seconds.data());
-  return seconds;
-}
-
 std::vector<std::string> IsaNames() {
   std::vector<std::string> names;
   for (const Isa isa : AvailableIsas()) names.push_back(IsaName(isa));
@@ -193,12 +125,7 @@ NB_MODULE(_core, m) {
   m.def("popcount_peak", &PopcountPeak, nb::arg("isa") = "", nb::call_guard<nb::gil_scoped_release>(),
         "Bit products per second of xor, popcount and add alone, on registers.");
 
-  nb::class_<Engine>(m, "Engine")
-      .def("run", &RunEngine, nb::arg("inputs").noconvert(), nb::arg("batch") = 1)
-      .def("profile", &ProfileEngine, nb::arg("inputs").noconvert(), nb::arg("repeats") = 1)
-      .def_prop_ro("isa", [](const Engine& engine) { return std::string(IsaName(engine.isa())); })
-      .def_prop_ro("threads", &Engine::n_threads)
-      .def_prop_ro("arena_bytes", &Engine::arena_bytes);
+  BindEngine(m);
 
   nb::class_<ProgramBuilder>(m, "ProgramBuilder")
       .def(nb::init<>())

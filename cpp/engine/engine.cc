@@ -5,12 +5,23 @@
 #include <chrono>
 
 #include "base/float_environment.h"
+#include "base/process_lock.h"
 #include "engine/memory_plan.h"
 
 namespace bitvit {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Whether the calling thread is in Run already: a signal handler may run the engine once more.
+thread_local size_t depth_of_runs = 0;
+
+struct RunScope {
+  RunScope() { ++depth_of_runs; }
+  ~RunScope() { --depth_of_runs; }
+};
 
 }  // namespace
 
@@ -23,9 +34,19 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
       n_threads_(n_threads),
       isa_(isa),
       kernels_(KernelsFor(isa)) {
+  const HelperCounts helpers = PrepareHelpers(n_threads);
+  n_lanes_ = std::min(n_threads, helpers.n_helpers + 1);
+  std::vector<size_t> operand_offsets;
+  const WorkspaceSizes sizes = PlanWorkspace(&operand_offsets);
+  arena_bytes_ = sizes.arena_bytes;
+  workspaces_ = std::make_unique<WorkspacePool>(sizes, std::move(operand_offsets), helpers.n_processors);
+}
+
+WorkspaceSizes Engine::PlanWorkspace(std::vector<size_t>* operand_offsets) {
+  WorkspaceSizes sizes;
   std::vector<size_t> kept = inputs_;
   kept.insert(kept.end(), outputs_.begin(), outputs_.end());
-  groups_ = FindRowGroups(values_, steps_, kept, n_threads_);
+  groups_ = FindRowGroups(values_, steps_, kept, n_lanes_);
   // A value lives from the stage that writes it (inputs: the first) to the last that reads it (outputs: to the end).
   std::vector<Lifetime> lifetimes(values_.size());
   for (size_t i = 0; i < values_.size(); ++i) {
@@ -35,7 +56,6 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
     for (size_t s = groups_.stages[stage].first; s < groups_.stages[stage].end; ++s) {
       for (const size_t i : steps_[s].inputs) lifetimes[i].last = stage;
       for (const size_t i : steps_[s].outputs) lifetimes[i].first = lifetimes[i].last = stage;
-      shared_scratch_bytes_ = std::max(shared_scratch_bytes_, steps_[s].op->shared_scratch_bytes());
     }
   }
   for (const size_t i : inputs_) lifetimes[i].first = 0;
@@ -51,33 +71,26 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
       lifetimes[i].size_bytes = 0;
     }
   }
-  MemoryPlan plan = PlanMemory(lifetimes);
+  const MemoryPlan plan = PlanMemory(lifetimes);
   for (const size_t i : place) offsets_.push_back(plan.offsets[i]);
-  arena_bytes_ = plan.size_bytes;
-}
-
-std::unique_ptr<Engine::Workspace> Engine::MakeWorkspace(size_t n_threads) const {
-  auto workspace = std::make_unique<Workspace>();
-  workspace->arena = AlignedBuffer(arena_bytes_);
-  workspace->shared_scratch = AlignedBuffer(shared_scratch_bytes_);
-  size_t thread_bytes = 0, n_tile_operands = 0;
+  sizes.arena_bytes = plan.size_bytes;
+  sizes.tile_bytes = groups_.tile_bytes;
   for (const Stage& stage : groups_.stages) {
     for (size_t s = stage.first; s < stage.end; ++s) {
       const Step& step = steps_[s];
-      thread_bytes =
-          std::max(thread_bytes, step.op->thread_scratch_bytes(stage.is_group() ? stage.n_parts() : n_threads));
-      for (const size_t i : step.inputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
-      for (const size_t i : step.outputs) workspace->operands.push_back(workspace->arena.data() + offsets_[i]);
+      const size_t n_tiles = stage.is_group() ? stage.n_parts() : 1;
+      sizes.shared_scratch_bytes = std::max(sizes.shared_scratch_bytes, step.op->shared_scratch_bytes());
+      sizes.caller_scratch_bytes = std::max(sizes.caller_scratch_bytes, step.op->thread_scratch_bytes(n_tiles));
+      sizes.helper_scratch_bytes =
+          std::max(sizes.helper_scratch_bytes, step.op->thread_scratch_bytes(stage.is_group() ? n_tiles : n_lanes_));
+      for (const size_t i : step.inputs) operand_offsets->push_back(offsets_[i]);
+      for (const size_t i : step.outputs) operand_offsets->push_back(offsets_[i]);
     }
-    if (stage.is_group()) n_tile_operands = std::max(n_tile_operands, CountOperands(stage));
+    if (stage.is_group()) sizes.n_tile_operands = std::max(sizes.n_tile_operands, CountOperands(stage));
   }
-  for (size_t t = 0; t < n_threads; ++t) {
-    workspace->tiles.emplace_back(groups_.tile_bytes);
-    workspace->tile_operands.emplace_back(n_tile_operands);
-    workspace->thread_scratch.emplace_back(thread_bytes);
-    workspace->thread_scratch_data.push_back(workspace->thread_scratch.back().data());
-  }
-  return workspace;
+  // More parts need less scratch, but nothing says so of an operator: the caller's is good for any.
+  sizes.caller_scratch_bytes = std::max(sizes.caller_scratch_bytes, sizes.helper_scratch_bytes);
+  return sizes;
 }
 
 size_t Engine::CountOperands(const Stage& stage) const {
@@ -86,16 +99,15 @@ size_t Engine::CountOperands(const Stage& stage) const {
   return n;
 }
 
-void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands, Workspace& workspace, size_t thread,
-                     double* seconds) const {
-  std::byte** const tile_operands = workspace.tile_operands[thread].data();
-  std::byte* const buffer = workspace.tiles[thread].data();
+void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands, Lane& lane, double* seconds) const {
+  std::byte** const tile_operands = lane.tile_operands.data();
+  std::byte* const scratch = lane.scratch.data();
   const RowRange range = {stage.tile_begins[tile], stage.tile_begins[tile + 1], stage.n_rows, stage.n_parts()};
   size_t n_operands = 0;
   const auto place = [&](size_t i) {
     std::byte* operand = operands[n_operands];
     if (groups_.local_offset[i] != kNotLocal) {  // where row 0 would be
-      operand = buffer + groups_.local_offset[i] - range.begin * (values_[i].size_bytes() / stage.n_rows);
+      operand = lane.tile.data() + groups_.local_offset[i] - range.begin * (values_[i].size_bytes() / stage.n_rows);
     }
     tile_operands[n_operands++] = operand;
   };
@@ -110,107 +122,143 @@ void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands
     const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
     size_t n_steps = 1;
     if (plan == kRunStep) {
-      step.op->Run(RunContext(operand, operand + step.inputs.size(), &workspace.thread_scratch_data[thread], range));
+      step.op->Run(RunContext(operand, operand + step.inputs.size(), &scratch, range));
     } else if (plan != kRunNothing) {
       RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
       n_steps = stage.chains[plan].end - s;
     }
     if (seconds != nullptr) {  // the steps of a chain get equal shares
-      const double share = std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(n_steps);
+      const double share = SecondsSince(start) / static_cast<double>(n_steps);
       for (size_t i = s; i < s + n_steps; ++i) seconds[i] += share;
     }
     operand += step.inputs.size() + step.outputs.size();
   }
 }
 
-void Engine::RunGroup(const Stage& stage, std::byte* const* operands, Workspace& workspace, ThreadPool* pool,
-                      double* seconds) const {
-  struct Job {
-    const Engine* engine;
-    const Stage* stage;
-    std::byte* const* operands;
-    Workspace* workspace;
-    double* seconds;
-    std::atomic<size_t> next;
-  } job = {this, &stage, operands, &workspace, seconds, {0}};
-  const auto run_tiles = [](void* context, size_t thread) {
-    Job& j = *static_cast<Job*>(context);
-    for (size_t tile = j.next++; tile < j.stage->n_tiles(); tile = j.next++) {
-      j.engine->RunTile(*j.stage, tile, j.operands, *j.workspace, thread, thread == 0 ? j.seconds : nullptr);
+void Engine::RunGroup(const Call& call, const Stage& stage, std::byte* const* operands, Workspace& workspace,
+                      Team* team, bool may_ask) const {
+  if (team == nullptr) {
+    for (size_t tile = 0; tile < stage.n_tiles(); ++tile) {
+      if (may_ask && call.interrupt.IsRequested()) return;
+      RunTile(stage, tile, operands, workspace.lane(0), call.seconds);
     }
-  };
-  if (pool == nullptr) {
-    run_tiles(&job, 0);
-  } else {
-    pool->Run(run_tiles, &job);
+    return;
   }
+  struct Job {
+    const Engine& engine;
+    const Stage& stage;
+    std::byte* const* operands;
+    Workspace& workspace;
+    double* seconds;
+  } job = {*this, stage, operands, workspace, call.seconds};
+  team->Run(
+      stage.n_tiles(), 1,
+      [](void* context, size_t first, size_t end, size_t lane) {
+        const Job& j = *static_cast<const Job*>(context);
+        for (size_t tile = first; tile < end; ++tile) {
+          j.engine.RunTile(j.stage, tile, j.operands, j.workspace.lane(lane), lane == 0 ? j.seconds : nullptr);
+        }
+      },
+      &job);
 }
 
-void Engine::RunImage(Workspace& workspace, const std::vector<const std::byte*>& inputs,
-                      const std::vector<std::byte*>& outputs, size_t image, ThreadPool* pool, double* seconds) const {
+bool Engine::RunImage(const Call& call, Workspace& workspace, size_t image, Team* team, bool may_ask) const {
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const Value& value = values_[inputs_[i]];
-    value.Load(inputs[i] + image * value.stored_size_bytes(), workspace.arena.data() + offsets_[inputs_[i]]);
+    value.Load(call.inputs[i] + image * value.stored_size_bytes(), workspace.arena() + offsets_[inputs_[i]]);
   }
-  std::byte* const* operand = workspace.operands.data();
+  std::byte* const* operand = workspace.operands();
   for (const Stage& stage : groups_.stages) {
+    if (may_ask && call.interrupt.IsRequested()) return false;
     if (stage.is_group()) {
-      RunGroup(stage, operand, workspace, pool, seconds);
+      RunGroup(call, stage, operand, workspace, team, may_ask);
       operand += CountOperands(stage);
       continue;
     }
     const Step& step = steps_[stage.first];
-    const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
-    step.op->Run(RunContext(operand, operand + step.inputs.size(), workspace.shared_scratch.data(),
-                            workspace.thread_scratch_data.data(), pool));
-    if (seconds != nullptr) seconds[stage.first] += std::chrono::duration<double>(Clock::now() - start).count();
+    const Clock::time_point start = call.seconds == nullptr ? Clock::time_point() : Clock::now();
+    step.op->Run(RunContext(operand, operand + step.inputs.size(), workspace.shared_scratch(),
+                            workspace.thread_scratch(), team));
+    if (call.seconds != nullptr) call.seconds[stage.first] += SecondsSince(start);
     operand += step.inputs.size() + step.outputs.size();
   }
+  if (may_ask && call.interrupt.IsRequested()) return false;
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const Value& value = values_[outputs_[i]];
-    value.Store(workspace.arena.data() + offsets_[outputs_[i]], outputs[i] + image * value.stored_size_bytes());
+    value.Store(workspace.arena() + offsets_[outputs_[i]], call.outputs[i] + image * value.stored_size_bytes());
   }
+  return true;
 }
 
-void Engine::Run(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
-                 double* seconds) {
-  const std::lock_guard<std::mutex> lock(run_mutex_);
-  const FloatEnvironment ieee;
-  std::shared_ptr<ThreadPool> pool;
-  std::unique_lock<std::mutex> pool_lock;
-  if (n_threads_ > 1) {
-    pool = ThreadPool::Shared(n_threads_);
-    pool_lock = std::unique_lock<std::mutex>(pool->mutex(), std::try_to_lock);
-    if (!pool_lock.owns_lock()) pool.reset();  // another engine is using the threads: do without, with the same result
+size_t Engine::SpreadImages(const Call& call, Workspace& own, size_t batch, size_t n_lanes) const {
+  if (!HelpersAreFree()) return 0;
+  std::vector<WorkspacePool::Lease> leases;  // of the helpers
+  while (leases.size() + 1 < std::min(n_lanes, batch)) {
+    WorkspacePool::Lease lease = workspaces_->BorrowAtOnce();
+    if (!lease) break;
+    leases.push_back(std::move(lease));
   }
-  if (pool == nullptr || batch < n_threads_ || seconds != nullptr) {
-    if (shared_workspace_ == nullptr) shared_workspace_ = MakeWorkspace(n_threads_);
-    // Without a pool one thread does the work of all, in one part, for which it needs more scratch.
-    Workspace* workspace = shared_workspace_.get();
-    if (pool == nullptr && n_threads_ > 1) {
-      if (image_workspaces_.empty()) image_workspaces_.push_back(MakeWorkspace(1));
-      workspace = image_workspaces_[0].get();
-    }
-    for (size_t image = 0; image < batch; ++image) RunImage(*workspace, inputs, outputs, image, pool.get(), seconds);
-    return;
-  }
-  while (image_workspaces_.size() < n_threads_) image_workspaces_.push_back(MakeWorkspace(1));
+  n_lanes = leases.size() + 1;
+  const size_t n_images = batch / n_lanes * n_lanes;
+  if (n_lanes == 1) return 0;
   struct Job {
-    const Engine* engine;
-    const std::vector<const std::byte*>* inputs;
-    const std::vector<std::byte*>* outputs;
-    size_t batch;
-    std::vector<std::unique_ptr<Workspace>>* workspaces;
-    std::atomic<size_t> next;
-  } job = {this, &inputs, &outputs, batch, &image_workspaces_, {0}};
-  pool->Run(
-      [](void* context, size_t thread) {
-        Job& j = *static_cast<Job*>(context);
-        for (size_t image = j.next++; image < j.batch; image = j.next++) {
-          j.engine->RunImage(*(*j.workspaces)[thread], *j.inputs, *j.outputs, image, nullptr, nullptr);
-        }
-      },
-      &job);
+    const Engine& engine;
+    const Call& call;
+    Workspace& own;
+    std::vector<WorkspacePool::Lease>& leases;
+    size_t first;
+    std::atomic<bool> is_stopped{false};
+  } job = {*this, call, own, leases, 0};
+  Team team(n_lanes, n_lanes);
+  for (; job.first < n_images; job.first += Team::kMostPieces) {
+    team.Run(
+        std::min(n_images - job.first, Team::kMostPieces), 1,
+        [](void* context, size_t first, size_t end, size_t lane) {
+          Job& j = *static_cast<Job*>(context);
+          Workspace& workspace = lane == 0 ? j.own : *j.leases[lane - 1];
+          for (size_t image = first; image < end && !j.is_stopped.load(std::memory_order_relaxed); ++image) {
+            if (!j.engine.RunImage(j.call, workspace, j.first + image, nullptr, lane == 0)) j.is_stopped = true;
+          }
+        },
+        &job);
+  }
+  return n_images;
+}
+
+RunOutcome Engine::RunBatch(const Call& call, size_t batch, bool is_nested) const {
+  const WorkspacePool::Lease workspace = workspaces_->Borrow(call.interrupt, is_nested);
+  if (!workspace) return call.interrupt.IsRequested() ? RunOutcome::kInterrupted : RunOutcome::kOutOfMemory;
+  const bool is_profile = call.seconds != nullptr;
+  size_t image = 0;
+  if (n_lanes_ > 1 && batch > 1 && !is_profile) {
+    image = SpreadImages(call, *workspace, batch, n_lanes_);
+    if (call.interrupt.AskIfDue()) return RunOutcome::kInterrupted;
+  }
+  if (image == batch) return RunOutcome::kDone;
+  Team team(workspace->MakeLanes(n_lanes_, workspaces_->sizes()), n_lanes_);
+  for (; image < batch; ++image) {
+    if (!RunImage(call, *workspace, image, team.HasHelp() ? &team : nullptr, true)) return RunOutcome::kInterrupted;
+  }
+  return RunOutcome::kDone;
+}
+
+RunOutcome Engine::Run(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs,
+                       size_t batch, Interrupt& interrupt) const {
+  return Profile(inputs, outputs, batch, interrupt, nullptr);
+}
+
+RunOutcome Engine::Profile(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs,
+                           size_t batch, Interrupt& interrupt, double* seconds) const {
+  const bool is_nested = depth_of_runs != 0;
+  const RunScope scope;
+  const FloatEnvironment ieee;
+  const Call call = {inputs, outputs, interrupt, seconds};
+  while (true) {
+    const size_t generation = ForkGeneration();
+    const RunOutcome outcome = RunBatch(call, batch, is_nested);
+    // A signal handler may fork: what helpers had begun is lost to the child, which begins anew.
+    if (outcome != RunOutcome::kDone || generation == ForkGeneration()) return outcome;
+  }
 }
 
 }  // namespace bitvit

@@ -3,14 +3,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
-#include "base/aligned_buffer.h"
 #include "base/isa.h"
 #include "base/thread_pool.h"
+#include "engine/interrupt.h"
 #include "engine/row_groups.h"
+#include "engine/workspace.h"
 #include "kernels/kernels.h"
 #include "ops/operator.h"
 #include "ops/value.h"
@@ -23,6 +23,8 @@ struct Step {
   std::unique_ptr<Operator> op;
   std::vector<size_t> inputs, outputs;
 };
+
+enum class RunOutcome { kDone, kInterrupted, kOutOfMemory };
 
 class Engine {
  public:
@@ -38,47 +40,52 @@ class Engine {
   size_t n_threads() const { return n_threads_; }
   Isa isa() const { return isa_; }
   size_t arena_bytes() const { return arena_bytes_; }
+  // All memory of one call; how many calls may have such memory at a time, and how many have had it.
+  size_t workspace_bytes() const { return workspaces_->sizes().WorkspaceBytes(n_lanes_); }
+  size_t most_workspaces() const { return workspaces_->most(); }
+  size_t n_workspaces() const { return workspaces_->n_made(); }
 
   // Runs the Program on each image of a batch. inputs[i] and outputs[i]: the stored form of the values (ops/value.h),
-  // one image behind the other. Calls from several threads run one after the other. `seconds`, if given, has one entry
-  // a step, to which the time of the step is added; the images then run one by one.
-  void Run(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
-           double* seconds = nullptr);
+  // one image behind the other. Any number of threads may call it at once: each call has a workspace of its own
+  // (engine/workspace.h). Unless the outcome is kDone, the outputs are undefined.
+  RunOutcome Run(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
+                 Interrupt& interrupt) const;
+
+  // The same, image by image; the time of each step is added to seconds[step].
+  RunOutcome Profile(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
+                     Interrupt& interrupt, double* seconds) const;
 
  private:
-  // Memory for one image at a time.
-  struct Workspace {
-    AlignedBuffer arena, shared_scratch;
-    std::vector<AlignedBuffer> thread_scratch;
-    std::vector<std::byte*> thread_scratch_data;
-    std::vector<std::byte*> operands;  // inputs, then outputs, of each step in turn
-    // Of each thread: local values of its tile, and the operands of the group's steps.
-    std::vector<AlignedBuffer> tiles;
-    std::vector<std::vector<std::byte*>> tile_operands;
+  // One call of Run.
+  struct Call {
+    const std::vector<const std::byte*>& inputs;
+    const std::vector<std::byte*>& outputs;
+    Interrupt& interrupt;
+    double* seconds;
   };
 
-  std::unique_ptr<Workspace> MakeWorkspace(size_t n_threads) const;
-  void RunImage(Workspace& workspace, const std::vector<const std::byte*>& inputs,
-                const std::vector<std::byte*>& outputs, size_t image, ThreadPool* pool, double* seconds) const;
-  void RunGroup(const Stage& stage, std::byte* const* operands, Workspace& workspace, ThreadPool* pool,
-                double* seconds) const;
+  WorkspaceSizes PlanWorkspace(std::vector<size_t>* operand_offsets);
+  RunOutcome RunBatch(const Call& call, size_t batch, bool is_nested) const;
+  // As many of the images as whole rounds of all lanes make, each on one thread; returns how many.
+  size_t SpreadImages(const Call& call, Workspace& own, size_t batch, size_t n_lanes) const;
+  // False: interrupted. A team that is given works on the image together. Only lane 0 asks for interrupts.
+  bool RunImage(const Call& call, Workspace& workspace, size_t image, Team* team, bool may_ask) const;
+  void RunGroup(const Call& call, const Stage& stage, std::byte* const* operands, Workspace& workspace, Team* team,
+                bool may_ask) const;
   // All steps of the group for the rows of one tile.
-  void RunTile(const Stage& stage, size_t tile, std::byte* const* operands, Workspace& workspace, size_t thread,
-               double* seconds) const;
+  void RunTile(const Stage& stage, size_t tile, std::byte* const* operands, Lane& lane, double* seconds) const;
   size_t CountOperands(const Stage& stage) const;
 
   std::vector<Value> values_;
   std::vector<Step> steps_;
   std::vector<size_t> inputs_, outputs_;
-  size_t n_threads_;
+  size_t n_threads_, n_lanes_;  // asked for; as many of them as there are processors
   Isa isa_;
   const Kernels& kernels_;
   RowGroups groups_;
   std::vector<size_t> offsets_;
-  size_t arena_bytes_ = 0, shared_scratch_bytes_ = 0;
-  std::mutex run_mutex_;
-  std::unique_ptr<Workspace> shared_workspace_;               // all threads work on one image
-  std::vector<std::unique_ptr<Workspace>> image_workspaces_;  // each thread has its own image
+  size_t arena_bytes_ = 0;
+  std::unique_ptr<WorkspacePool> workspaces_;
 };
 
 }  // namespace bitvit

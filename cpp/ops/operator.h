@@ -2,7 +2,6 @@
 // machine.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <memory>
 
@@ -19,13 +18,14 @@ struct RowRange {
 // Where one run of an operator finds its values and its helpers. Cheap to make; no allocation.
 class RunContext {
  public:
+  // team nullptr: all of it on this thread, which finds its scratch at thread_scratch[0].
   RunContext(std::byte* const* inputs, std::byte* const* outputs, std::byte* shared_scratch,
-             std::byte* const* thread_scratch, ThreadPool* pool)
+             std::byte* const* thread_scratch, Team* team)
       : inputs_(inputs),
         outputs_(outputs),
         shared_scratch_(shared_scratch),
         thread_scratch_(thread_scratch),
-        pool_(pool) {}
+        team_(team) {}
 
   // For the rows of `range` only, on this thread, which finds its scratch at thread_scratch[0].
   RunContext(std::byte* const* inputs, std::byte* const* outputs, std::byte* const* thread_scratch, RowRange range)
@@ -48,12 +48,12 @@ class RunContext {
   void* thread_scratch(size_t thread) const { return thread_scratch_[thread]; }
 
   // No part of the rows is larger than 1 / n_parts() of all of them.
-  size_t n_parts() const { return range_.n_rows != 0 ? range_.n_parts : pool_ == nullptr ? 1 : pool_->n_threads(); }
+  size_t n_parts() const { return range_.n_rows != 0 ? range_.n_parts : team_ == nullptr ? 1 : team_->n_parts(); }
 
-  // Calls work(begin, end, thread) for the parts of 0..n-1 on all threads, each of which takes the next part when it
-  // has done one, and returns when all are done. Parts begin at multiples of `grain`. What a part computes must not
-  // depend on how the whole is cut. Where only a range of rows is wanted, it gets the same range of 0..n-1, n being a
-  // multiple of the number of rows.
+  // Calls work(begin, end, thread) for the parts of 0..n-1 on the threads of the team, each of which claims the next
+  // part when it has done one, and returns when all are done. Parts begin at multiples of `grain`. What a part computes
+  // must not depend on how the whole is cut. Where only a range of rows is wanted, it gets the same range of 0..n-1, n
+  // being a multiple of the number of rows.
   template <typename Work>
   void Parallel(size_t n, size_t grain, const Work& work) const {
     if (range_.n_rows != 0) {
@@ -61,25 +61,21 @@ class RunContext {
       return;
     }
     const size_t n_grains = (n + grain - 1) / grain;
-    if (pool_ == nullptr || n_grains <= 1) {
+    if (team_ == nullptr || n_grains <= 1) {
       if (n != 0) work(size_t{0}, n, size_t{0});
       return;
     }
     struct Job {
-      const Work* work;
-      size_t n, grain, n_grains, n_threads;
-      std::atomic<size_t> next;
-    } job = {&work, n, grain, n_grains, pool_->n_threads(), {0}};
-    pool_->Run(
-        [](void* context, size_t thread) {
-          Job& j = *static_cast<Job*>(context);
-          size_t first = j.next.load(std::memory_order_relaxed);
-          while (first < j.n_grains) {
-            const size_t last = first + PiecesToTake(j.n_grains - first, j.n_threads);
-            if (!j.next.compare_exchange_weak(first, last, std::memory_order_relaxed)) continue;
-            (*j.work)(first* j.grain, last == j.n_grains ? j.n : last * j.grain, thread);
-            first = j.next.load(std::memory_order_relaxed);
-          }
+      const Work& work;
+      size_t n, piece;
+    } job = {work, n, grain * ((n_grains + Team::kMostPieces - 1) / Team::kMostPieces)};
+    const size_t n_pieces = (n + job.piece - 1) / job.piece;
+    team_->Run(
+        n_pieces, n_pieces,
+        [](void* context, size_t first, size_t end, size_t lane) {
+          const Job& j = *static_cast<const Job*>(context);
+          const size_t last = end * j.piece;
+          j.work(first * j.piece, last < j.n ? last : j.n, lane);
         },
         &job);
   }
@@ -89,7 +85,7 @@ class RunContext {
   std::byte* const* outputs_;
   std::byte* shared_scratch_ = nullptr;
   std::byte* const* thread_scratch_;
-  ThreadPool* pool_ = nullptr;
+  Team* team_ = nullptr;
   RowRange range_ = {};
 };
 

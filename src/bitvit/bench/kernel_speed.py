@@ -77,7 +77,7 @@ def _measure(operator: BinaryOperator, isas: Sequence[str], runs: int) -> dict[s
     peaks = {isa: [0.0, 0.0] for isa in isas}
     for turn in range(runs):
         for isa, engine in engines.items():
-            best[isa] = min(best[isa], sum(engine.profile(inputs, 1)))
+            best[isa] = min(best[isa], sum(engine.profile(inputs, 1)[0]))
         start = time.perf_counter()
         product()
         best["numpy"] = min(best["numpy"], time.perf_counter() - start)

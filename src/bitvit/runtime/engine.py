@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from threading import Lock
@@ -30,10 +31,12 @@ def available_isas() -> list[str]:
 
 
 def default_threads() -> int:
-    """One thread for each processor that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """One thread for each processor that this process can use.
+
+    Counted are the processors that it may run on (its affinity), and no more than a container's CPU quota pays for
+    (control groups, version 1 and 2). ``BITVIT_PROCESSORS`` in the environment overrides it.
+    """
+    return _core.usable_processors()
 
 
 def _selected_isa(isa: str | None) -> str:
@@ -46,11 +49,26 @@ def _checked_threads(threads: int | None) -> int:
     return min(default_threads(), 256) if threads is None else threads
 
 
+def _note_missing_threads(wanted: int) -> None:
+    found = _core.threads()
+    useful = min(wanted, found["processors"])
+    if found["refused"] and found["helpers"] + 1 < useful:
+        message = (
+            f"only {found['helpers'] + 1} of {useful} threads could be started; the operating system gives no more"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
 class Engine:
     """A Program, made ready for this machine.
 
     Its results are those of `bitvit.program.Interpreter` to the bit, for every instruction set, number of threads and
     batch size.
+
+    Any number of threads may call one engine at once; each call has a workspace of its own (`workspace_bytes`,
+    `most_workspaces`). Calls release Python's global lock. Ctrl-C ends a run between two images or tiles. A child of
+    `os.fork` may go on using it. ``threads`` is the most that share the work of a call: no more work than there are
+    processors, and a thread that finds no processor free is done without.
     """
 
     def __init__(
@@ -73,6 +91,7 @@ class Engine:
         self._threads = _checked_threads(threads)
         self._isa = _selected_isa(isa)
         self._core = self._build([program.output])
+        _note_missing_threads(self._threads)
 
     @property
     def isa(self) -> str:
@@ -89,6 +108,24 @@ class Engine:
         """Memory for the intermediate values of one image."""
         return self._core.arena_bytes
 
+    @property
+    def workspace_bytes(self) -> int:
+        """All memory of one call: intermediate values, and what each thread needs for itself."""
+        return self._core.workspace_bytes
+
+    @property
+    def most_workspaces(self) -> int:
+        """How many calls can run at once: two for each processor, fewer where they would need more than 1 GiB.
+
+        Further calls wait until one has ended.
+        """
+        return self._core.most_workspaces
+
+    @property
+    def workspaces(self) -> int:
+        """How many workspaces have been made so far: as many as calls have run at once. They are kept."""
+        return self._core.workspaces
+
     def run(self, images: npt.NDArray[np.uint8]) -> F32Array:
         """Logits of a batch of any size. uint8 [B, H, W, 3] -> float32 [B, classes]."""
         with core_errors():
@@ -103,14 +140,24 @@ class Engine:
         return dict(zip(names, results, strict=True))
 
     def profile(self, images: npt.NDArray[np.uint8], runs: int = 10) -> list[dict[str, Any]]:
-        """Time of each operator of the Program in milliseconds per image, the mean of all runs after one to warm up."""
+        """Time of each operator of the Program in milliseconds per image, of all runs after one to warm up.
+
+        `milliseconds` is the median; `fastest_milliseconds` the minimum, which says most about the operator where
+        others use the machine too.
+        """
         batch = [np.ascontiguousarray(images)]
         with core_errors():
             self._core.run(batch)
-            seconds = self._core.profile(batch, runs)
+            seconds = np.array(self._core.profile(batch, runs))
+        medians, minima = (1e3 / len(images) * f(seconds, axis=0) for f in (np.median, np.min))
         return [
-            {"op": op.op, "outputs": list(op.outputs), "milliseconds": 1e3 * time / (runs * len(images))}
-            for op, time in zip(self.program.ops, seconds, strict=True)
+            {
+                "op": op.op,
+                "outputs": list(op.outputs),
+                "milliseconds": float(median),
+                "fastest_milliseconds": float(least),
+            }
+            for op, median, least in zip(self.program.ops, medians, minima, strict=True)
         ]
 
     def _build(self, outputs: list[str]) -> _core.Engine:
