@@ -153,4 +153,4 @@ def test_eval_with_other_classes(bitvit: Command, finished_run: Path, tmp_path: 
         (tmp_path / label).mkdir()
         for index in range(5):
             Image.new("L", (8, 8), 20 * index).save(tmp_path / label / f"{index}.png")
-    bitvit("eval", finished_run, "--data", tmp_path).assert_one_error_line("2 classes")
+    bitvit("eval", finished_run, "--data", tmp_path).assert_one_error_line("'cat', 'dog' are not among the classes")

@@ -21,14 +21,16 @@ ARROWS: dict[str, set[str]] = {
     "errors": set(),
     "timm_hook": set(),
     "files": set(),
+    "text": set(),
+    "image_files": {"text"},
     "program": {"files"},
-    "runtime": {"program"},
+    "runtime": {"program", "image_files", "text"},
     "quantizers": set(),
     "layers": {"quantizers"},
     "models": {"layers", "quantizers"},
-    "data": {"program", "runtime"},
+    "data": {"program", "runtime", "image_files", "text"},
     "checkpoints": {"models", "layers", "program", "files"},
-    "training": {"checkpoints", "files", "data", "models", "layers", "quantizers", "program", "runtime"},
+    "training": {"checkpoints", "files", "data", "models", "layers", "quantizers", "program", "runtime", "text"},
     "export": {"models", "layers", "quantizers", "program", "runtime"},
     "studies": {"checkpoints", "files", "training", "export", "bench", "complexity", "data", "program", "recipes"},
 }
@@ -42,6 +44,8 @@ THIRD_PARTY = {
     "timm_hook": set[str](),
     "files": set[str](),
     "program": {"numpy", "safetensors"},
+    "text": set[str](),
+    "image_files": {"PIL"},
     "runtime": {"numpy", "PIL"},
 }
 

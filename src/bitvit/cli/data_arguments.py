@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from bitvit.cli.arguments import fraction, positive
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:
-    from bitvit.data import Data
+    from bitvit.data import EvaluationData, Part
 
 # Option -> key of a recipe's `data` section.
 _KEYS = {
@@ -21,6 +22,7 @@ _KEYS = {
     "label_noise": "label_noise",
     "folds": "folds",
     "fold": "fold",
+    "on_error": "on_error",
 }
 
 
@@ -33,6 +35,11 @@ def add_data_arguments(parser: argparse.ArgumentParser, training: bool = False) 
         help="digits, fashion-mnist, cifar100, flowers102, chaoyang, a timm data set, or a folder of images",
     )
     group.add_argument("--data-dir", metavar="FOLDER", help="where the files of a named data set lie")
+    group.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        help="images that cannot be read: stop and name them all, or leave them out",
+    )
     if training:
         group.add_argument("--samples-per-class", type=positive, metavar="N", help="train on N images of each class")
         group.add_argument("--label-noise", type=fraction, metavar="F", help="give this share of images a wrong class")
@@ -51,32 +58,56 @@ def data_choices(arguments: argparse.Namespace) -> dict[str, Any]:
     return choices
 
 
-def build_chosen_data(arguments: argparse.Namespace, stored: Mapping[str, Any], labels: tuple[str, ...]) -> Data:
-    """Return the data set to judge a network by: that of its training, unless another one is named.
+def chosen_images(
+    arguments: argparse.Namespace, stored: Mapping[str, Any], labels: tuple[str, ...], part: Part | None = None
+) -> EvaluationData:
+    """Return images to judge a network by: those held out in its training, unless others are named.
+
+    Of a folder that is named, and that the network was not trained on, all images are taken if it is not split.
 
     Args:
         arguments: with the options of `add_data_arguments`.
         stored: the `data` section of the recipe that the network was trained with; may be empty.
         labels: the network's class names.
+        part: which images; None: see `build_evaluation`.
 
     Raises:
-        UsageError: no data set is known, or it has other classes than the network.
+        UsageError: no data set is known.
+        DataError: it is missing or damaged, holds images that cannot be read, or has classes unknown to the network.
     """
-    from bitvit.data import build_data
+    from bitvit.data import build_evaluation, check_images
+    from bitvit.runtime.preprocessing import MAX_PIXELS, Decoding
 
-    names = ("name", "folder", "val_fraction", "split_seed", "folds", "fold")
-    choice = {**{key: stored[key] for key in names if stored.get(key) is not None}, **data_choices(arguments)}
+    named = data_choices(arguments)
+    same = "name" not in named or _is_same(str(named["name"]), stored.get("name"))
+    kept = ("name", "folder", "val_fraction", "split_seed", "folds", "fold", "layout") if same else ()
+    choice = {**{key: stored[key] for key in kept if stored.get(key) is not None}, **named}
     if "name" not in choice:
         raise UsageError("the file does not say which images it was trained on: give --data NAME or --data FOLDER")
-    name, folder = choice.pop("name"), choice.pop("folder", None)
-    data = build_data(name, None if folder is None else Path(folder), **choice)
-    if len(data.labels) != len(labels):
-        raise UsageError(
-            f"{name} has {len(data.labels)} classes, the network {len(labels)}: choose other images with --data"
-        )
-    if data.labels != labels:
-        mine, theirs = next((a, b) for a, b in zip(labels, data.labels, strict=True) if a != b)
-        raise UsageError(
-            f"{name} has other classes than the network (such as {theirs!r} for {mine!r}): choose with --data"
-        )
-    return data
+    name, folder = str(choice.pop("name")), choice.pop("folder", None)
+    decoding = Decoding(max_pixels=int(stored.get("max_pixels") or MAX_PIXELS))
+    found = build_evaluation(
+        name,
+        None if folder is None else Path(folder),
+        labels=labels,
+        part=part,
+        was_trained_on=same,
+        decoding=decoding,
+        **{key: value for key, value in choice.items() if key not in ("samples_per_class", "label_noise", "on_error")},
+    )
+    skips = (getattr(arguments, "on_error", None) or stored.get("on_error")) == "skip"
+    images, notes = check_images(found.images, "skip" if skips else "stop")
+    return replace(found, images=images, notes=(*found.notes, *notes))
+
+
+def _is_same(name: str, stored: Any) -> bool:
+    """Tell whether a data set that is named is the one of the training, as far as its stored name tells."""
+    if not stored:
+        return False
+    if str(stored) == name:
+        return True
+    given, known = Path(name).expanduser(), Path(str(stored)).expanduser()
+    if known.is_absolute() and given.exists():
+        return known.resolve() == given.resolve()
+    # A .bitvit file keeps the folder's own name only, no path of the machine that it was made on.
+    return given.is_dir() and given.resolve().name == str(stored)

@@ -15,7 +15,7 @@ from rich_argparse import RawDescriptionRichHelpFormatter
 
 from bitvit import __version__
 from bitvit.cli.deferred_imports import import_modules
-from bitvit.cli.output import print_error
+from bitvit.cli.output import print_error, tolerate_any_text
 from bitvit.errors import BitvitError
 
 # In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
@@ -88,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     With `BITVIT_DEBUG=1` in the environment exceptions are raised instead, with their traceback.
     """
     debug = os.environ.get("BITVIT_DEBUG", "") not in ("", "0")
+    tolerate_any_text()
     try:
         arguments = build_parser().parse_args(argv)
         import_modules(getattr(arguments, "imports", []))

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitvit.cli.arguments import positive
-from bitvit.cli.data_arguments import add_data_arguments, build_chosen_data
+from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument
-from bitvit.cli.output import print_json, print_table, table
+from bitvit.cli.output import print_json, print_note, print_table, table
 
 if TYPE_CHECKING:
+    from bitvit.data import EvaluationData
     from bitvit.data.evaluation import Evaluation
 
 HELP = "measure the accuracy of a run, a checkpoint or a .bitvit file"
@@ -27,7 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="RUN|CHECKPOINT|FILE", type=Path, help="a run folder, a checkpoint or a .bitvit file"
     )
-    parser.add_argument("--split", choices=("val", "train"), default="val", help="images to judge by (default val)")
+    parser.add_argument(
+        "--split",
+        choices=("val", "train", "test", "all"),
+        help="images to judge by (default: those held out in training; of another folder that is not split, all)",
+    )
     parser.add_argument("--batch", type=positive, default=64, metavar="B", help="images at a time (default 64)")
     parser.add_argument("--threads", type=positive, metavar="T", help="threads of the engine, for a .bitvit file")
     parser.add_argument("--device", default="cpu", help="PyTorch device, for a checkpoint (default cpu)")
@@ -40,12 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate on the validation images of the recipe, or on those that are named."""
     packed = arguments.model.suffix == ".bitvit"
-    name, result = (_evaluate_file if packed else _evaluate_checkpoint)(arguments)
+    data, result = (_evaluate_file if packed else _evaluate_checkpoint)(arguments)
+    for note in data.notes:
+        print_note(f"note: {note}")
     if arguments.json:
-        print_json({"model": str(arguments.model), "data": name, "split": arguments.split, **result.to_dict()})
+        print_json({"model": str(arguments.model), "data": data.name, "split": data.part, **result.to_dict()})
         return 0
     rows = [
-        ["images", f"{result.images} ({name}, {arguments.split})"],
+        ["images", f"{result.images} ({data.name}, {data.part})"],
         ["top-1 accuracy", f"{result.top1:.2%}"],
         ["top-5 accuracy", f"{result.top5:.2%}"],
         ["cross entropy", f"{result.loss:.4f}"],
@@ -60,17 +67,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate_checkpoint(arguments: argparse.Namespace) -> tuple[str, Evaluation]:
+def _evaluate_checkpoint(arguments: argparse.Namespace) -> tuple[EvaluationData, Evaluation]:
     from bitvit.checkpoints import load_checkpoint
     from bitvit.training.evaluation import evaluate
 
     model, info = load_checkpoint(arguments.model, arguments.device)
-    data = build_chosen_data(arguments, info.recipe.get("data", {}), info.labels)
-    images = getattr(data, arguments.split)
-    return data.name, evaluate(model, images, info.preprocessing, batch_size=arguments.batch, device=arguments.device)
+    data = chosen_images(arguments, info.recipe.get("data", {}), info.labels, arguments.split)
+    result = evaluate(model, data.images, info.preprocessing, batch_size=arguments.batch, device=arguments.device)
+    return data, result
 
 
-def _evaluate_file(arguments: argparse.Namespace) -> tuple[str, Evaluation]:
+def _evaluate_file(arguments: argparse.Namespace) -> tuple[EvaluationData, Evaluation]:
     import numpy as np
 
     import bitvit
@@ -78,7 +85,7 @@ def _evaluate_file(arguments: argparse.Namespace) -> tuple[str, Evaluation]:
 
     predictor = bitvit.load(arguments.model, threads=arguments.threads)
     stored: Any = predictor.info.provenance.get("data") or {}
-    data = build_chosen_data(arguments, stored, tuple(predictor.labels))
-    images = getattr(data, arguments.split)
+    data = chosen_images(arguments, stored, tuple(predictor.labels), arguments.split)
+    images = data.images
     logits = [predictor.logits(batch) for batch, _ in images.batches(predictor.preprocessing, arguments.batch)]
-    return data.name, evaluate_logits(np.concatenate(logits), images.targets, images.labels)
+    return data, evaluate_logits(np.concatenate(logits), images.targets, images.labels)

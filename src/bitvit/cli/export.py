@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bitvit.cli.arguments import positive
-from bitvit.cli.data_arguments import add_data_arguments, build_chosen_data
+from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     batches: Any = ()
     if not arguments.no_compare:
-        val = build_chosen_data(arguments, info.recipe.get("data", {}), info.labels).val
+        val = chosen_images(arguments, info.recipe.get("data", {}), info.labels).images
         val = val.subset(range(min(arguments.images or len(val), len(val))))
         batches = val.batches(info.preprocessing, 64)
     report = export_model(

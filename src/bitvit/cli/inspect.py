@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bitvit.cli.arguments import positive
-from bitvit.cli.data_arguments import add_data_arguments, build_chosen_data
+from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import print_json, print_note, print_table, table
 
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     curves = {_name(folder, arguments.others): read_curves(folder) for folder in arguments.others}
     if arguments.run.is_dir() and (arguments.run / "metrics.csv").is_file():
         curves = {_name(arguments.run, arguments.others): read_curves(arguments.run), **curves}
-    data = build_chosen_data(arguments, info.recipe.get("data", {}), info.labels)
-    specimen = open_specimen(arguments.run, data.val, arguments.images)
+    data = chosen_images(arguments, info.recipe.get("data", {}), info.labels)
+    specimen = open_specimen(arguments.run, data.images, arguments.images)
     beside = arguments.run if arguments.run.is_dir() else arguments.run.parent
     folder = arguments.out or beside / "inspect"
     numbers = inspect_run(

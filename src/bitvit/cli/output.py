@@ -1,24 +1,53 @@
-"""What commands print: figures to stdout (a table, or pure JSON), everything else to stderr."""
+"""What commands print: figures to stdout (a table, or pure JSON), everything else to stderr.
+
+Names of files, folders, classes and models are somebody else's text. It is shown as it is: no markup, no emoji codes,
+control characters escaped, very long texts shortened (`bitvit.text`). So nothing in a command prints in another way.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bitvit.text import printable
+
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+_LINE_BREAKS = re.compile(r"\s*\n\s*")
+_LONGEST_MESSAGE = 8000
+_LONGEST_CELL = 600
 
 
 def print_error(message: str) -> None:
     """Print `error: message` as one line on stderr."""
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+    print("error: " + printable(_LINE_BREAKS.sub(" ", message.strip()), _LONGEST_MESSAGE), file=sys.stderr)
 
 
 def print_note(message: str) -> None:
-    """Print a message that is not part of the command's result."""
-    print(message, file=sys.stderr)
+    """Print a message that is not part of the command's result, as one line on stderr."""
+    print(printable(message, _LONGEST_MESSAGE), file=sys.stderr)
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console that prints text as it is."""
+    from rich.console import Console
+
+    result = Console(file=sys.stderr if stderr else sys.stdout, highlight=False, markup=False, emoji=False)
+    if not result.is_terminal:
+        result.width = 1000  # nobody's window: long names stay on their line
+    return result
+
+
+def tolerate_any_text() -> None:
+    """Let standard output and error escape what their encoding cannot express, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def print_json(value: Any) -> None:
@@ -32,26 +61,26 @@ def table(
     """Return a rich table; columns from `numeric_from` on are right-aligned, except those numbered in `left`."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    result = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    def plain(text: str) -> Text:
+        return Text(printable(text, _LONGEST_CELL))  # a Text is never read as markup
+
+    result = Table(title=plain(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
         result.add_column(
-            column, justify="right" if index >= numeric_from and index not in left else "left", overflow="fold"
+            plain(column), justify="right" if index >= numeric_from and index not in left else "left", overflow="fold"
         )
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*(plain(cell) for cell in row))
     return result
 
 
 def print_table(*tables: Table) -> None:
     """Print tables on stdout; piped into a file they keep their full width."""
-    from rich.console import Console
-
-    console = Console(file=sys.stdout, highlight=False)
-    if not console.is_terminal:
-        console.width = 160
+    out = console()
     for item in tables:
-        console.print(item)
+        out.print(item)
 
 
 def format_bytes(size: int | float) -> str:

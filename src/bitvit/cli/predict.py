@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bitvit.cli.arguments import positive
 from bitvit.cli.output import print_error, print_json, print_table, table
 from bitvit.errors import ImageError
+from bitvit.image_files import find_images
 
 if TYPE_CHECKING:
     from bitvit.runtime import Predictor
@@ -20,8 +21,6 @@ EXAMPLES = (
     "bitvit predict digits.bitvit folder/ --top 1 --json",
     "BITVIT_ISA=portable bitvit predict digits.bitvit photo.png",
 )
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +60,11 @@ def _expand(paths: list[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        inside = sorted(item for item in path.rglob("*") if item.suffix.lower() in IMAGE_SUFFIXES and item.is_file())
-        if not inside:
-            raise ImageError(f"{path}: no images in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})")
-        yield from inside
+        found = find_images(path)
+        if not found.paths:
+            reason = f" ({found.left_out})" if found.left_out.reasons() else ""
+            raise ImageError(f"{path}: no images in this folder{reason}")
+        yield from found.paths
 
 
 def _predict(predictor: Predictor, paths: list[Path], top: int) -> tuple[list[dict[str, Any]], int]:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from bitvit.data.build import DATA_NAMES, build_data
+from bitvit.data.build import DATA_NAMES, EvaluationData, Part, build_data, build_evaluation
+from bitvit.data.checking import check_data, check_images
 from bitvit.data.errors import DataError
 from bitvit.data.image_set import Data, ImageSet
 
-__all__ = ["DATA_NAMES", "Data", "DataError", "ImageSet", "build_data"]
+__all__ = [
+    "DATA_NAMES",
+    "Data",
+    "DataError",
+    "EvaluationData",
+    "ImageSet",
+    "Part",
+    "build_data",
+    "build_evaluation",
+    "check_data",
+    "check_images",
+]

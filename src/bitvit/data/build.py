@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -12,55 +15,104 @@ from bitvit.data.cifar100 import load_cifar100
 from bitvit.data.digits import load_digits
 from bitvit.data.errors import DataError
 from bitvit.data.flowers102 import load_flowers102
-from bitvit.data.folder import load_image_folder
+from bitvit.data.folder import ClassOrder, Layout, load_image_folder
 from bitvit.data.idx import has_idx_files, load_fashion_mnist, load_idx_folder
-from bitvit.data.image_set import Data, ImageSet
+from bitvit.data.image_set import Data, ImageSet, join
 from bitvit.data.splits import add_label_noise, fold_split, limit_samples_per_class, stratified_split
 from bitvit.data.timm_sets import TIMM_PREFIXES, load_timm
+from bitvit.runtime.preprocessing import Decoding
+from bitvit.text import printable
 
-__all__ = ["DATA_NAMES", "build_data"]
+__all__ = ["DATA_NAMES", "EvaluationData", "Part", "build_data", "build_evaluation"]
 
 DATA_NAMES = ("digits", "fashion-mnist", "cifar100", "flowers102", "chaoyang", "folder", "idx")
+_PUBLISHED = {
+    "fashion-mnist": load_fashion_mnist,
+    "cifar100": load_cifar100,
+    "flowers102": load_flowers102,
+    "chaoyang": load_chaoyang,
+}
+
+Part: TypeAlias = Literal["train", "val", "test", "all"]
 
 
-def _load(name: str, data_dir: str | Path | None, val_fraction: float, split_seed: int) -> tuple[ImageSet, ImageSet]:
-    if name == "digits":
-        return stratified_split(load_digits(), val_fraction, split_seed)
-    if name == "fashion-mnist":
-        return load_fashion_mnist(data_dir)
-    if name == "cifar100":
-        return load_cifar100(data_dir)
-    if name == "flowers102":
-        return load_flowers102(data_dir)
-    if name == "chaoyang":
-        return load_chaoyang(data_dir)
+@dataclass
+class _Loaded:
+    """A data set as it lies there: training images, and held-out ones where it has any of its own."""
+
+    train: ImageSet | None
+    val: ImageSet | None
+    test: ImageSet | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def split(self, where: str, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
+        """Return training and held-out images; where there are none of the latter, a share of every class."""
+        if self.train is None:
+            raise DataError(f"{where}: has held-out images only; for training, expected train/CLASS/... as well")
+        return (self.train, self.val) if self.val is not None else stratified_split(self.train, val_fraction, seed)
+
+
+def _load(
+    name: str, data_dir: str | Path | None, layout: Layout, order: ClassOrder, labels: Sequence[str] | None = None
+) -> _Loaded:
+    here = Path(name).expanduser()
+    notes = []
+    if name in DATA_NAMES[:-2] and data_dir is None and here.is_dir() and any(here.iterdir()):
+        # A folder that lies here is what the user sees, so it is meant.
+        notes.append(f"'{name}' is the folder {here.absolute()}, not the data set that bitvit knows by this name")
+        published = _published_in(name, here)
+        if published is not None:
+            return published
+    elif name == "digits":
+        return _Loaded(load_digits(), None)
+    elif name in _PUBLISHED:
+        return _Loaded(*_PUBLISHED[name](data_dir))
     if name in ("folder", "idx"):
         if data_dir is None:
             raise DataError(f"data set '{name}' needs its folder: give --data-dir")
         folder = Path(data_dir).expanduser()
-    elif name.partition("/")[0].lower() in TIMM_PREFIXES and "/" in name and not Path(name).exists():
-        return load_timm(name, data_dir)
+    elif name.partition("/")[0].lower() in TIMM_PREFIXES and "/" in name and not here.exists():
+        return _Loaded(*load_timm(name, data_dir))
     else:
-        folder = Path(name).expanduser()
+        folder = here
         if not folder.is_dir():
-            close = difflib.get_close_matches(name, DATA_NAMES, n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
-            raise DataError(
-                f"unknown data set '{name}'{hint}: known are {', '.join(DATA_NAMES)}, timm's such as torch/cifar10, "
-                "or a folder of images"
-            )
+            raise DataError(_unknown(name, folder))
     if name == "idx" or (name != "folder" and has_idx_files(folder)):
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder")
-        return load_idx_folder(folder)
-    return load_image_folder(folder, val_fraction, split_seed)
+        return _Loaded(*load_idx_folder(folder), notes=notes)
+    found = load_image_folder(folder, layout=layout, class_order=order, labels=labels)
+    return _Loaded(found.train, found.val, found.test, notes + found.notes)
+
+
+def _published_in(name: str, folder: Path) -> _Loaded | None:
+    """Return the published data set if its files lie in a folder of its name."""
+    try:
+        return _Loaded(*_PUBLISHED[name](folder)) if name in _PUBLISHED else None
+    except DataError:
+        return None
+
+
+def _unknown(name: str, folder: Path) -> str:
+    shown = printable(name)
+    if folder.is_file():
+        return f"{shown}: this is a file, expected a folder of images or the name of a data set"
+    looks_like_path = "/" in name or "\\" in name or folder.is_absolute()
+    close = difflib.get_close_matches(name, DATA_NAMES, n=1)
+    if looks_like_path:
+        return f"{shown}: no such folder (from {Path.cwd()})"
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return (
+        f"unknown data set '{shown}'{hint}: known are {', '.join(DATA_NAMES)}, timm's such as torch/cifar10, "
+        "or a folder of images"
+    )
 
 
 def _check_classes(part: ImageSet, what: str, *, need_all: bool) -> None:
     counts = np.bincount(part.targets, minlength=len(part.labels))
     if need_all and (counts == 0).any():
         empty = part.labels[int(np.flatnonzero(counts == 0)[0])]
-        raise DataError(f"class '{empty}' has no {what} images")
+        raise DataError(f"class '{printable(empty)}' has no {what} images")
     if not len(part):
         raise DataError(f"there are no {what} images")
 
@@ -76,12 +128,15 @@ def build_data(
     folds: int | None = None,
     fold: int | None = None,
     seed: int = 0,
+    layout: Layout = "auto",
+    class_order: ClassOrder = "natural",
+    decoding: Decoding | None = None,
 ) -> Data:
-    """Return the data set called `name`.
+    """Return the data set called `name`, for training.
 
     Args:
         name: One of `DATA_NAMES`, one of timm's names (`torch/cifar10`), or the path of a folder of images or IDX
-            files.
+            files. A folder that exists comes before a data set of the same name.
         data_dir: Where its files lie; by default the places of `bitvit.data.locations` are searched. Nothing is
             downloaded.
         val_fraction: Share of each class that validates, where the data set has no split of its own.
@@ -92,6 +147,8 @@ def build_data(
         folds, fold: Cross-validate on the training images: fold number `fold` (0-based) of `folds` takes the place of
             validation.
         seed: Seed of the choice of samples and of the label noise.
+        layout, class_order: Of a folder of images, see `load_image_folder`.
+        decoding: How its files become pixels; by default RGB.
 
     Raises:
         DataError: if the data set is unknown, missing, damaged, or does not fit what is asked of it.
@@ -100,9 +157,12 @@ def build_data(
         raise DataError(f"val_fraction must lie between 0 and 1, not {val_fraction:g}")
     if (folds is None) != (fold is None):
         raise DataError("cross-validation needs both the number of folds and the fold to validate on")
-    train, val = _load(name, data_dir, val_fraction, split_seed)
+    loaded = _load(name, data_dir, layout, class_order)
+    train, val = loaded.split(str(data_dir or name), val_fraction, split_seed)
     if len(train.labels) < 2:
-        raise DataError(f"data set '{name}' has {len(train.labels)} class: at least 2 are needed to tell apart")
+        raise DataError(
+            f"data set '{printable(name)}' has {len(train.labels)} class: at least 2 are needed to tell apart"
+        )
     if folds is not None and fold is not None:
         train, val = fold_split(train, folds, fold, split_seed)
     _check_classes(train, "training", need_all=True)
@@ -111,4 +171,106 @@ def build_data(
         train = limit_samples_per_class(train, samples_per_class, seed)
     if label_noise:
         train = add_label_noise(train, label_noise, seed)
-    return Data(name, train, val)
+    if decoding is not None:
+        train, val = train.decoded(decoding), val.decoded(decoding)
+    return Data(name, train, val, notes=tuple(loaded.notes))
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """Images to judge a network by.
+
+    Attributes:
+        name: of the data set.
+        images: with the classes of the network, in its order.
+        part: which images of the data set they are.
+        notes: what the user should know, one line each.
+    """
+
+    name: str
+    images: ImageSet
+    part: Part
+    notes: tuple[str, ...] = ()
+
+
+def build_evaluation(
+    name: str,
+    data_dir: str | Path | None = None,
+    *,
+    labels: Sequence[str],
+    part: Part | None = None,
+    was_trained_on: bool = False,
+    val_fraction: float = 0.2,
+    split_seed: int = 0,
+    folds: int | None = None,
+    fold: int | None = None,
+    layout: Layout = "auto",
+    decoding: Decoding | None = None,
+) -> EvaluationData:
+    """Return images of the data set called `name` to judge a network by.
+
+    Args:
+        name, data_dir, layout, decoding: as in `build_data`.
+        labels: the network's classes. The data set may have any of them, in any order.
+        part: which images; by default the held-out ones of a data set that has some, else all, but if the network
+            was trained on this very data set those that were held out then.
+        was_trained_on: whether it was.
+        val_fraction, split_seed, folds, fold: how it was split then.
+
+    Raises:
+        DataError: if the data set is missing or damaged, has classes that the network does not know, or lacks the part.
+    """
+    loaded = _load(name, data_dir, layout, "natural", labels if _is_folder(name) else None)
+    where = str(data_dir or name)
+    has_split = loaded.val is not None or loaded.test is not None
+    if part is None:
+        part = "val" if was_trained_on or loaded.val is not None else "test" if loaded.test is not None else "all"
+    if part == "all":
+        images = join([found for found in (loaded.train, loaded.val, loaded.test) if found is not None])
+    elif part == "test":
+        images = _demand(loaded.test if loaded.test is not None else loaded.val, where, "test", has_split)
+    elif folds is not None and fold is not None:
+        images = fold_split(loaded.split(where, val_fraction, split_seed)[0], folds, fold, split_seed)[part == "val"]
+    elif part == "val" and loaded.val is not None:
+        images = loaded.val
+    else:
+        images = loaded.split(where, val_fraction, split_seed)[part == "val"]
+    notes = list(loaded.notes)
+    if not len(images):
+        raise DataError(f"{where}: there are no images to judge by")
+    images, absent = _in_order_of(images, tuple(labels), where)
+    if absent:
+        shown = ", ".join(f"'{printable(label, 60)}'" for label in absent[:8]) + (", ..." if len(absent) > 8 else "")
+        notes.append(f"{where}: {len(absent)} of the network's {len(labels)} classes have no images here: {shown}")
+    if decoding is not None:
+        images = images.decoded(decoding)
+    return EvaluationData(name, images, part, tuple(dict.fromkeys(notes)))
+
+
+def _is_folder(name: str) -> bool:
+    return name == "folder" or name not in DATA_NAMES
+
+
+def _demand(images: ImageSet | None, where: str, part: str, has_split: bool) -> ImageSet:
+    if images is None:
+        reason = "has no test images" if has_split else "is not split into train, val and test"
+        raise DataError(f"{where}: {reason}; choose another part with --split (all, val, train)")
+    return images
+
+
+def _in_order_of(images: ImageSet, labels: tuple[str, ...], where: str) -> tuple[ImageSet, list[str]]:
+    """Return the images with their classes numbered as in `labels`, and the labels without images."""
+    used = np.unique(images.targets)
+    strange = [images.labels[index] for index in used if images.labels[index] not in labels]
+    if strange:
+        raise DataError(
+            f"{where}: has classes that the network does not know (such as '{printable(strange[0], 60)}'; it knows "
+            f"{', '.join(printable(label, 40) for label in labels[:5])}{', ...' if len(labels) > 5 else ''}): choose "
+            "other images with --data"
+        )
+    numbers = np.full(len(images.labels), -1, dtype=np.int64)
+    for index in used:
+        numbers[index] = labels.index(images.labels[index])
+    relabelled = ImageSet(images.source, images.indices, numbers[images.targets], labels, images.decoding)
+    present = {images.labels[index] for index in used}
+    return relabelled, [label for label in labels if label not in present]

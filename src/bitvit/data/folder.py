@@ -1,72 +1,315 @@
-"""A user's own images: one folder a class."""
+"""A user's own images: one folder for each class, with or without folders for training and validation."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from bitvit.data.errors import DataError
 from bitvit.data.image_set import FileSource, ImageSet
-from bitvit.data.splits import stratified_split
+from bitvit.errors import BitvitError
+from bitvit.image_files import FoundImages, LeftOut, find_images, is_hidden, readable_suffixes, subfolders
+from bitvit.text import printable
 
-__all__ = ["IMAGE_SUFFIXES", "load_image_folder"]
+__all__ = ["ClassOrder", "FolderImages", "Layout", "load_image_folder", "natural_key", "split_role"]
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+Layout: TypeAlias = Literal["auto", "split", "classes"]
+ClassOrder: TypeAlias = "Literal['natural', 'alphabetical'] | Sequence[str]"
+Role: TypeAlias = Literal["train", "val", "test"]
 
-_VAL_NAMES = ("val", "valid", "validation", "test")
+_ROLES: dict[str, Role] = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "devel", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
+}  # fmt: skip
+_PURPOSES: dict[Role, str] = {"train": "training", "val": "validation", "test": "testing"}
+# Words that may stand beside the name of a split: `train_images`, `Test Set`, `val2017`.
+_FILLERS = frozenset(
+    [
+        "set",
+        "sets",
+        "data",
+        "dataset",
+        "datasets",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "photo",
+        "photos",
+        "picture",
+        "pictures",
+        "split",
+        "folder",
+        "folders",
+    ]
+)
 
 
-def _class_folders(folder: Path) -> list[Path]:
+@dataclass
+class FolderImages:
+    """What a folder holds.
+
+    Attributes:
+        train: training images; None if there is only something to judge by (`test/`).
+        val: held-out images; None if training images are still to be split.
+        test: images of `test/` beside `val/`, for a last look.
+        is_split: whether the folder itself says what is for training and what is held out.
+        notes: what the user should know, one line each.
+    """
+
+    train: ImageSet | None
+    val: ImageSet | None
+    test: ImageSet | None = None
+    is_split: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+    """Sort key of natural order: numbers by value, letters whatever their case; `class 9` before `class 10`."""
+    parts = re.split(r"(\d+)", name.casefold())
+    key = tuple((0, int(part)) if part.isdecimal() else (1, part) for part in parts if part)
+    return key, name
+
+
+def split_role(name: str) -> Role | None:
+    """Return what a folder's name says about its images: for training, validation, testing, or nothing.
+
+    `Train`, `training_set`, `VAL2017`, `Test images` are names of splits; `train station` and `contest` are not.
+    """
+    words = [word for word in re.split(r"[\W_\d]+", name.casefold()) if word]
+    roles = [_ROLES[word] for word in words if word in _ROLES]
+    rest = [word for word in words if word not in _ROLES and word not in _FILLERS]
+    return roles[0] if len(roles) == 1 and not rest else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{printable(name, 60)}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def _named(folders: Sequence[Path]) -> str:
+    return _listed([folder.name for folder in folders])
+
+
+def _split_folders(folder: Path, layout: Layout) -> dict[Role, Path]:
+    """Return the folders of the splits, none if the subfolders of `folder` are classes.
+
+    Raises:
+        DataError: if it is one or the other, and a person has to say which.
+    """
+    inside = _subfolders(folder)
+    roles = {entry: role for entry in inside if (role := split_role(entry.name)) is not None}
+    if layout == "classes" or not (roles or layout == "split"):
+        return {}
+    others = [entry for entry in inside if entry not in roles]
+    if others and layout == "auto":
+        raise DataError(
+            f"{folder}: {_named(list(roles))} {'looks like a split' if len(roles) == 1 else 'look like splits'} and "
+            f"{_named(others)} like {'a class' if len(others) == 1 else 'classes'}: move the one or the other away, or "
+            "set data.layout=classes (all are classes) or data.layout=split (use only the splits)"
+        )
+    found: dict[Role, Path] = {}
+    for entry, role in roles.items():
+        if role in found:
+            raise DataError(
+                f"{folder}: both {_named([found[role], entry])} look like images for "
+                f"{_PURPOSES[role]}: merge or move one of them, or "
+                "set data.layout=classes if they are classes"
+            )
+        found[role] = entry
+    if not found:
+        raise DataError(f"{folder}: data.layout=split, but no folder is called train, val or test")
+    for role, entry in found.items():
+        if not _subfolders(entry):
+            what = "holds images" if _search(entry).paths else "is empty"
+            raise DataError(
+                f"{entry}: looks like the images for {role} and {what}, but has no class folders: expected "
+                f"{entry.name}/CLASS/image.jpg (or set data.layout=classes if it is a class)"
+            )
+    return found
+
+
+def _refuse_splits_below_classes(classes: Sequence[Path]) -> None:
+    for entry in classes:
+        roles = [below for below in _subfolders(entry) if split_role(below.name) is not None]
+        if len({split_role(below.name) for below in roles}) > 1:
+            raise DataError(
+                f"{entry}: has {_named(roles)} below a class, so held-out images would be trained on: move the splits "
+                f"up ({roles[0].name}/{entry.name}/...), or set data.layout=classes if that is what you want"
+            )
+
+
+def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
+        return subfolders(folder)
+    except BitvitError as error:
+        raise DataError(str(error)) from None
 
 
-def _images_in(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _search(folder: Path) -> FoundImages:
+    try:
+        return find_images(folder)
+    except BitvitError as error:
+        raise DataError(str(error)) from None
+
+
+def _ordered(names: Sequence[str], order: ClassOrder, folder: Path) -> tuple[str, ...]:
+    if order == "natural":
+        return tuple(sorted(names, key=natural_key))
+    if order == "alphabetical":
+        return tuple(sorted(names))
+    missing = [name for name in order if name not in names]
+    unnamed = [name for name in names if name not in order]
+    if missing or unnamed or len(set(order)) != len(order):
+        reason = (
+            f"names '{missing[0]}', which has no folder in {folder}" if missing
+            else f"leaves out '{unnamed[0]}' of {folder}" if unnamed
+            else "names a class twice"
+        )  # fmt: skip
+        raise DataError(f"data.class_order {reason}")
+    return tuple(order)
+
+
+def _class_name(folder: Path) -> str:
+    """A folder's name as text: composed, because a Mac's archive writes é in two characters and others in one."""
+    name = unicodedata.normalize("NFC", folder.name)
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(f"{printable(folder, None)}: the name of this class is not UTF-8: rename the folder") from None
+    return name
+
+
+class _Loader:
+    """Reads folders of classes, and remembers what there is to say about them."""
+
+    def __init__(self, folder: Path, layout: Layout, order: ClassOrder) -> None:
+        self._folder = folder
+        self._layout = layout
+        self._order = order
+        self._left_out = LeftOut()
+        self.notes: list[str] = []
+
+    def load(self, folder: Path, known: Sequence[str] | None, what: str) -> ImageSet:
+        """Return the images of `folder`, whose subfolders are classes (of `known`, if given)."""
+        entries = _subfolders(folder)
+        if not entries:
+            lying = _search(folder)
+            if lying.paths:
+                raise DataError(
+                    f"{folder}: {len(lying.paths)} images, but no class folders: expected one subfolder of images for "
+                    "each class"
+                )
+            raise DataError(f"{folder}: is empty; expected one subfolder of images for each class")
+        if self._layout != "classes":
+            _refuse_splits_below_classes(entries)
+        by_name: dict[str, Path] = {}
+        for entry in entries:
+            name = _class_name(entry)
+            if name in by_name:
+                raise DataError(f"{entry}: there are two folders of this name in different Unicode forms: merge them")
+            by_name[name] = entry
+        if known is None:
+            labels = _ordered(list(by_name), self._order, folder)
+        else:
+            labels = tuple(known)
+            strange = sorted((name for name in by_name if name not in labels), key=natural_key)
+            if strange:
+                verb, them = ("is", "it") if len(strange) == 1 else ("are", "them")
+                raise DataError(
+                    f"{folder}: {_listed(strange)} {verb} not among the classes that are trained "
+                    f"({_listed(labels)}): rename or remove {them}"
+                )
+        paths: list[Path] = []
+        targets: list[int] = []
+        for index, name in enumerate(labels):
+            found = _search(by_name[name]) if name in by_name else FoundImages((), LeftOut())
+            self._left_out.add(found.left_out)
+            if name in by_name and not found.paths and known is None:
+                reason = f" ({found.left_out})" if found.left_out.reasons() else ""
+                raise DataError(f"{by_name[name]}: class '{name}' has no images{reason}; add some or remove the folder")
+            paths.extend(found.paths)
+            targets.extend([index] * len(found.paths))
+        if known is not None:
+            self._note_missing(labels, targets, folder, what)
+        outside = _lying_beside(folder)
+        if outside:
+            self.notes.append(
+                f"{folder}: {outside} images lie beside the class folders and belong to no class: left out"
+            )
+        return ImageSet.whole(FileSource(tuple(paths)), targets, labels)
+
+    def _note_missing(self, labels: Sequence[str], targets: Sequence[int], folder: Path, what: str) -> None:
+        present = set(targets)
+        absent = [name for index, name in enumerate(labels) if index not in present]
+        if absent and present:
+            count = "class has" if len(absent) == 1 else "classes have"
+            self.notes.append(f"{folder}: {len(absent)} of {len(labels)} {count} no {what} images: {_listed(absent)}")
+
+    def finish(self) -> list[str]:
+        if self._left_out.reasons():
+            self.notes.append(f"{self._folder}: left out {self._left_out}")
+        return self.notes
+
+
+def _lying_beside(folder: Path) -> int:
+    return sum(
+        1
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in readable_suffixes() and not is_hidden(entry.name) and entry.is_file()
     )
 
 
-def _load_classes(folder: Path, labels: tuple[str, ...] | None) -> ImageSet:
-    """Return the images of `folder`, whose subfolders are classes (of `labels`, if given)."""
-    classes = _class_folders(folder)
-    if not classes:
-        raise DataError(f"{folder}: is empty; expected one subfolder of images for each class")
-    names = labels or tuple(entry.name for entry in classes)
-    paths: list[Path] = []
-    targets: list[int] = []
-    for entry in classes:
-        if entry.name not in names:
-            raise DataError(f"{entry}: class '{entry.name}' does not occur among the training images")
-        found = _images_in(entry)
-        if not found:
-            kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-            raise DataError(f"{entry}: class '{entry.name}' has no images ({kinds}); add some or remove the folder")
-        paths.extend(found)
-        targets.extend([names.index(entry.name)] * len(found))
-    return ImageSet.whole(FileSource(tuple(paths)), targets, names)
+def load_image_folder(
+    folder: Path,
+    *,
+    layout: Layout = "auto",
+    class_order: ClassOrder = "natural",
+    labels: Sequence[str] | None = None,
+) -> FolderImages:
+    """Return the images of a folder, with their classes.
 
+    Either `train/CLASS/...` with `val/CLASS/...` and `test/CLASS/...`, or `CLASS/...`. A split is recognized by its
+    name in any case (train, training; val, valid, validation, dev, eval; test, testing, holdout), also with a word such
+    as `set` or `images` and with numbers. Images may lie in deeper folders of their class. Where `test/` is the only
+    one beside `train/`, it validates, and a note says so.
 
-def load_image_folder(folder: Path, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Return training and validation images of a folder.
-
-    Either `train/CLASS/...` with `val/CLASS/...` (or valid, validation, test), or `CLASS/...`, which is split by the
-    seed with the same share of every class on both sides. So is `train/` if there is no `val/`. Images may lie in
-    deeper folders of their class.
+    Args:
+        folder: the folder.
+        layout: "split" or "classes" where the names of the subfolders do not tell.
+        class_order: "natural" (timm's order: numbers by value), "alphabetical" (by code points, torchvision's order),
+            or all names in the order wanted.
+        labels: the classes of a network that is judged: the folder may hold any of them.
 
     Raises:
-        DataError: if a folder is missing or empty, or a class has no images.
+        DataError: if a folder is missing or empty, a class has no images, or it is unclear what is a class.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    train_folder = folder / "train"
-    if not train_folder.is_dir():
-        return stratified_split(_load_classes(folder, None), val_fraction, seed)
-    train = _load_classes(train_folder, None)
-    val_folder = next((folder / name for name in _VAL_NAMES if (folder / name).is_dir()), None)
-    if val_folder is None:
-        return stratified_split(train, val_fraction, seed)
-    return train, _load_classes(val_folder, train.labels)
+    loader = _Loader(folder, layout, class_order)
+    splits = _split_folders(folder, layout)
+    if not splits:
+        entries = _subfolders(folder)
+        if len(entries) == 1 and layout == "auto" and any(split_role(below.name) for below in _subfolders(entries[0])):
+            raise DataError(
+                f"{folder}: has the single folder '{entries[0].name}', which holds splits: give {entries[0]}"
+            )
+        whole = loader.load(folder, labels, "")
+        return FolderImages(whole, None, notes=loader.finish())
+    train = loader.load(splits["train"], labels, "training") if "train" in splits else None
+    known = labels if labels is not None else train.labels if train is not None else None
+    val = loader.load(splits["val"], known, "validation") if "val" in splits else None
+    if known is None and val is not None:
+        known = val.labels
+    test = loader.load(splits["test"], known, "test") if "test" in splits else None
+    if train is not None and val is None and test is not None:
+        loader.notes.append(
+            f"{splits['test']}: the only held-out images are called test: they choose between epochs here, so their "
+            "accuracy is no test result; add val/ for one"
+        )
+        val, test = test, None
+    return FolderImages(train, val, test, is_split=True, notes=loader.finish())

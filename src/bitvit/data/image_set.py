@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -14,9 +14,10 @@ from PIL import Image
 from bitvit.data.errors import DataError
 from bitvit.errors import ImageError
 from bitvit.program import Preprocessing
-from bitvit.runtime.preprocessing import load_image, open_rgb
+from bitvit.runtime.ahead import map_ahead
+from bitvit.runtime.preprocessing import Decoding, load_image, open_image
 
-__all__ = ["ArraySource", "Data", "FileSource", "ImageSet", "ImageSource", "RawImage"]
+__all__ = ["ArraySource", "Data", "FileSource", "ImageSet", "ImageSource", "JoinedSource", "RawImage", "join"]
 
 RawImage: TypeAlias = "Path | Image.Image | npt.NDArray[np.uint8]"
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -69,16 +70,43 @@ class FileSource:
 
 
 @dataclass(frozen=True)
+class JoinedSource:
+    """Images of several sources, one after the other."""
+
+    sources: tuple[ImageSource, ...]
+
+    def __len__(self) -> int:
+        return sum(len(source) for source in self.sources)
+
+    def read(self, index: int) -> RawImage:
+        source, inside = self._find(index)
+        return source.read(inside)
+
+    def describe(self, index: int) -> str:
+        source, inside = self._find(index)
+        return source.describe(inside)
+
+    def _find(self, index: int) -> tuple[ImageSource, int]:
+        for source in self.sources:
+            if index < len(source):
+                return source, index
+            index -= len(source)
+        raise IndexError(index)
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """A selection of a source's images with one class each.
 
     `indices[i]` is the number in the source of the set's image `i`, `targets[i]` its class, an index into `labels`.
+    `decoding` says how its files become 8-bit pixels.
     """
 
     source: ImageSource
     indices: IntArray
     targets: IntArray
     labels: tuple[str, ...]
+    decoding: Decoding = field(default_factory=Decoding)
 
     @classmethod
     def whole(
@@ -110,6 +138,10 @@ class ImageSet:
         """Return the same images with other classes."""
         return replace(self, targets=targets)
 
+    def decoded(self, decoding: Decoding) -> ImageSet:
+        """Return the same images, read in another way."""
+        return replace(self, decoding=decoding)
+
     def describe(self, position: int) -> str:
         """Return a name for the image at `position`, for messages and reports."""
         return self.source.describe(int(self.indices[position]))
@@ -118,36 +150,40 @@ class ImageSet:
         """Return the image at `position` as the source has it: a path, a PIL image or an array."""
         return self.source.read(int(self.indices[position]))
 
-    def rgb(self, position: int) -> Image.Image:
-        """Return the image at `position` decoded, upright and as RGB, at its own size.
+    def image(self, position: int) -> Image.Image:
+        """Return the image at `position` decoded and upright, at its own size, in grey, RGB or with four channels.
 
         Raises:
             ImageError: if it cannot be decoded; the message names it.
         """
         try:
-            return open_rgb(self.raw(position))
+            return open_image(self.raw(position), self.decoding)
         except ImageError as error:
             raise self._named(error, position) from None
 
     def pixels(self, position: int, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-        """Return the image at `position` as the network sees it in evaluation and prediction: uint8 `[H,W,3]`.
+        """Return the image at `position` as the network sees it in evaluation and prediction: uint8 `[H,W,C]`.
 
         Raises:
             ImageError: if it cannot be decoded; the message names it.
         """
         try:
-            return load_image(self.raw(position), preprocessing)
+            return load_image(self.raw(position), preprocessing, max_pixels=self.decoding.max_pixels)
         except ImageError as error:
             raise self._named(error, position) from None
 
     def batches(
         self, preprocessing: Preprocessing, batch_size: int
     ) -> Iterator[tuple[npt.NDArray[np.uint8], IntArray]]:
-        """Yield all images in order as uint8 `[B,H,W,3]` with their classes `[B]`."""
+        """Yield all images in order as uint8 `[B,H,W,C]` with their classes `[B]`; threads decode ahead.
+
+        Raises:
+            ImageError: if one cannot be decoded; the message names it.
+        """
+        pixels = map_ahead(lambda position: self.pixels(position, preprocessing), range(len(self)), ahead=batch_size)
         for start in range(0, len(self), batch_size):
             stop = min(start + batch_size, len(self))
-            images = np.stack([self.pixels(position, preprocessing) for position in range(start, stop)])
-            yield images, self.targets[start:stop]
+            yield np.stack([next(pixels) for _ in range(start, stop)]), self.targets[start:stop]
 
     def _named(self, error: ImageError, position: int) -> ImageError:
         name = self.describe(position)
@@ -156,13 +192,38 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set ready for training: images to learn from, images to judge by, and the names of the classes."""
+    """A data set ready for training: images to learn from, images to judge by, and the names of the classes.
+
+    `notes` are what the user should know about it before training, one line each.
+    """
 
     name: str
     train: ImageSet
     val: ImageSet
+    notes: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, one for each logit."""
         return self.train.labels
+
+
+def join(parts: Sequence[ImageSet]) -> ImageSet:
+    """Return the images of several sets with the same classes as one set.
+
+    Raises:
+        DataError: if there are none, or their classes differ.
+    """
+    if not parts:
+        raise DataError("there are no images")
+    first = parts[0]
+    if any(part.labels != first.labels for part in parts):
+        raise DataError("image sets with different classes cannot be joined")
+    offsets = np.cumsum([0, *(len(part.source) for part in parts)])
+    return ImageSet(
+        JoinedSource(tuple(part.source for part in parts)),
+        np.concatenate([part.indices + offset for part, offset in zip(parts, offsets, strict=False)]),
+        np.concatenate([part.targets for part in parts]),
+        first.labels,
+        first.decoding,
+    )

@@ -47,7 +47,7 @@ class TrainingImages(Dataset[tuple[Tensor, int]]):
 
     def _augmented(self, epoch: int, position: int) -> tuple[Tensor, int]:
         seed_global_generators(self._seed, self._phase, "augmentation", epoch, position)
-        return self._transform(self._images.rgb(position)), int(self._images.targets[position])
+        return self._transform(self._images.image(position)), int(self._images.targets[position])
 
 
 class EvaluationImages(Dataset[tuple[Tensor, int]]):

@@ -22,7 +22,7 @@ class ShowProgress(Callback):
 
     def __init__(self, phase: str, console: Console | None = None) -> None:
         self._title = _TITLES[phase]
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, markup=False, emoji=False)
         self._progress: Progress | None = None
         self._task: Any = None
         self._figures = ""

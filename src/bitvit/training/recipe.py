@@ -16,6 +16,8 @@ from typing import Any, Literal
 
 import yaml
 
+from bitvit.data.folder import Layout
+from bitvit.runtime.decoding import MAX_PIXELS
 from bitvit.training.errors import RecipeError
 from bitvit.training.recipe_checks import check_recipe
 from bitvit.training.recipe_parsing import apply_overrides, from_mapping, read_yaml
@@ -49,6 +51,16 @@ class DataChoice:
     label_noise: float = 0.0
     folds: int | None = None
     fold: int | None = None
+    layout: Layout = "auto"
+    """Of a folder: "split" or "classes" where the names of its subfolders do not tell what they are."""
+    class_order: Literal["natural", "alphabetical"] | tuple[str, ...] = "natural"
+    """Of a folder's classes: numbers by value (timm's order), by letters (torchvision's), or all names."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """What to do if images cannot be read; either way all are named before training."""
+    bit_depth: int | None = None
+    """Of images with more than 8 bits whose files do not state it, such as 12; by default that of the largest value."""
+    max_pixels: int = MAX_PIXELS
+    """Larger images are refused."""
     crop_fraction: float = 1.0
     """In evaluation the shorter side is resized to image size / crop_fraction before the centre is cut out."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
@@ -244,6 +256,10 @@ class Recipe:
         del content["runtime"]
         if not content["distillation"]["distribution"]:  # a later key: recipes without it keep their fingerprint
             del content["distillation"]["distribution"]
+        defaults = json.loads(json.dumps(asdict(DataChoice())))
+        for key in ("layout", "class_order", "on_error", "bit_depth", "max_pixels"):  # later keys as well
+            if content["data"][key] == defaults[key]:
+                del content["data"][key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: Recipe) -> list[str]:

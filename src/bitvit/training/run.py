@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from bitvit.checkpoints import CheckpointInfo, load_checkpoint, save_checkpoint
-from bitvit.data import Data, build_data
+from bitvit.data import Data, build_data, check_data
+from bitvit.data.summary import summary_lines
+from bitvit.runtime.decoding import Decoding
+from bitvit.runtime.pixel_depth import range_of_bits
 from bitvit.training.augmentation import BatchMixer, training_transform
 from bitvit.training.batches import EpochBatches, EvaluationImages, TrainingImages, evaluation_loader, training_loader
 from bitvit.training.compilation import compile_for_training
@@ -35,13 +39,16 @@ __all__ = ["data_of", "train"]
 
 
 def data_of(recipe: Recipe) -> Data:
-    """Return the data set that a recipe asks for.
+    """Return the data set that a recipe asks for, every image of it checked.
 
     Raises:
         DataError: if it is missing or damaged.
     """
     choice = recipe.data
-    return build_data(
+    decoding = Decoding(
+        value_range=None if choice.bit_depth is None else range_of_bits(choice.bit_depth), max_pixels=choice.max_pixels
+    )
+    data = build_data(
         choice.name,
         choice.folder,
         val_fraction=choice.val_fraction,
@@ -51,7 +58,11 @@ def data_of(recipe: Recipe) -> Data:
         folds=choice.folds,
         fold=choice.fold,
         seed=recipe.seed,
+        layout=choice.layout,
+        class_order=choice.class_order,
+        decoding=decoding,
     )
+    return check_data(data, choice.on_error)
 
 
 def train(
@@ -121,6 +132,9 @@ def _run_phase(
     """Train one phase to its end and write its checkpoint."""
     start = prepare(phase, recipe, data, folder)
     folder.check_space(start.model)
+    if progress and not history and _is_first_process():
+        for line in summary_lines(data):
+            print(line, file=sys.stderr)
     info = CheckpointInfo(start.spec, start.stage, data.labels, start.preprocessing, recipe.to_dict())
     if phase.schedule.epochs == 0:
         if _is_first_process():

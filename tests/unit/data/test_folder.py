@@ -67,7 +67,7 @@ def test_val_class_that_training_does_not_know_is_refused(tmp_path: Path) -> Non
     for label in ("a", "b"):
         fill(tmp_path / "train" / label, 2)
     fill(tmp_path / "val" / "z", 2)
-    with pytest.raises(DataError, match="class 'z' does not occur among the training images"):
+    with pytest.raises(DataError, match="'z' is not among the classes that are trained"):
         build_data("folder", tmp_path)
 
 
@@ -81,7 +81,7 @@ def test_unreadable_image_is_named_when_it_is_used(tmp_path: Path, damage: str) 
     train = build_data("folder", tmp_path).train
     position = [train.describe(i) for i in range(len(train))].index(str(bad))
     with pytest.raises(ImageError, match=r"0\.jpg"):
-        train.rgb(position)
+        train.image(position)
     with pytest.raises(ImageError, match=r"0\.jpg"):
         train.pixels(position, PREPROCESSING)
 

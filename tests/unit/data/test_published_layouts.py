@@ -38,7 +38,7 @@ def test_flowers_trains_on_train_and_val_and_judges_by_test(flowers: Path) -> No
     assert data.val.targets.tolist() == [2, 1, 0, 2, 1, 0]
     assert data.labels == ("1", "2", "3")
     # JPEG of one grey is exact within a level or two.
-    assert abs(int(np.asarray(data.val.rgb(0))[0, 0, 0]) - 120) <= 2
+    assert abs(int(np.asarray(data.val.image(0))[0, 0, 0]) - 120) <= 2
 
 
 def test_damaged_flowers_are_named(flowers: Path) -> None:
@@ -90,7 +90,7 @@ def test_timm_names_are_opened_without_download(tmp_path: Path) -> None:
     data = build_data("torch/fashion_mnist", tmp_path)
     assert (len(data.train), len(data.val), len(data.labels)) == (12, 6, 10)
     assert data.train.targets.tolist() == [i % 10 for i in range(12)]
-    assert data.train.rgb(0).size == (4, 5)
+    assert data.train.image(0).size == (4, 5)
 
 
 @pytest.mark.parametrize("name", ["torch/cifar10", "torch/no_such_set"])

@@ -13,7 +13,7 @@ from PIL import Image
 from bitvit.errors import ImageError
 from bitvit.program import Preprocessing
 from bitvit.runtime import load_image
-from bitvit.runtime.preprocessing import MAX_PIXELS, open_rgb
+from bitvit.runtime.preprocessing import MAX_PIXELS, open_image
 
 PREPROCESSING = Preprocessing((8, 8), 8, "bilinear")
 
@@ -24,7 +24,7 @@ def plain(height: int = 8, width: int = 8) -> Preprocessing:
 
 
 def pixels(image: Any) -> list[Any]:
-    return np.asarray(open_rgb(image)).tolist()
+    return np.asarray(open_image(image)).tolist()
 
 
 def noise(*shape: int) -> Any:
@@ -70,19 +70,19 @@ def test_16_bit_grey_is_scaled(suffix: str, tmp_path: Path) -> None:
     expected = [0, 0, 1, 1, 127, 128, 254, 255]  # nearest of v / 257
     path = saved(Image.fromarray(values), tmp_path / f"deep.{suffix}")
     for source in (path, values, Image.fromarray(values.astype(np.int32))):
-        assert np.asarray(open_rgb(source))[0, :, 0].tolist() == expected
+        assert np.asarray(open_image(source))[0, :, 0].tolist() == expected
 
 
 def test_32_bit_grey_is_clipped() -> None:
     image = Image.fromarray(np.array([[-5, 70000, 65535]], np.int32))
-    assert np.asarray(open_rgb(image))[0, :, 2].tolist() == [0, 255, 255]
+    assert np.asarray(open_image(image))[0, :, 2].tolist() == [0, 255, 255]
 
 
 def test_float_grey() -> None:
     up_to_one = np.array([[-0.5, 0.0, 0.5, 1.0, np.nan]], np.float32)
-    assert np.asarray(open_rgb(Image.fromarray(up_to_one)))[0, :, 0].tolist() == [0, 0, 128, 255, 0]
+    assert np.asarray(open_image(Image.fromarray(up_to_one)))[0, :, 0].tolist() == [0, 0, 128, 255, 0]
     up_to_255 = np.array([[-1.0, 0.0, 127.4, 300.0, np.inf]], np.float32)
-    assert np.asarray(open_rgb(up_to_255))[0, :, 0].tolist() == [0, 0, 127, 255, 0]
+    assert np.asarray(open_image(up_to_255))[0, :, 0].tolist() == [0, 0, 127, 255, 0]
 
 
 def test_palette(tmp_path: Path) -> None:
@@ -127,12 +127,12 @@ def test_transparent_colour_of_rgb_and_grey(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV", "RGBX"])
 def test_other_colour_spaces(mode: str) -> None:
     image = Image.new("RGB", (4, 4), (200, 100, 50)).convert(mode)
-    np.testing.assert_allclose(np.asarray(open_rgb(image))[0, 0], [200, 100, 50], atol=3)  # 8-bit conversions round
+    np.testing.assert_allclose(np.asarray(open_image(image))[0, 0], [200, 100, 50], atol=3)  # 8-bit conversions round
 
 
 def test_cmyk_jpeg(tmp_path: Path) -> None:
     path = saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / "a.jpg", quality=95)
-    np.testing.assert_allclose(np.asarray(open_rgb(path))[8, 8], [255, 0, 0], atol=4)  # JPEG is lossy
+    np.testing.assert_allclose(np.asarray(open_image(path))[8, 8], [255, 0, 0], atol=4)  # JPEG is lossy
 
 
 def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
@@ -160,14 +160,14 @@ def test_exif_orientation(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(Image.fromarray(np.ascontiguousarray(stored)), tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(np.asarray(open_rgb(path)), upright)
+    np.testing.assert_array_equal(np.asarray(open_image(path)), upright)
 
 
 def test_senseless_exif_data_are_ignored(tmp_path: Path) -> None:
     image = Image.fromarray(noise(4, 4, 3))
     broken = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12\0\x03\xff\xff\xff\xff\xff\xff\xff\xff"
     path = saved(image, tmp_path / "broken.png", exif=broken)
-    np.testing.assert_array_equal(np.asarray(open_rgb(path)), np.asarray(image))
+    np.testing.assert_array_equal(np.asarray(open_image(path)), np.asarray(image))
 
 
 # Sizes

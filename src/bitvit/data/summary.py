@@ -1,0 +1,26 @@
+"""A data set in a few lines, for whoever is about to train on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bitvit.data.image_set import Data
+from bitvit.text import printable
+
+__all__ = ["summary_lines"]
+
+_SHOWN = 40
+
+
+def summary_lines(data: Data) -> list[str]:
+    """Return the classes with their numbers of images, in the order of the network's outputs, and the notes."""
+    counts = [np.bincount(part.targets, minlength=len(data.labels)) for part in (data.train, data.val)]
+    classes = [
+        f"{printable(label, 60)} {train} + {val}" for label, train, val in zip(data.labels, *counts, strict=True)
+    ]
+    more = f", and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
+    return [
+        f"{printable(data.name)}: {len(data.train)} training and {len(data.val)} validation images of "
+        f"{len(data.labels)} classes (training + validation): {', '.join(classes[:_SHOWN])}{more}",
+        *(f"note: {note}" for note in data.notes),
+    ]
