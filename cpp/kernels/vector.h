@@ -70,15 +70,45 @@ BITVIT_INLINE void store(float* p, const f32x16& x) {
 
 // n < 16 lanes; the others are +0.0.
 BITVIT_INLINE f32x16 load_first(const float* p, size_t n) {
+#if defined(__AVX512F__)
+  return {{(native_f32)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p)}};
+#else
   alignas(64) float lanes[16] = {};
   for (size_t i = 0; i < n; ++i) lanes[i] = p[i];
   return load(lanes);
+#endif
 }
 
 BITVIT_INLINE void store_first(float* p, const f32x16& x, size_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)x.v[0]);
+#else
   alignas(64) float lanes[16];
   store(lanes, x);
   for (size_t i = 0; i < n; ++i) p[i] = lanes[i];
+#endif
+}
+
+// Lane i in all lanes.
+BITVIT_INLINE f32x16 broadcast_lane(const f32x16& x, int i) {
+#if defined(__AVX512F__)
+  return {{(native_f32)_mm512_permutexvar_ps(_mm512_set1_epi32(i), (__m512)x.v[0])}};
+#else
+  return broadcast(x.v[i / kNativeLanes][i % kNativeLanes]);
+#endif
+}
+
+// The first n lanes of x (1 <= n <= 16), the others of y.
+BITVIT_INLINE f32x16 first_lanes(const f32x16& x, const f32x16& y, size_t n) {
+  alignas(64) static constexpr int32_t kOnes[32] = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+  f32x16 r;
+  BITVIT_UNROLL
+  for (int i = 0; i < kParts; ++i) {
+    native_i32 is_first;
+    __builtin_memcpy(&is_first, kOnes + 16 - n + static_cast<size_t>(i * kNativeLanes), sizeof(is_first));
+    r.v[i] = is_first < native_i32{} ? x.v[i] : y.v[i];
+  }
+  return r;
 }
 
 #define BITVIT_BINARY(OP)                                              \
@@ -123,10 +153,9 @@ BITVIT_INLINE f32x16 select_negative(const f32x16& a, const f32x16& b, const f32
   return r;
 }
 
+#if !defined(__AVX512F__)
 BITVIT_INLINE uint32_t lane_bits(const native_i32& all_ones_or_zero) {
-#if defined(__AVX512F__)
-  return _mm512_movepi32_mask((__m512i)all_ones_or_zero);
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
   return static_cast<uint32_t>(_mm256_movemask_ps((__m256)all_ones_or_zero));
 #elif defined(__x86_64__)
   return static_cast<uint32_t>(_mm_movemask_ps((__m128)all_ones_or_zero));
@@ -136,21 +165,18 @@ BITVIT_INLINE uint32_t lane_bits(const native_i32& all_ones_or_zero) {
   return static_cast<uint32_t>(bits[0] | bits[1] | bits[2] | bits[3]);
 #endif
 }
+#endif
 
 // Bit i: a[i] < b[i].
 BITVIT_INLINE uint32_t less_bits(const f32x16& a, const f32x16& b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)a.v[0], (__m512)b.v[0], _CMP_LT_OS);
+#else
   uint32_t r = 0;
   BITVIT_UNROLL
   for (int i = 0; i < kParts; ++i) r |= lane_bits((native_i32)(a.v[i] < b.v[i])) << (i * kNativeLanes);
   return r;
-}
-
-// Bit i: a[i] <= b[i].
-BITVIT_INLINE uint32_t less_equal_bits(const f32x16& a, const f32x16& b) {
-  uint32_t r = 0;
-  BITVIT_UNROLL
-  for (int i = 0; i < kParts; ++i) r |= lane_bits((native_i32)(a.v[i] <= b.v[i])) << (i * kNativeLanes);
-  return r;
+#endif
 }
 
 // kNativeLanes integers widened to 32 bits. GCC 12 makes many instructions of a converting vector expression.

@@ -6,7 +6,7 @@ namespace {
 
 constexpr size_t kExtremesGrain = 16384;
 constexpr size_t kChannelGrain = 16;
-constexpr size_t kRowGrain = 4;
+constexpr size_t kRowGrain = 8;  // kernels work on several rows at a time
 
 class ValuePlanes final : public Operator {
  public:

@@ -35,6 +35,13 @@ void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys,
   }
 }
 
+BITVIT_INLINE void prepare(const AttentionShape&, const float*, void*) {}
+
+BITVIT_INLINE f32x16 look_up_table(const uint16_t* counts, const AttentionShape& shape, const float* table, void*,
+                                   float* row) {
+  return look_up_ordered(counts, shape.n_keys, table, row);
+}
+
 }  // namespace
 }  // namespace bitvit::BITVIT_ISA
 

@@ -7,11 +7,9 @@ namespace {
 
 BITVIT_INLINE size_t padded_keys(const AttentionShape& shape) { return (shape.n_keys + 15) / 16 * 16; }
 
-BITVIT_INLINE void prepare(const AttentionShape&, const float*, void*) {}
-
-BITVIT_INLINE f32x16 look_up_table(const uint16_t* counts, const AttentionShape& shape, const float* table, void*,
-                                   float* row) {
-  const size_t n_keys = shape.n_keys, n_padded = padded_keys(shape);
+// row[m] = table[counts[m] - the least count], zero-padded to sixteens; returns the sum in sixteen lanes.
+BITVIT_INLINE f32x16 look_up_ordered(const uint16_t* counts, size_t n_keys, const float* table, float* row) {
+  const size_t n_padded = (n_keys + 15) / 16 * 16;
   uint16_t least = counts[0];
   for (size_t m = 1; m < n_keys; ++m) least = counts[m] < least ? counts[m] : least;
   for (size_t m = 0; m < n_keys; ++m) row[m] = table[counts[m] - least];

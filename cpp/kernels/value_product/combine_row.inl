@@ -1,4 +1,6 @@
 // The end of value_product.h for one row, once for every instruction set (kernels/vector.h).
+#pragma once
+
 #include "kernels/value_product/value_product.h"
 #include "kernels/vector.h"
 
