@@ -75,6 +75,22 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
+def test_the_best_epoch_is_kept_beside_the_last(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "data", teacher__epochs=1, teacher__warmup_epochs=0, stage2__epochs=4)
+    epochs: list[EpochRecord] = []
+    report = train(recipe, tmp_path / "run", on_epoch=epochs.append)
+    judged = [r for r in epochs if r.phase == "stage2" and r.metrics is not None]
+    best = report.final.best
+    assert best is not None and best.checkpoint == "model_best.safetensors"
+    assert all(phase.best is None for phase in report.phases[:-1])
+    scores = {r.epoch: r.metrics["top1"] for r in judged if r.metrics is not None}
+    assert (best.metric, best.value) == ("top1", max(scores.values()))
+    assert best.epoch == next(epoch for epoch, score in scores.items() if score == best.value)
+    model, info = load_checkpoint(tmp_path / "run" / best.checkpoint)
+    assert info.metrics["epoch"] == best.epoch
+    assert evaluate(model, build_data("idx", tmp_path / "data").val, info.preprocessing).score == best.value
+
+
 def test_training_learns(tmp_path: Path) -> None:
     colours = np.zeros((24, 8, 8, 3), np.uint8)
     for number in range(24):
@@ -91,7 +107,7 @@ def test_training_learns(tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path / "data", **plain, teacher__epochs=4, stage1__epochs=4, stage2__epochs=6)
     report = train(recipe, tmp_path / "run", data=Data("colours", images, images))
     # Chance is 1/3; the colours can be told apart without error.
-    assert [phase.evaluation.top1 for phase in report.phases] == [1, 1, 1]
+    assert [phase.evaluation.score for phase in report.phases] == [1, 1, 1]
 
 
 def test_runs_with_one_seed_are_equal_and_leave_the_generators_alone(tmp_path: Path) -> None:

@@ -28,11 +28,34 @@ ARROWS: dict[str, set[str]] = {
     "quantizers": set(),
     "layers": {"quantizers"},
     "models": {"layers", "quantizers"},
+    "tasks": {"program"},
     "data": {"program", "runtime", "image_files", "text"},
     "checkpoints": {"models", "layers", "program", "files"},
-    "training": {"checkpoints", "files", "data", "models", "layers", "quantizers", "program", "runtime", "text"},
-    "export": {"models", "layers", "quantizers", "program", "runtime"},
-    "studies": {"checkpoints", "files", "training", "export", "bench", "complexity", "data", "program", "recipes"},
+    "training": {
+        "text",
+        "checkpoints",
+        "files",
+        "tasks",
+        "data",
+        "models",
+        "layers",
+        "quantizers",
+        "program",
+        "runtime",
+    },
+    "export": {"tasks", "models", "layers", "quantizers", "program", "runtime"},
+    "studies": {
+        "tasks",
+        "checkpoints",
+        "files",
+        "training",
+        "export",
+        "bench",
+        "complexity",
+        "data",
+        "program",
+        "recipes",
+    },
 }
 # These stand around the house and may look at all of it.
 AROUND = {"bench", "cli", "complexity", "inspection", "__init__", "__main__", "recipes"}
@@ -51,6 +74,8 @@ THIRD_PARTY = {
 
 LIGHT_MODULES = (
     "bitvit",
+    "bitvit.tasks",
+    "bitvit.tasks.classification",
     "bitvit.program",
     "bitvit.runtime",
     "bitvit.runtime.preprocessing",

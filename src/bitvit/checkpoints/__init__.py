@@ -7,6 +7,7 @@ from bitvit.checkpoints.checkpoint import (
     FINAL_FILE,
     CheckpointInfo,
     CheckpointStage,
+    is_checkpoint,
     load_checkpoint,
     read_info,
     save_checkpoint,
@@ -14,7 +15,7 @@ from bitvit.checkpoints.checkpoint import (
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.checkpoints.importing import ImportedCheckpoint, import_checkpoint
 from bitvit.checkpoints.provenance import provenance
-from bitvit.checkpoints.weights import copy_all_but_heads, copy_weights, load_timm_weights
+from bitvit.checkpoints.weights import copy_all_but_heads, copy_weights, load_pretrained
 
 __all__ = [
     "FINAL_FILE",
@@ -29,8 +30,9 @@ __all__ = [
     "copy_weights",
     "import_checkpoint",
     "is_binary",
+    "is_checkpoint",
     "load_checkpoint",
-    "load_timm_weights",
+    "load_pretrained",
     "preprocessing_for",
     "provenance",
     "read_info",

@@ -18,13 +18,21 @@ from bitvit.files import write_atomically
 from bitvit.models import set_stage
 from bitvit.program import Preprocessing
 
-__all__ = ["FINAL_FILE", "CheckpointInfo", "CheckpointStage", "load_checkpoint", "read_info", "save_checkpoint"]
+__all__ = [
+    "FINAL_FILE",
+    "CheckpointInfo",
+    "CheckpointStage",
+    "is_checkpoint",
+    "load_checkpoint",
+    "read_info",
+    "save_checkpoint",
+]
 
 FINAL_FILE = "model.safetensors"
 """The finished model's name in a run folder."""
 
 _KEY = "bitvit"
-_VERSION = 1
+_VERSION = 2
 
 CheckpointStage = Literal["float", "weights", "full"]
 
@@ -38,6 +46,8 @@ class CheckpointInfo:
         stage: "full" (weights and activations binary), "weights" (stage 1), "float" (no binary layer).
         labels: class names, one for each logit.
         preprocessing: how images are prepared.
+        task: what the model is for.
+        colors: red, green, blue of each class, where the task draws with them.
         recipe: the training recipe as plain values (see `Recipe.from_dict`), empty if there was none.
         metrics: figures measured at the end of training.
     """
@@ -46,6 +56,8 @@ class CheckpointInfo:
     stage: CheckpointStage
     labels: tuple[str, ...]
     preprocessing: Preprocessing
+    task: str = "classification"
+    colors: tuple[tuple[int, int, int], ...] | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
@@ -57,7 +69,8 @@ def save_checkpoint(path: str | Path, model: nn.Module, info: CheckpointInfo) ->
         OutputError: if it cannot be written; an older file of that name stays.
     """
     metadata = {"version": _VERSION, **asdict(info)}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # Cloned, because tied weights share memory, which safetensors refuses.
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     # One key only: safetensors writes several in an order that differs from run to run.
     write_atomically(path, save(tensors, {_KEY: json.dumps(metadata)}))
 
@@ -80,19 +93,19 @@ def _parse_info(text: str) -> CheckpointInfo:
     raw = json.loads(text)
     if raw["version"] > _VERSION:
         raise CheckpointError("was written by a newer bitvit; update bitvit to read it")
-    prepared = raw["preprocessing"]
-    height, width = prepared["image_size"]
+    if raw["version"] < _VERSION:
+        raise CheckpointError("was written by an older bitvit; train or import the model again")
+    prepared: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in raw["preprocessing"].items()
+    }
+    colors = raw["colors"]
     return CheckpointInfo(
         model=ModelSpec(**raw["model"]),
         stage=raw["stage"],
         labels=tuple(raw["labels"]),
-        preprocessing=Preprocessing(
-            (int(height), int(width)),
-            int(prepared["resize_size"]),
-            prepared["interpolation"],
-            tuple(prepared["mean"]),
-            tuple(prepared["std"]),
-        ),
+        preprocessing=Preprocessing(**prepared),
+        task=raw["task"],
+        colors=None if colors is None else tuple((int(red), int(green), int(blue)) for red, green, blue in colors),
         recipe=dict(raw["recipe"]),
         metrics=dict(raw["metrics"]),
     )
@@ -114,6 +127,15 @@ def _read(path: Path, with_tensors: bool) -> tuple[CheckpointInfo, dict[str, tor
         raise CheckpointError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(f"{path}: its description of the model is damaged") from None
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether a file is a checkpoint of bitvit, rather than weights of somebody else's."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return _KEY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def read_info(path: str | Path) -> CheckpointInfo:

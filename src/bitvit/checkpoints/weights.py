@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.layers import QuantizedConv2d, QuantizedLinear
 from bitvit.layers.low_bit_layers import LowBitLinear
+from bitvit.models.reference import CheckpointImportError, read_checkpoint
 
-__all__ = ["HEADS", "copy_all_but_heads", "copy_weights", "load_timm_weights"]
+__all__ = ["HEADS", "copy_all_but_heads", "copy_weights", "load_pretrained"]
 
 HEADS = frozenset(("head", "head_dist", "fc", "classifier"))
 """Top-level modules whose shape depends on the number of classes."""
@@ -63,26 +64,39 @@ def copy_all_but_heads(source: nn.Module, target: nn.Module) -> None:
             module.reset_weight_step()
 
 
-def load_timm_weights(model: nn.Module, path: Path) -> None:
-    """Load a timm model's safetensors file into a model with another number of classes or image size.
+def load_pretrained(model: nn.Module, path: Path) -> bool:
+    """Load weights of a timm model into a model with another number of classes or image size.
 
-    Heads for other classes are left as they are; position embeddings are resampled.
+    Heads for other classes are left as they are; position embeddings are resampled. Nothing in the file is executed.
+
+    Args:
+        path: ``.safetensors``, ``.pth``, ``.pt`` or ``.bin``; usual wrappers and prefixes are taken off.
+
+    Returns:
+        Whether the file has a head for the model's classes.
 
     Raises:
-        CheckpointError: if the file cannot be read, or belongs to another model.
+        CheckpointError: if the file cannot be read, belongs to another model, or holds NaN or infinity.
     """
     try:
-        state: dict[str, Tensor] = load_file(str(path))
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+        state: dict[str, Tensor] = read_checkpoint(path)
+    except CheckpointImportError as error:
+        raise CheckpointError(str(error)) from None
+    broken = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise CheckpointError(f"{path}: NaN or infinity in {len(broken)} tensors, such as {broken[0]}")
     own = model.state_dict()
     heads = {name for name in own if name.split(".")[0] in HEADS}
+    has_head = any(name in state and state[name].shape == own[name].shape for name in heads)
     state = {name: value for name, value in state.items() if name not in heads or value.shape == own[name].shape}
     if hasattr(model, "patch_embed"):
-        state = dict(checkpoint_filter_fn(state, model))  # type: ignore[arg-type]
+        # What fails here is of another architecture, which the comparison below says in the user's words.
+        with contextlib.suppress(RuntimeError, ValueError, KeyError, IndexError, AttributeError, AssertionError):
+            state = dict(checkpoint_filter_fn(state, model))  # type: ignore[arg-type]
     unfit = next((name for name, value in state.items() if name not in own or value.shape != own[name].shape), None)
     missing = next((name for name in own if name not in state and name not in heads), None)
     if unfit is not None or missing is not None:
         problem = f"its {unfit} does not fit" if unfit is not None else f"it lacks {missing}"
         raise CheckpointError(f"{path}: holds another model than {type(model).__name__} as asked for: {problem}")
     model.load_state_dict(state, strict=False)
+    return has_head

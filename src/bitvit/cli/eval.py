@@ -13,7 +13,7 @@ from bitvit.cli.output import print_json, print_note, print_table, table
 
 if TYPE_CHECKING:
     from bitvit.data import EvaluationData
-    from bitvit.data.evaluation import Evaluation
+    from bitvit.tasks import Evaluation
 
 HELP = "measure the accuracy of a run, a checkpoint or a .bitvit file"
 EXAMPLES = (
@@ -53,39 +53,39 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     rows = [
         ["images", f"{result.images} ({data.name}, {data.part})"],
-        ["top-1 accuracy", f"{result.top1:.2%}"],
-        ["top-5 accuracy", f"{result.top5:.2%}"],
-        ["cross entropy", f"{result.loss:.4f}"],
+        *([name, text] for name, text in result.rows()),
     ]
     tables = [table("", ["", ""], rows, numeric_from=2)]
     tables[0].show_header = False
     if arguments.per_class:
-        tables.append(
-            table("", ["class", "accuracy"], [[label, f"{share:.2%}"] for label, share in result.per_class.items()])
-        )
+        tables.append(table("", ["class", ""], [[label, text] for label, text in result.class_rows()]))
     print_table(*tables)
+    for warning in result.warnings():
+        print_note(f"warning: {warning}")
     return 0
 
 
 def _evaluate_checkpoint(arguments: argparse.Namespace) -> tuple[EvaluationData, Evaluation]:
     from bitvit.checkpoints import load_checkpoint
+    from bitvit.tasks import task_named
     from bitvit.training.evaluation import evaluate
 
     model, info = load_checkpoint(arguments.model, arguments.device)
     data = chosen_images(arguments, info.recipe.get("data", {}), info.labels, arguments.split)
-    result = evaluate(model, data.images, info.preprocessing, batch_size=arguments.batch, device=arguments.device)
+    options: dict[str, Any] = {"batch_size": arguments.batch, "device": arguments.device}
+    result = evaluate(model, data.images, info.preprocessing, task=task_named(info.task), **options)
     return data, result
 
 
 def _evaluate_file(arguments: argparse.Namespace) -> tuple[EvaluationData, Evaluation]:
-    import numpy as np
-
     import bitvit
-    from bitvit.data.evaluation import evaluate_logits
+    from bitvit.tasks import Classes, task_named
 
     predictor = bitvit.load(arguments.model, threads=arguments.threads)
     stored: Any = predictor.info.provenance.get("data") or {}
     data = chosen_images(arguments, stored, tuple(predictor.labels), arguments.split)
-    images = data.images
-    logits = [predictor.logits(batch) for batch, _ in images.batches(predictor.preprocessing, arguments.batch)]
-    return data, evaluate_logits(np.concatenate(logits), images.targets, images.labels)
+    # `task` of the file, once it says one; all files so far are for classification.
+    scorer = task_named("classification").scorer(Classes(data.images.labels), predictor.preprocessing)
+    for batch, targets in data.images.batches(predictor.preprocessing, arguments.batch):
+        scorer.add(predictor.logits(batch), targets)
+    return data, scorer.result()

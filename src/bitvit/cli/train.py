@@ -10,6 +10,7 @@ from bitvit.cli.data_arguments import add_data_arguments, data_choices
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
+from bitvit.tasks import task_named
 
 if TYPE_CHECKING:
     from bitvit.training import TrainingReport
@@ -69,9 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
             print_note(f"fold {fold} of {arguments.folds}")
             overrides = [*_texts({**choices, "data.fold": fold}), *arguments.overrides]
             fold_recipe = Recipe.load(source, overrides)
-            reports.append(train(fold_recipe, arguments.out / f"fold{fold}", arguments.resume, progress=True))
+            reports.append(
+                train(fold_recipe, arguments.out / f"fold{fold}", arguments.resume, progress=True, note=print_note)
+            )
         return _print_folds(reports, arguments.json)
-    report = train(recipe, arguments.out, arguments.resume, progress=True)
+    report = train(recipe, arguments.out, arguments.resume, progress=True, note=print_note)
     if arguments.json:
         print_json({"out": str(arguments.out), **report.to_dict()})
         return 0
@@ -109,14 +112,16 @@ def _print(report: TrainingReport) -> None:
             str(phase.epochs),
             f"{phase.seconds:.0f}",
             f"{phase.evaluation.loss:.4f}",
-            f"{phase.evaluation.top1:.2%}",
-            f"{phase.average.top1:.2%}" if phase.average is not None else "",
+            f"{phase.evaluation.score:.2%}",
+            f"{phase.best.value:.2%} ({phase.best.epoch})" if phase.best is not None else "",
+            f"{phase.average.score:.2%}" if phase.average is not None else "",
             format_bytes(phase.checkpoint.stat().st_size),
         ]
         for phase in report.phases
     ]
     title = f"{report.recipe.data.name}: {report.train_images} training, {report.val_images} validation images"
-    columns = ["phase", "model", "epochs", "seconds", "loss", "top-1", "averaged", "checkpoint"]
+    metric = task_named(report.recipe.task.name).metrics[0].title
+    columns = ["phase", "model", "epochs", "seconds", "loss", metric, "best (epoch)", "averaged", "checkpoint"]
     print_table(table(title, columns, rows, numeric_from=2))
     print_note(f"everything is in {report.folder}")
 
@@ -124,13 +129,15 @@ def _print(report: TrainingReport) -> None:
 def _print_folds(reports: list[TrainingReport], as_json: bool) -> int:
     from statistics import mean, stdev
 
-    accuracies = [report.final.evaluation.top1 for report in reports]
+    metric = task_named(reports[0].recipe.task.name).metrics[0]
+    accuracies = [report.final.evaluation.score for report in reports]
     spread = stdev(accuracies) if len(accuracies) > 1 else 0.0
     if as_json:
         folds = [report.to_dict() for report in reports]
-        print_json({"folds": folds, "top1_mean": mean(accuracies), "top1_standard_deviation": spread})
+        key = metric.key
+        print_json({"folds": folds, f"{key}_mean": mean(accuracies), f"{key}_standard_deviation": spread})
         return 0
     rows = [[str(fold), f"{accuracy:.2%}"] for fold, accuracy in enumerate(accuracies)]
     rows.append(["mean and standard deviation", f"{mean(accuracies):.2%} ± {100 * spread:.2f}"])
-    print_table(table("", ["fold", "top-1"], rows))
+    print_table(table("", ["fold", metric.title], rows))
     return 0

@@ -142,6 +142,14 @@ class ImageSet:
         """Return the same images, read in another way."""
         return replace(self, decoding=decoding)
 
+    def target(self, position: int) -> int:
+        """Return the class of the image at `position`."""
+        return int(self.targets[position])
+
+    def class_counts(self) -> IntArray:
+        """Return how often each class occurs, `[classes]`."""
+        return np.bincount(self.targets, minlength=len(self.labels)).astype(np.int64)
+
     def describe(self, position: int) -> str:
         """Return a name for the image at `position`, for messages and reports."""
         return self.source.describe(int(self.indices[position]))
@@ -201,6 +209,10 @@ class Data:
     train: ImageSet
     val: ImageSet
     notes: tuple[str, ...] = ()
+    task: str = "classification"
+    """What a network for these images is for: the name of a task."""
+    colors: tuple[tuple[int, int, int], ...] | None = None
+    """Red, green, blue of each class, where the data set has them."""
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -18,8 +18,9 @@ from bitvit.export.pack import PackedModel, pack
 from bitvit.export.passes import PASSES
 from bitvit.export.verify import ExportReport, measure_agreement
 from bitvit.program import BitvitFile, Preprocessing, Program, validate, write_file
+from bitvit.tasks import Classes, task_named
 
-Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64] | None]
+Batch = tuple[npt.NDArray[np.uint8], Any]
 
 
 def build_program(packed: PackedModel) -> tuple[Program, dict[str, Array]]:
@@ -49,6 +50,8 @@ def export_model(
     provenance: dict[str, Any] | None = None,
     images: Iterable[Batch] = (),
     threads: int | None = None,
+    task: str = "classification",
+    colors: Sequence[tuple[int, int, int]] | None = None,
 ) -> ExportReport:
     """Pack a trained model, compare it with the original on data, and write it as one file.
 
@@ -58,8 +61,10 @@ def export_model(
         labels: class names, one for each logit.
         preprocessing: how images are prepared; by default resized and cropped to the model's image size.
         provenance: stored as it is in the file, with the version and the measured agreement added.
-        images: batches of uint8 images `[B,H,W,3]`, and their class indices or None, to measure the agreement on.
+        images: batches of uint8 images `[B,H,W,3]`, and their targets or None, to measure the agreement on.
         threads: threads of the engine during the comparison.
+        task: what the model is for.
+        colors: red, green, blue of each class, where the task draws with them.
 
     Returns:
         The agreement, accuracies and sizes.
@@ -71,7 +76,10 @@ def export_model(
     packed = pack(model)
     program, tensors = build_program(packed)
     preprocessing = preprocessing or default_preprocessing(packed)
-    report = measure_agreement(model, program, tensors, preprocessing, images, threads=threads)
+    classes = Classes(tuple(labels), None if colors is None else tuple(colors))
+    report = measure_agreement(
+        model, program, tensors, preprocessing, images, task_named(task), classes, threads=threads
+    )
     stored = {**(provenance or {}), "bitvit_version": bitvit.__version__, "agreement": report.as_dict()}
     write_file(path, BitvitFile(program, tensors, preprocessing, list(labels), stored))
     return report

@@ -14,6 +14,7 @@ from torch import nn
 from bitvit.export.graph import Array
 from bitvit.program import Preprocessing, Program
 from bitvit.runtime import Engine
+from bitvit.tasks import Classes, Task
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,11 @@ class ExportReport:
 
     Attributes:
         images: number of images compared; 0 where none were given.
-        identical_predictions: fraction of images with the same top-1 class; None without images.
-        max_logit_difference: largest absolute difference of a logit; None without images.
-        checkpoint_accuracy, packed_accuracy: top-1 fraction on labelled images; None without labels.
+        identical_predictions: fraction of equal decisions (classes of images, or of pixels); None without images.
+        max_logit_difference: largest absolute difference of a logit; None without images, or where the Program decides
+            itself.
+        metric: key of the task's first metric.
+        checkpoint_accuracy, packed_accuracy: that metric on labelled images; None without labels.
         packed_bytes: bytes of the Program's tensors.
         checkpoint_bytes: bytes of the checkpoint's parameters and buffers.
     """
@@ -32,6 +35,7 @@ class ExportReport:
     images: int
     identical_predictions: float | None
     max_logit_difference: float | None
+    metric: str
     checkpoint_accuracy: float | None
     packed_accuracy: float | None
     packed_bytes: int
@@ -47,39 +51,46 @@ def measure_agreement(
     program: Program,
     tensors: dict[str, Array],
     preprocessing: Preprocessing,
-    images: Iterable[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64] | None]],
+    images: Iterable[tuple[npt.NDArray[np.uint8], Any]],
+    task: Task,
+    classes: Classes,
     threads: int | None = None,
 ) -> ExportReport:
     """Run both on the same bytes: the model in PyTorch on normalized floats, the Program in the engine."""
     engine = Engine(program, tensors, threads=threads)
-    mean = torch.tensor(preprocessing.mean).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std).view(3, 1, 1)
+    mean = torch.tensor(preprocessing.mean).view(-1, 1, 1)
+    std = torch.tensor(preprocessing.std).view(-1, 1, 1)
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    total = same = labelled = right_model = right_packed = 0
+    total = decided = same = labelled = 0
     difference = 0.0
+    scorers = [task.scorer(classes, preprocessing) for _ in range(2)]
     try:
-        for batch, labels in images:
+        for batch, targets in images:
             floats = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 255.0
             with torch.no_grad():
                 expected = model(((floats - mean) / std).to(device)).float().cpu().numpy()
             found = engine.run(np.ascontiguousarray(batch))
             total += len(batch)
-            same += int((expected.argmax(axis=1) == found.argmax(axis=1)).sum())
-            difference = max(difference, float(np.abs(expected - found).max()))
-            if labels is not None:
+            own, packed = task.decisions(expected).reshape(-1), task.decisions(found).reshape(-1)
+            decided += own.size
+            same += int((own == packed).sum())
+            if found.shape == expected.shape:
+                difference = max(difference, float(np.abs(expected - found).max()))
+            if targets is not None:
                 labelled += len(batch)
-                right_model += int((expected.argmax(axis=1) == labels).sum())
-                right_packed += int((found.argmax(axis=1) == labels).sum())
+                for scorer, output in zip(scorers, (expected, found), strict=True):
+                    scorer.add(output, targets)
     finally:
         model.train(was_training)
     return ExportReport(
         images=total,
-        identical_predictions=same / total if total else None,
+        identical_predictions=same / decided if decided else None,
         max_logit_difference=difference if total else None,
-        checkpoint_accuracy=right_model / labelled if labelled else None,
-        packed_accuracy=right_packed / labelled if labelled else None,
+        metric=task.metrics[0].key,
+        checkpoint_accuracy=scorers[0].result().score if labelled else None,
+        packed_accuracy=scorers[1].result().score if labelled else None,
         packed_bytes=sum(array.nbytes for array in tensors.values()),
         checkpoint_bytes=sum(t.numel() * t.element_size() for t in model.state_dict().values()),
     )

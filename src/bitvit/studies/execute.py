@@ -25,10 +25,11 @@ from bitvit.studies.errors import StudyError
 from bitvit.studies.fingerprint import fingerprint
 from bitvit.studies.plan import PlannedRun, run_folder_name
 from bitvit.studies.results import RESULTS_FILE, ResultsFile, key_of
+from bitvit.tasks import task_named
 from bitvit.training import TrainingReport, data_of, evaluate, train
+from bitvit.training.fit_context import computing_threads
 from bitvit.training.recipe import Recipe, TeacherSchedule
 from bitvit.training.run_folder import RunFolder
-from bitvit.training.surroundings import computing_threads
 
 __all__ = ["Workshop", "execute"]
 
@@ -139,7 +140,7 @@ def _teacher(recipe: Recipe, workshop: Workshop) -> tuple[Path, dict[str, Any]]:
     return folder / FINAL_FILE, {
         "model": recipe.model.name,
         "digest": digest,
-        "top1": final.evaluation.top1,
+        "top1": final.evaluation.score,
         "train_seconds": round(final.seconds, 1),
     }
 
@@ -148,8 +149,11 @@ def _figures(report: TrainingReport, recipe: Recipe, data: Data, folder: Path) -
     """Return accuracy, sizes and operations of a finished run."""
     model, info = load_checkpoint(folder)
     final = report.final
+    metric = task_named(recipe.task.name).metrics[0].key
     history = RunFolder(folder).read_history(final.phase)
-    seen = evaluate(model, data.train, info.preprocessing, batch_size=recipe.validation.batch_size)
+    seen = evaluate(
+        model, data.train, info.preprocessing, task=task_named(info.task), batch_size=recipe.validation.batch_size
+    )
     try:
         cost: dict[str, Any] = complexity(model).total.to_dict()
     except ComplexityError:
@@ -157,13 +161,12 @@ def _figures(report: TrainingReport, recipe: Recipe, data: Data, folder: Path) -
     packable = info.stage == "full" and not is_for_comparison(model)
     packed = _packed(model, info, data, folder) if packable else None
     return {
-        "top1": final.evaluation.top1,
-        "top5": final.evaluation.top5,
+        **final.evaluation.metrics(),
         "test_loss": final.evaluation.loss,
         "train_loss": history[-1].train_loss if history else None,
-        "train_top1": seen.top1,
+        f"train_{metric}": seen.score,
         "clean_train_loss": seen.loss,
-        "packed_top1": packed.packed_accuracy if packed is not None else None,
+        f"packed_{metric}": packed.packed_accuracy if packed is not None else None,
         "agreement": packed.identical_predictions if packed is not None else None,
         "bytes": _size(model, folder, packed),
         "ops": cost.get("ops"),

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 from bitvit.studies.errors import StudyError
 from bitvit.studies.fingerprint import fingerprint
 from bitvit.studies.study import Row, Study
+from bitvit.tasks import Distillation
 from bitvit.training.errors import RecipeError
-from bitvit.training.recipe import Distillation, ModelChoice, Recipe, Schedule, TeacherSchedule
+from bitvit.training.recipe import ModelChoice, Recipe, Schedule, TeacherSchedule
 
-__all__ = ["PlannedRun", "needs_teacher", "plan_study", "teacher_recipe"]
+__all__ = ["PlannedRun", "plan_study", "teacher_recipe"]
 
 ScheduleT = TypeVar("ScheduleT", bound=Schedule)
 
@@ -59,11 +60,6 @@ class PlannedRun:
     def title(self) -> str:
         """What messages call it."""
         return f"{self.name}, seed {self.seed}"
-
-
-def needs_teacher(recipe: Recipe) -> bool:
-    """Tell whether something is learned from a teacher."""
-    return recipe.distillation.kind != "none" or recipe.model.init == "teacher"
 
 
 def plan_study(study: Study, seeds: Iterable[int] | None = None, only: Sequence[str] = ()) -> list[PlannedRun]:
@@ -111,14 +107,14 @@ def _run(study: Study, row: Row, point: dict[str, Any], seed: int) -> PlannedRun
     if study.max_epochs is not None:
         limit = study.max_epochs
         recipe = _with_epochs(recipe, lambda epochs: min(epochs, limit))
-    teacher = teacher_recipe(recipe) if needs_teacher(recipe) and recipe.teacher.weights is None else None
+    teacher = teacher_recipe(recipe) if recipe.needs_teacher and recipe.teacher.weights is None else None
     digest = fingerprint(_settled(recipe, None if teacher is None else f"teacher {fingerprint(teacher)}"))
     return PlannedRun(row, point, seed, recipe, teacher, digest)
 
 
 def _settled(recipe: Recipe, shared_teacher: str | None) -> Recipe:
     """Return the recipe without what has no influence: a teacher's schedule where it is shared or not used."""
-    if shared_teacher is None and needs_teacher(recipe):
+    if shared_teacher is None and recipe.needs_teacher:
         return recipe
     return replace(recipe, teacher=TeacherSchedule(weights=shared_teacher))
 

@@ -8,50 +8,58 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bitvit.data import ImageSet
 from bitvit.program import Preprocessing
+from bitvit.tasks.objective import Objective
 from bitvit.training.errors import RecipeError
 from bitvit.training.seeding import derive_seed, isolated_randomness, seed_global_generators
 
-__all__ = ["EpochBatches", "EvaluationImages", "TrainingImages", "evaluation_loader", "training_loader"]
+__all__ = [
+    "EpochBatches",
+    "EvaluationImages",
+    "TrainingImages",
+    "balanced_order",
+    "evaluation_loader",
+    "training_loader",
+]
 
 _CACHE_BYTES = 1 << 27
 
 
-class TrainingImages(Dataset[tuple[Tensor, int]]):
-    """Augmented images, asked for by `(epoch, position)`.
+class TrainingImages(Dataset[tuple[Tensor, Any]]):
+    """Augmented images and their targets, asked for by `(epoch, position)`.
 
     The augmentation of an image is drawn from (seed, phase, epoch, position), whichever process draws it.
     """
 
-    def __init__(self, images: ImageSet, transform: Callable[[Image.Image], Tensor], seed: int, phase: str) -> None:
+    def __init__(self, images: ImageSet, objective: Objective, seed: int, phase: str) -> None:
         self._images = images
-        self._transform = transform
+        self._objective = objective
         self._seed = seed
         self._phase = phase
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Any]:
         return self.__getitems__([key])[0]
 
-    def __getitems__(self, keys: list[tuple[int, int]]) -> list[tuple[Tensor, int]]:
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[tuple[Tensor, Any]]:
         """Return the images of a batch; the generators are put back once a batch, which takes long for small images."""
         with isolated_randomness(self._seed, self._phase, "augmentation"):
             return [self._augmented(epoch, position) for epoch, position in keys]
 
-    def _augmented(self, epoch: int, position: int) -> tuple[Tensor, int]:
+    def _augmented(self, epoch: int, position: int) -> tuple[Tensor, Any]:
         seed_global_generators(self._seed, self._phase, "augmentation", epoch, position)
-        return self._transform(self._images.image(position)), int(self._images.targets[position])
+        return self._objective.augment(self._images.image(position), self._images.target(position))
 
 
-class EvaluationImages(Dataset[tuple[Tensor, int]]):
-    """Images exactly as prediction sees them: uint8 `[H,W,3]`. Small sets are decoded once and kept."""
+class EvaluationImages(Dataset[tuple[Tensor, Any]]):
+    """Images exactly as prediction sees them, uint8 `[H,W,3]`, and their targets. Small sets are decoded once and
+    kept."""
 
     def __init__(self, images: ImageSet, preprocessing: Preprocessing) -> None:
         self._images = images
@@ -67,9 +75,9 @@ class EvaluationImages(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+    def __getitem__(self, position: int) -> tuple[Tensor, Any]:
         image = self._cache[position] if self._cache is not None else self._decode(position)
-        return image, int(self._images.targets[position])
+        return image, self._images.target(position)
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):
@@ -83,6 +91,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         n_images, batch_size: of the whole, not of this process.
         epoch: gives the number of the epoch whenever an order is drawn. A function, because loaders with workers draw
             ahead of time.
+        classes: class of each image, to draw images of all classes equally often; None takes each image once.
 
     Raises:
         RecipeError: if the batch does not fit the images or the processes.
@@ -97,6 +106,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         epoch: Callable[[], int],
         rank: int = 0,
         world_size: int = 1,
+        classes: npt.NDArray[np.int64] | None = None,
     ) -> None:
         if batch_size > n_images:
             raise RecipeError(
@@ -112,6 +122,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         self._seed = seed
         self._phase = phase
         self._epoch = epoch
+        self._classes = classes
         self._columns = self._own_columns(batch_size, rank, world_size)
 
     @staticmethod
@@ -128,14 +139,32 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         # Not a generator: the epoch must be read now, not when a worker first asks.
         epoch = self._epoch()
         rng = np.random.Generator(np.random.PCG64(derive_seed(self._seed, self._phase, "order", epoch)))
-        order = rng.permutation(self._n_images)[: len(self) * self._batch_size].reshape(len(self), self._batch_size)
+        whole = rng.permutation(self._n_images) if self._classes is None else balanced_order(self._classes, rng)
+        order = whole[: len(self) * self._batch_size].reshape(len(self), self._batch_size)
         return iter([[(epoch, int(position)) for position in batch[self._columns]] for batch in order])
+
+
+def balanced_order(classes: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return as many positions as there are images, of every class equally often (to one).
+
+    The images of a rare class come several times, each as often as the others of its class (to one); those of a
+    frequent class in part, others in each epoch.
+    """
+    present = np.unique(classes)
+    shares = np.full(len(present), len(classes) // len(present))
+    shares[rng.permutation(len(present))[: len(classes) % len(present)]] += 1
+    chosen = []
+    for label, share in zip(present, shares, strict=True):
+        own = np.flatnonzero(classes == label)
+        rounds = [rng.permutation(own) for _ in range(-(-int(share) // len(own)))]
+        chosen.append(np.concatenate(rounds)[:share])
+    return rng.permutation(np.concatenate(chosen))
 
 
 def training_loader(
     dataset: TrainingImages, batches: EpochBatches, workers: int, pin_memory: bool = False
 ) -> DataLoader[Any]:
-    """Return the loader of training batches: normalized float images `[B,3,H,W]`, classes `[B]`."""
+    """Return the loader of training batches: normalized float images `[B,3,H,W]`, targets."""
     return DataLoader(
         dataset,
         batch_sampler=batches,
@@ -149,11 +178,18 @@ def training_loader(
 def evaluation_loader(
     dataset: EvaluationImages, batch_size: int, workers: int, positions: Sequence[int]
 ) -> DataLoader[Any]:
-    """Return the loader of evaluation batches at `positions`, in order: uint8 images `[B,H,W,3]`, classes `[B]`."""
+    """Return the loader of evaluation batches at `positions`, in order: uint8 images `[B,H,W,3]`, list of targets."""
     return DataLoader(
         dataset,
         batch_size=batch_size,
         sampler=list(positions),
+        collate_fn=_collate,
         num_workers=workers,
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def _collate(samples: list[tuple[Tensor, Any]]) -> tuple[Tensor, list[Any]]:
+    """Stack the images; targets stay a list, as each may have its own shape."""
+    images, targets = zip(*samples, strict=True)
+    return torch.stack(images), list(targets)

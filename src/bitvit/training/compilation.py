@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["compile_for_training"]
+__all__ = ["compile_for_training", "stop_compiling"]
 
 # Share of the activations that may be kept for the backward pass. A little below 1 is enough for PyTorch to compute
 # signs, masks and shifted inputs again, which cost nothing beside the matrix products: a quarter less memory for GSB.
@@ -26,3 +26,8 @@ def _lean_inductor(graph: Any, inputs: Any) -> Any:
     inductor: Any = torch._dynamo.lookup_backend("inductor")
     with torch._functorch.config.patch(activation_memory_budget=_ACTIVATION_BUDGET):
         return inductor(graph, inputs)
+
+
+def stop_compiling(model: nn.Module) -> None:
+    """Run a model's calls as they are again."""
+    vars(model)["_compiled_call_impl"] = None

@@ -1,27 +1,25 @@
-"""How good a model is on labelled images."""
+"""How good a model is on an image set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from bitvit.data import ImageSet
-from bitvit.data.evaluation import Evaluation, evaluate_logits
 from bitvit.program import Preprocessing
+from bitvit.tasks import Classes, Evaluation, Task, task_named
 from bitvit.training.errors import TrainingError
 
-__all__ = ["Evaluation", "evaluate", "evaluate_logits", "normalize"]
+__all__ = ["evaluate", "normalize"]
 
 
 def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 `[B,H,W,3]` -> float32 `[B,3,H,W]`: `(x / 255 - mean) / std`."""
-    mean = torch.tensor(preprocessing.mean, device=images.device).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=images.device).view(3, 1, 1)
+    """uint8 `[B,H,W,C]` -> float32 `[B,C,H,W]`: `(x / 255 - mean) / std`."""
+    mean = torch.tensor(preprocessing.mean, device=images.device).view(-1, 1, 1)
+    std = torch.tensor(preprocessing.std, device=images.device).view(-1, 1, 1)
     return (images.permute(0, 3, 1, 2).float() / 255.0 - mean) / std
 
 
@@ -30,34 +28,37 @@ def evaluate(
     dataset: ImageSet,
     preprocessing: Preprocessing,
     *,
+    task: Task | None = None,
     batch_size: int = 256,
     device: str | torch.device = "cpu",
     model_input: Literal["float", "uint8"] = "float",
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Run a model on all images and judge its logits.
+    """Run a model on all images and judge its outputs.
 
     Args:
-        model: takes normalized float images `[B,3,H,W]`, or with `model_input="uint8"` raw ones `[B,H,W,3]` (as packed
+        model: takes normalized float images `[B,C,H,W]`, or with `model_input="uint8"` raw ones `[B,H,W,C]` (as packed
             models do). It is put into evaluation mode.
         dataset: the images; prepared exactly as in prediction.
+        task: what the model is for; by default classification.
         progress: called with the number of images after each batch.
 
     Raises:
         ImageError: if an image cannot be decoded.
-        DataError: if the number of logits is not the number of classes.
+        UsageError: if the model's outputs do not fit the classes.
         TrainingError: if there are no images.
     """
+    if not len(dataset):
+        raise TrainingError("there are no images to evaluate on")
+    task = task or task_named("classification")
+    scorer = task.scorer(Classes(dataset.labels), preprocessing)
     if isinstance(model, nn.Module):
         model.eval()
-    logits: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode():
-        for images, _ in dataset.batches(preprocessing, batch_size):
+        for images, targets in dataset.batches(preprocessing, batch_size):
             batch = torch.from_numpy(images).to(device)
             output = model(batch if model_input == "uint8" else normalize(batch, preprocessing))
-            logits.append(output.float().cpu().numpy())
+            scorer.add(output.float().cpu().numpy(), targets)
             if progress is not None:
                 progress(len(images))
-    if not logits:
-        raise TrainingError("there are no images to evaluate on")
-    return evaluate_logits(np.concatenate(logits), dataset.targets, dataset.labels)
+    return scorer.result()

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bitvit.files import write_atomically
+from bitvit.tasks import Metric
+from bitvit.training.phase_names import PHASE_TITLES
 
 __all__ = ["EpochRecord", "draw_loss_curves", "write_metrics"]
 
@@ -23,8 +25,8 @@ class EpochRecord:
         phase: "teacher", "stage1" or "stage2".
         epoch: counted from 1 within the phase; `epochs` of them there are.
         train_loss: mean of the loss that was minimized, over the augmented training images.
-        val_loss: mean cross entropy on the validation images.
-        val_top1, val_top5: shares, 0 to 1.
+        val_loss: mean loss on the validation images, without augmentation and teacher.
+        metrics: the task's metrics on the validation images, shares from 0 to 1.
         learning_rate: at the end of the epoch.
         seconds: of wall-clock time.
     """
@@ -34,8 +36,7 @@ class EpochRecord:
     epochs: int
     train_loss: float
     val_loss: float | None
-    val_top1: float | None
-    val_top5: float | None
+    metrics: dict[str, float] | None
     learning_rate: float
     seconds: float
 
@@ -44,31 +45,31 @@ class EpochRecord:
         return asdict(self)
 
 
-def write_metrics(path: Path, history: Sequence[EpochRecord]) -> None:
-    """Write the whole history as CSV.
+def write_metrics(path: Path, history: Sequence[EpochRecord], metrics: Sequence[str]) -> None:
+    """Write the whole history as CSV, with one column `val_<key>` for each of the task's metrics.
 
     Raises:
         OutputError: if it cannot be written.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, [entry.name for entry in fields(EpochRecord)], lineterminator="\n")
+    plain = [entry.name for entry in fields(EpochRecord)]
+    split = plain.index("metrics")
+    columns = [*plain[:split], *(f"val_{key}" for key in metrics), *plain[split + 1 :]]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for record in history:
         values = record.to_dict()
+        found = values.pop("metrics") or {}
+        values.update({f"val_{key}": found.get(key) for key in metrics})
         writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in values.items()})
     write_atomically(path, text.getvalue().encode())
 
 
-_TITLES = {
-    "teacher": "full-precision teacher",
-    "stage1": "stage 1: weights",
-    "stage2": "stage 2: weights and activations",
-}
+def draw_loss_curves(path: Path, history: Sequence[EpochRecord], metric: Metric) -> None:
+    """Draw training and test loss over the epochs, one panel for each phase, on one scale (as GSB Fig. 11).
 
-
-def draw_loss_curves(path: Path, history: Sequence[EpochRecord]) -> None:
-    """Draw training and test loss over the epochs, one panel a phase side by side on one scale (in the form of GSB Fig.
-    11).
+    Args:
+        metric: its last value stands above each panel.
 
     Raises:
         OutputError: if the figure cannot be written.
@@ -77,7 +78,7 @@ def draw_loss_curves(path: Path, history: Sequence[EpochRecord]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    phases = [phase for phase in _TITLES if any(record.phase == phase for record in history)]
+    phases = [phase for phase in PHASE_TITLES if any(record.phase == phase for record in history)]
     figure = Figure(figsize=(1.5 + 3.6 * len(phases), 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(phases), sharey=True, squeeze=False)[0]
@@ -92,8 +93,9 @@ def draw_loss_curves(path: Path, history: Sequence[EpochRecord]) -> None:
             color="tab:orange",
             linestyle="--",
         )
-        last = next((r.val_top1 for r in reversed(judged) if r.val_top1 is not None), None)
-        panel.set_title(_TITLES[phase] + (f"\ntop-1 {100 * last:.2f} %" if last is not None else ""), fontsize=9)
+        last = next((r.metrics[metric.key] for r in reversed(judged) if r.metrics is not None), None)
+        figure_text = f"\n{metric.title} {100 * last:.2f} %" if last is not None else ""
+        panel.set_title(PHASE_TITLES[phase] + figure_text, fontsize=9)
         panel.set_xlabel("epoch")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("loss")

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bitvit.training.phase_module import PhaseModule
+from bitvit.training.phase_names import PHASE_TITLES
 
 __all__ = ["ShowProgress"]
 
-_TITLES = {"teacher": "teacher", "stage1": "stage 1 (weights)", "stage2": "stage 2 (weights + activations)"}
 _LINES_PER_PHASE = 10
 
 
@@ -21,7 +21,7 @@ class ShowProgress(Callback):
     """Shows epochs, losses and accuracy of one phase on standard error."""
 
     def __init__(self, phase: str, console: Console | None = None) -> None:
-        self._title = _TITLES[phase]
+        self._title = PHASE_TITLES[phase]
         self._console = console or Console(stderr=True, markup=False, emoji=False)
         self._progress: Progress | None = None
         self._task: Any = None
@@ -53,9 +53,11 @@ class ShowProgress(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, PhaseModule)
-        if pl_module.val_figures is not None:
-            loss, top1, _ = pl_module.val_figures
-            self._figures = f"test loss {loss:.3f}  top-1 {100 * top1:.2f} %"
+        found = pl_module.evaluation
+        if found is not None:
+            metric = pl_module.task.metrics[0]
+            share = found.metrics()[metric.key]
+            self._figures = f"test loss {found.loss:.3f}  {metric.title} {100 * share:.2f} %"
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
         if self._progress is not None:
             self._progress.update(self._task, completed=epoch, figures=self._figures)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -18,15 +18,14 @@ import yaml
 
 from bitvit.data.folder import Layout
 from bitvit.runtime.decoding import MAX_PIXELS
+from bitvit.tasks import Augmentation, Distillation, TaskSettings
 from bitvit.training.errors import RecipeError
 from bitvit.training.recipe_checks import check_recipe
 from bitvit.training.recipe_parsing import apply_overrides, from_mapping, read_yaml
 
 __all__ = [
-    "Augmentation",
     "Calibration",
     "DataChoice",
-    "Distillation",
     "Ema",
     "ModelChoice",
     "Recipe",
@@ -64,26 +63,9 @@ class DataChoice:
     crop_fraction: float = 1.0
     """In evaluation the shorter side is resized to image size / crop_fraction before the centre is cut out."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of training images, as timm names and applies them."""
-
-    scale: tuple[float, float] = (0.08, 1.0)
-    """Share of the image's area that the random crop covers; (1, 1) with ratio (1, 1) switches cropping off."""
-    ratio: tuple[float, float] = (0.75, 1.3333)
-    horizontal_flip: float = 0.5
-    vertical_flip: float = 0.0
-    color_jitter: float = 0.0
-    auto_augment: str | None = None
-    """timm's policy string, such as `rand-m9-mstd0.5-inc1`."""
-    random_erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mix_probability: float = 1.0
-    switch_probability: float = 0.5
-    label_smoothing: float = 0.0
+    balance: Literal["none", "sampling", "weights"] = "none"
+    """For rare classes: "sampling" draws the images of every class equally often, "weights" lets those of rare classes
+    count more in the loss."""
 
 
 @dataclass(frozen=True)
@@ -131,20 +113,6 @@ class TeacherSchedule(Schedule):
     weights: str | None = None
     """A timm model's safetensors file, a checkpoint of bitvit, or a run folder."""
     kwargs: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """What the student learns from the teacher (GSB Eq. 36)."""
-
-    kind: Literal["hard", "soft", "none"] = "hard"
-    weight: float = 0.5
-    """Eq. 36's lambda: the share of the distillation loss."""
-    temperature: float = 1.0
-    """Softens both sides of soft distillation."""
-    distribution: float = 0.0
-    """Q-ViT students: share of the distribution-guided loss of queries and keys, added to the others (1 in the
-    paper)."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +171,7 @@ class Recipe:
     batch_size: int = 64
     """Over all devices together."""
     precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
+    task: TaskSettings = field(default_factory=TaskSettings)
     data: DataChoice = field(default_factory=DataChoice)
     augmentation: Augmentation = field(default_factory=Augmentation)
     model: ModelChoice = field(default_factory=ModelChoice)
@@ -218,6 +187,21 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_recipe(self)
+
+    @property
+    def distills(self) -> bool:
+        """Whether the student learns from a teacher's answers."""
+        return self.distillation.kind != "none"
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether there is a teacher at all: to learn from, or to take first weights from."""
+        return self.distills or self.model.init == "teacher"
+
+    @property
+    def without_teacher(self) -> Recipe:
+        """The same, but nothing is learned from a teacher's answers."""
+        return replace(self, distillation=replace(self.distillation, kind="none", distribution=0.0))
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
@@ -256,8 +240,10 @@ class Recipe:
         del content["runtime"]
         if not content["distillation"]["distribution"]:  # a later key: recipes without it keep their fingerprint
             del content["distillation"]["distribution"]
+        if content["task"] == asdict(TaskSettings()):
+            del content["task"]
         defaults = json.loads(json.dumps(asdict(DataChoice())))
-        for key in ("layout", "class_order", "on_error", "bit_depth", "max_pixels"):  # later keys as well
+        for key in ("layout", "class_order", "on_error", "bit_depth", "max_pixels", "balance"):  # later keys as well
             if content["data"][key] == defaults[key]:
                 del content["data"][key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

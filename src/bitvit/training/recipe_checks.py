@@ -49,7 +49,7 @@ def check_recipe(recipe: Recipe) -> None:
     demand(distillation.temperature > 0, "distillation.temperature", "must be above 0")
     demand(distillation.distribution >= 0, "distillation.distribution", "must not be negative")
     demand(
-        distillation.distribution == 0 or distillation.kind != "none",
+        distillation.distribution == 0 or recipe.distills,
         "distillation.distribution",
         "needs a teacher: set distillation.kind",
     )
@@ -84,10 +84,9 @@ def check_recipe(recipe: Recipe) -> None:
         "stage2.epochs",
         "neither stage has any epoch, so nothing would be trained",
     )
-    needs_teacher = distillation.kind != "none" or recipe.model.init == "teacher"
     has_teacher = recipe.teacher.epochs > 0 or recipe.teacher.weights is not None
     demand(
-        not needs_teacher or has_teacher,
+        not recipe.needs_teacher or has_teacher,
         "teacher.epochs",
         "the teacher is neither trained (epochs) nor loaded (teacher.weights); "
         "without one set distillation.kind=none and model.init=scratch",

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from bitvit.errors import UsageError
+from bitvit.tasks import TaskSettings
 from bitvit.training.errors import RecipeError
 
 __all__ = ["apply_overrides", "from_mapping", "read_yaml"]
@@ -125,7 +127,13 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise RecipeError(f"{key}: is a section; set its keys, {key}.NAME=value")
-        return from_mapping(typing.cast("type[Any]", hint), value, f"{key}.")
+        section = typing.cast("type[Any]", hint)
+        if issubclass(section, TaskSettings):
+            try:
+                section = section.type_for(value)
+            except UsageError as error:
+                raise RecipeError(f"{key}.name: {error}") from None
+        return from_mapping(section, value, f"{key}.")
     if hint is Any:
         return value
     origin = typing.get_origin(hint)

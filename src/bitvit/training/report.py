@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,27 @@ import timm
 import torch
 
 import bitvit
-from bitvit.training.evaluation import Evaluation
+from bitvit.tasks import Evaluation, Task
 from bitvit.training.recipe import Recipe
 
-__all__ = ["PhaseResult", "TrainingReport"]
+__all__ = ["BestEpoch", "PhaseResult", "TrainingReport"]
+
+
+@dataclass(frozen=True)
+class BestEpoch:
+    """The epoch of a phase after which validation was best.
+
+    Attributes:
+        epoch: counted from 1.
+        metric: key of the metric that decides, the task's first.
+        value: of that metric.
+        checkpoint: name of the file with the weights of that epoch.
+    """
+
+    epoch: int
+    metric: str
+    value: float
+    checkpoint: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,7 @@ class PhaseResult:
         epochs, seconds: length of training, resumptions included.
         evaluation: figures of the checkpoint on the validation images.
         average: those of the moving average of its weights, where one is kept.
+        best: the best epoch of the last phase.
     """
 
     phase: str
@@ -37,6 +56,22 @@ class PhaseResult:
     seconds: float
     evaluation: Evaluation
     average: Evaluation | None = None
+    best: BestEpoch | None = None
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], task: Task, checkpoint: Path) -> PhaseResult:
+        """Return the result whose `to_dict` is `content`."""
+        average, best = content["average"], content["best"]
+        return cls(
+            phase=content["phase"],
+            model=content["model"],
+            checkpoint=checkpoint,
+            epochs=content["epochs"],
+            seconds=content["seconds"],
+            evaluation=task.evaluation(content["evaluation"]),
+            average=None if average is None else task.evaluation(average),
+            best=None if best is None else BestEpoch(**best),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
@@ -48,6 +83,7 @@ class PhaseResult:
             "seconds": round(self.seconds, 3),
             "evaluation": self.evaluation.to_dict(),
             "average": self.average.to_dict() if self.average is not None else None,
+            "best": asdict(self.best) if self.best is not None else None,
         }
 
 
@@ -72,6 +108,7 @@ class TrainingReport:
             "recipe": self.recipe.name,
             "digest": self.recipe.digest(),
             "seed": self.recipe.seed,
+            "task": self.recipe.task.name,
             "data": self.recipe.data.name,
             "train_images": self.train_images,
             "val_images": self.val_images,

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
 
-from bitvit.checkpoints import CheckpointInfo, load_checkpoint, save_checkpoint
+from bitvit.checkpoints import load_checkpoint
 from bitvit.data import Data, build_data, check_data
 from bitvit.data.summary import summary_lines
+from bitvit.files import write_atomically
+from bitvit.program import Preprocessing
 from bitvit.runtime.decoding import Decoding
 from bitvit.runtime.pixel_depth import range_of_bits
-from bitvit.training.augmentation import BatchMixer, training_transform
-from bitvit.training.batches import EpochBatches, EvaluationImages, TrainingImages, evaluation_loader, training_loader
-from bitvit.training.compilation import compile_for_training
-from bitvit.training.errors import RecipeError
-from bitvit.training.evaluation import Evaluation, evaluate
+from bitvit.tasks import Classes, task_named
+from bitvit.tasks.objective import Objective, ObjectivePlan
+from bitvit.training.fit_context import computing_threads, kept_random_state, quiet_libraries
 from bitvit.training.history import EpochRecord, draw_loss_curves
-from bitvit.training.phase_module import PhaseModule
-from bitvit.training.phases import Phase, Start, check_student, plan, prepare
-from bitvit.training.progress import ShowProgress
-from bitvit.training.recipe import Recipe
+from bitvit.training.phase import Phase
+from bitvit.training.phase_names import PhaseName
+from bitvit.training.preflight import check_before_start
+from bitvit.training.recipe import Recipe, Schedule
 from bitvit.training.report import PhaseResult, TrainingReport
 from bitvit.training.run_folder import RunFolder
-from bitvit.training.surroundings import computing_threads, kept_random_state, quiet_libraries, reporting_interrupts
-from bitvit.training.trainer_state import AtomicCheckpointIO, SaveState
+from bitvit.training.student import Student
 
-__all__ = ["data_of", "train"]
+__all__ = ["Run", "data_of", "train"]
 
 
 def data_of(recipe: Recipe) -> Data:
@@ -65,6 +58,128 @@ def data_of(recipe: Recipe) -> Data:
     return check_data(data, choice.on_error)
 
 
+class Run:
+    """One training run: its recipe, data, folder and history, and the phases that it goes through.
+
+    Args:
+        recipe: all that decides the result.
+        out: the run's folder.
+        data: the data set, if it is not the one that the recipe names.
+        progress: show a progress bar on standard error.
+        on_epoch: called with the figures of every epoch.
+        note: called with each line that the user should read: warnings, and what was found out.
+
+    Raises:
+        DataError, ModelError, CheckpointError: data or student cannot be had.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: str | Path,
+        *,
+        data: Data | None = None,
+        progress: bool = False,
+        on_epoch: Callable[[EpochRecord], None] | None = None,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.recipe = recipe
+        self.folder = RunFolder(Path(out).expanduser())
+        self.data = data if data is not None else data_of(recipe)
+        self.task = task_named(recipe.task.name)
+        self.classes = Classes(self.data.labels, self.data.colors)
+        self.progress = progress
+        self.on_epoch = on_epoch
+        self.note = note
+        self.history: list[EpochRecord] = []
+        """Records of all finished phases."""
+        with kept_random_state():
+            self.student = Student(recipe, self.data)
+        self._finished: dict[PhaseName, tuple[nn.Module, Preprocessing]] = {}
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes. The others of a distributed run come later, or look on."""
+        return not getattr(rank_zero_only, "rank", 0)
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The phases that the recipe asks for, in order."""
+        recipe = self.recipe
+        wanted: list[tuple[PhaseName, Schedule]] = []
+        if recipe.needs_teacher:
+            wanted.append(("teacher", recipe.teacher))
+        if recipe.stage1.epochs:
+            wanted.append(("stage1", recipe.stage1))
+        if recipe.stage2.epochs:
+            wanted.append(("stage2", recipe.stage2))
+        last = wanted[-1][0]
+        return [Phase(self, name, schedule, name == last) for name, schedule in wanted]
+
+    def objective(self, preprocessing: Preprocessing, *, distills: bool) -> Objective:
+        """Return what a phase minimizes, on images prepared so."""
+        recipe = self.recipe
+        weights = None
+        if recipe.data.balance == "weights":
+            counts = np.maximum(self.data.train.class_counts(), 1)
+            weights = (counts.sum() / (len(counts) * counts)).astype(np.float32)
+        plan = ObjectivePlan(
+            settings=recipe.task,
+            augmentation=recipe.augmentation,
+            distillation=recipe.distillation if distills else recipe.without_teacher.distillation,
+            classes=self.classes,
+            preprocessing=preprocessing,
+            class_weights=weights,
+        )
+        return self.task.objective(plan)
+
+    def keep(self, phase: PhaseName, model: nn.Module, preprocessing: Preprocessing) -> None:
+        """Remember the network of a finished phase for those that follow."""
+        self._finished[phase] = model.to("cpu").float().eval(), preprocessing
+
+    def finished_model(self, phase: PhaseName) -> tuple[nn.Module, Preprocessing]:
+        """Return the network of a finished phase and how its images are prepared, from its file after a resumption.
+
+        Raises:
+            CheckpointError: the file cannot be read.
+        """
+        if phase not in self._finished:
+            model, info = load_checkpoint(self.folder.checkpoint(phase, is_last=False))
+            self._finished[phase] = model, info.preprocessing
+        return self._finished[phase]
+
+    def execute(self, resume: bool = False) -> TrainingReport:
+        """Go through all phases, or through what is left of them.
+
+        Raises:
+            RecipeError, ModelError, CheckpointError, ImageError, TrainingError: something is wrong with what was asked
+                for.
+            OutputError: the folder cannot be written.
+            TrainingInterrupted: the user stopped it (a KeyboardInterrupt); it can be resumed.
+        """
+        results: list[PhaseResult] = []
+        with quiet_libraries(), kept_random_state(), computing_threads(self.recipe.runtime.threads):
+            for line in summary_lines(self.data):
+                self.note(line)
+            check_before_start(self)
+            if self.writes:
+                self.folder.prepare(self.recipe, resume)
+            for phase in self.phases:
+                results.append(phase.execute())
+                self.history += self.folder.read_history(phase.name)
+        report = TrainingReport(self.folder.path, self.recipe, tuple(results), len(self.data.train), len(self.data.val))
+        if self.writes:
+            self._write(report)
+        return report
+
+    def _write(self, report: TrainingReport) -> None:
+        if self.history:
+            draw_loss_curves(self.folder.figure, self.history, self.task.metrics[0])
+        for name, picture in self.task.figures(report.final.evaluation, self.classes).items():
+            write_atomically(self.folder.path / name, picture)
+        self.folder.write_report(report.to_dict())
+
+
 def train(
     recipe: Recipe,
     out: str | Path,
@@ -73,202 +188,23 @@ def train(
     data: Data | None = None,
     progress: bool = False,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> TrainingReport:
     """Train a teacher and a binary student as the recipe says, into the folder `out`.
 
     Killed at any moment and called again with `resume=True`, it goes on after the last finished epoch and ends with the
-    weights of an
-    uninterrupted run: bit for bit on a CPU with the same number of threads.
+    weights of an uninterrupted run: bit for bit on a CPU with the same number of threads.
 
     Args:
         out: a new or empty folder, or with `resume` that of the run to go on with (a finished run is only reported
             again).
-        data: the data set, if it is not the one that the recipe names.
-        progress: show a progress bar on standard error.
-        on_epoch: called with the figures of every epoch.
+        data, progress, on_epoch, note: see `Run`.
 
     Returns:
         The figures of all phases, as stored in `report.json`.
 
     Raises:
-        RecipeError, DataError, ImageError, CheckpointError, TrainingError: something is wrong with what was asked for.
-        OutputError: the folder cannot be written.
+        BitvitError: see `Run` and `Run.execute`.
         TrainingInterrupted: the user stopped it (a KeyboardInterrupt); it can be resumed.
     """
-    folder = RunFolder(Path(out).expanduser())
-    data = data if data is not None else data_of(recipe)
-    if BatchMixer(recipe.augmentation, len(data.labels)).mixes and recipe.batch_size % 2:
-        raise RecipeError("batch_size: must be even, as mixup and cutmix pair the images of a batch")
-    check_student(recipe, data)
-    if _is_first_process():
-        folder.prepare(recipe, resume)
-    history: list[EpochRecord] = []
-    results: list[PhaseResult] = []
-    with quiet_libraries(), kept_random_state(), computing_threads(recipe.runtime.threads):
-        for phase in plan(recipe, folder):
-            if not phase.checkpoint.is_file():
-                _run_phase(phase, recipe, data, folder, history, progress, on_epoch)
-            elif _is_first_process():
-                folder.state(phase.name).unlink(missing_ok=True)  # of a run killed right after the phase's end
-            history += folder.read_history(phase.name)
-            results.append(_judge(phase, recipe, data, folder))
-    report = TrainingReport(folder.path, recipe, tuple(results), len(data.train), len(data.val))
-    if _is_first_process():
-        if history:
-            draw_loss_curves(folder.figure, history)
-        folder.write_report(report.to_dict())
-    return report
-
-
-def _run_phase(
-    phase: Phase,
-    recipe: Recipe,
-    data: Data,
-    folder: RunFolder,
-    history: list[EpochRecord],
-    progress: bool,
-    on_epoch: Callable[[EpochRecord], None] | None,
-) -> None:
-    """Train one phase to its end and write its checkpoint."""
-    start = prepare(phase, recipe, data, folder)
-    folder.check_space(start.model)
-    if progress and not history and _is_first_process():
-        for line in summary_lines(data):
-            print(line, file=sys.stderr)
-    info = CheckpointInfo(start.spec, start.stage, data.labels, start.preprocessing, recipe.to_dict())
-    if phase.schedule.epochs == 0:
-        if _is_first_process():
-            folder.write_history(phase.name, [])
-            save_checkpoint(phase.checkpoint, start.model, info)
-        return
-    module, state, trainer = _fit(phase, start, recipe, data, folder, history, progress, on_epoch)
-    if trainer.is_global_zero:
-        last = state.records[-1]
-        info = replace(info, metrics={"loss": last.val_loss, "top1": last.val_top1, "top5": last.val_top5})
-        folder.write_history(phase.name, state.records)
-        if module.ema is not None:
-            save_checkpoint(folder.average(phase.name, phase.is_last), module.ema.module, info)
-        save_checkpoint(phase.checkpoint, module.model, info)  # last: it marks the phase as finished
-        folder.state(phase.name).unlink(missing_ok=True)
-    trainer.strategy.barrier()
-
-
-def _fit(
-    phase: Phase,
-    start: Start,
-    recipe: Recipe,
-    data: Data,
-    folder: RunFolder,
-    history: list[EpochRecord],
-    progress: bool,
-    on_epoch: Callable[[EpochRecord], None] | None,
-) -> tuple[PhaseModule, SaveState, Trainer]:
-    runtime = recipe.runtime
-    state = SaveState(folder.state(phase.name), folder.metrics, phase.name, history, on_epoch)
-    callbacks: list[Callback] = [state, _ValidateLastEpoch(recipe.validation.every_epochs)]
-    if progress:
-        callbacks.append(ShowProgress(phase.name))
-    try:
-        trainer = Trainer(
-            accelerator=runtime.accelerator,
-            devices=runtime.devices,
-            num_nodes=runtime.nodes,
-            strategy=runtime.strategy,
-            precision=recipe.precision,
-            max_epochs=phase.schedule.epochs,
-            gradient_clip_val=phase.schedule.clip_gradient,
-            check_val_every_n_epoch=recipe.validation.every_epochs,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            sync_batchnorm=True,
-            logger=TensorBoardLogger(str(folder.tensorboard), name="", version=phase.name)
-            if runtime.tensorboard
-            else False,
-            plugins=[AtomicCheckpointIO()],
-            callbacks=callbacks,
-            default_root_dir=str(folder.path),
-        )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise RecipeError(f"runtime: {' '.join(str(error).split())}") from None
-    on_gpu = trainer.strategy.root_device.type == "cuda"
-    batches = EpochBatches(
-        len(data.train),
-        recipe.batch_size,
-        recipe.seed,
-        phase.name,
-        epoch=lambda: int(vars(trainer.fit_loop.epoch_progress.current)["processed"]),
-        rank=trainer.global_rank,
-        world_size=trainer.world_size,
-    )
-    transform = training_transform(recipe.augmentation, start.preprocessing)
-    train_images = TrainingImages(data.train, transform, recipe.seed, phase.name)
-    val_images = EvaluationImages(data.val, start.preprocessing)
-    module = PhaseModule(
-        start.model,
-        recipe,
-        phase.name,
-        phase.schedule,
-        start.preprocessing,
-        len(data.labels),
-        len(batches),
-        start.distillation,
-        start.teacher,
-    )
-    if runtime.compile:
-        compile_for_training(module.model)
-    resumed = folder.state(phase.name) if folder.state(phase.name).is_file() else None
-    with reporting_interrupts(phase.name, phase.schedule.epochs, lambda: len(state.records)):
-        trainer.fit(
-            module,
-            training_loader(train_images, batches, runtime.workers, pin_memory=on_gpu),
-            evaluation_loader(
-                val_images,
-                recipe.validation.batch_size,
-                runtime.workers,
-                range(trainer.global_rank, len(val_images), trainer.world_size),
-            ),
-            ckpt_path=str(resumed) if resumed is not None else None,
-            weights_only=True,
-        )
-    return module, state, trainer
-
-
-def _judge(phase: Phase, recipe: Recipe, data: Data, folder: RunFolder) -> PhaseResult:
-    """Evaluate the files that a phase has written."""
-    model, info = load_checkpoint(phase.checkpoint)
-    device = "cuda" if torch.cuda.is_available() and recipe.runtime.accelerator in ("auto", "gpu", "cuda") else "cpu"
-
-    def figures(candidate: torch.nn.Module) -> Evaluation:
-        batch_size = recipe.validation.batch_size
-        return evaluate(candidate.to(device), data.val, info.preprocessing, batch_size=batch_size, device=device)
-
-    records = folder.read_history(phase.name)
-    average_file = folder.average(phase.name, phase.is_last)
-    return PhaseResult(
-        phase=phase.name,
-        model=info.model.name,
-        checkpoint=phase.checkpoint,
-        epochs=len(records),
-        seconds=sum(record.seconds for record in records),
-        evaluation=figures(model),
-        average=figures(load_checkpoint(average_file)[0]) if average_file.is_file() else None,
-    )
-
-
-def _is_first_process() -> bool:
-    """Tell whether this process writes. The others of a distributed run come later, or look on."""
-    return not getattr(rank_zero_only, "rank", 0)
-
-
-class _ValidateLastEpoch(Callback):
-    """Validates after the last epoch, whatever the interval."""
-
-    def __init__(self, every_epochs: int) -> None:
-        self._every_epochs = every_epochs
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        is_last = trainer.current_epoch + 1 == trainer.max_epochs
-        trainer.check_val_every_n_epoch = 1 if is_last else self._every_epochs
+    return Run(recipe, out, data=data, progress=progress, on_epoch=on_epoch, note=note).execute(resume)

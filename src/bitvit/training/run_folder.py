@@ -70,6 +70,15 @@ class RunFolder:
         """The weights of a finished phase; the last phase's are the run's result."""
         return self.path / (FINAL_FILE if is_last else f"{phase}.safetensors")
 
+    def result(self, phase: str) -> Path:
+        """The figures of a finished phase."""
+        return self.path / "state" / f"{phase}.result.json"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the last phase's best epoch by validation; `model.safetensors` holds those of its last."""
+        return self.path / "model_best.safetensors"
+
     def average(self, phase: str, is_last: bool) -> Path:
         """The moving average of a finished phase's weights, where one is kept."""
         return self.path / ("model_ema.safetensors" if is_last else f"{phase}_ema.safetensors")
@@ -106,16 +115,16 @@ class RunFolder:
 
     def check_space(self, model: nn.Module) -> None:
         """Make sure that a phase's files will fit: weights and two moments, twice while one state replaces the other,
-        and the weights.
+        and the weights as they are, averaged, and at their best.
 
         Raises:
             OutputError: if the disk is too full.
         """
         weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
         free = shutil.disk_usage(self.path).free
-        if free < 8 * weights + _MIB:
+        if free < 10 * weights + _MIB:
             raise OutputError(
-                f"cannot write to {self.path}: {8 * weights / _MIB:.0f} MiB are needed, {free / _MIB:.0f} MiB are free"
+                f"cannot write to {self.path}: {10 * weights / _MIB:.0f} MiB are needed, {free / _MIB:.0f} MiB are free"
             )
 
     def write_history(self, phase: str, records: Sequence[EpochRecord]) -> None:
@@ -130,6 +139,18 @@ class RunFolder:
             return []
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(f"{self.history(phase)}: damaged ({error})") from None
+
+    def write_result(self, phase: str, content: dict[str, Any]) -> None:
+        """Keep the figures of a finished phase."""
+        write_atomically(self.result(phase), json.dumps(content).encode())
+
+    def read_result(self, phase: str) -> dict[str, Any]:
+        """Return the figures of a finished phase."""
+        try:
+            content: dict[str, Any] = json.loads(self.result(phase).read_text())
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{self.result(phase)}: damaged ({error})") from None
+        return content
 
     def write_report(self, content: dict[str, Any]) -> None:
         """Write the figures of the finished run."""

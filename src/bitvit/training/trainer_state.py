@@ -7,6 +7,7 @@ import pickle
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from bitvit.checkpoints import CheckpointError
+from bitvit.checkpoints import CheckpointError, CheckpointInfo, save_checkpoint
 from bitvit.files import write_atomically
+from bitvit.tasks import Evaluation, Task
 from bitvit.training.history import EpochRecord, write_metrics
 from bitvit.training.phase_module import PhaseModule
+from bitvit.training.report import BestEpoch
+from bitvit.training.run_folder import RunFolder
 
 __all__ = ["AtomicCheckpointIO", "SaveState"]
 
@@ -61,63 +65,91 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class SaveState(Checkpoint):
-    """After every epoch: one more record of the history, `metrics.csv`, the trainer's state, in this order.
+    """After every epoch: the best weights so far, one more record of the history, `metrics.csv`, the trainer's state,
+    in this order.
 
     The history travels inside the state, so that after a crash both are of the same epoch.
 
     Args:
-        path: file of the state.
-        metrics: the CSV file.
+        folder, phase, task: of the run.
         earlier: records of the phases before this one.
+        best: file for the weights of the best epoch; None keeps none.
+        info: description of the model in that file.
         on_epoch: called with each new record.
     """
 
     def __init__(
         self,
-        path: Path,
-        metrics: Path,
+        folder: RunFolder,
         phase: str,
+        task: Task,
         earlier: Sequence[EpochRecord],
+        best: Path | None,
+        info: CheckpointInfo,
         on_epoch: Callable[[EpochRecord], None] | None = None,
     ) -> None:
-        self._path = path
-        self._metrics = metrics
+        self._folder = folder
         self._phase = phase
+        self._task = task
         self._earlier = list(earlier)
+        self._best_file = best
+        self._info = info
         self._on_epoch = on_epoch
         self._epoch_start = time.monotonic()
         self.records: list[EpochRecord] = []
         """Records of this phase."""
+        self.best: BestEpoch | None = None
+        """The best epoch so far."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, PhaseModule)
-        val_loss, val_top1, val_top5 = pl_module.val_figures or (None, None, None)
+        found = pl_module.evaluation
         record = EpochRecord(
             phase=self._phase,
             epoch=trainer.current_epoch + 1,
             epochs=trainer.max_epochs or 0,
             train_loss=pl_module.train_loss,
-            val_loss=val_loss,
-            val_top1=val_top1,
-            val_top5=val_top5,
+            val_loss=None if found is None else found.loss,
+            metrics=None if found is None else found.metrics(),
             learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
             seconds=time.monotonic() - self._epoch_start,
         )
         self.records.append(record)
+        if found is not None:
+            self._keep_best(trainer, pl_module, record.epoch, found)
+        figures = {key: value for key, value in record.to_dict().items() if isinstance(value, float)}
+        figures |= {f"val_{key}": value for key, value in (record.metrics or {}).items()}
         for logger in trainer.loggers:
-            figures = {name: value for name, value in record.to_dict().items() if isinstance(value, float)}
             logger.log_metrics(figures, step=record.epoch)
         if trainer.is_global_zero:
-            write_metrics(self._metrics, self._earlier + self.records)
-        trainer.save_checkpoint(self._path)
+            keys = [metric.key for metric in self._task.metrics]
+            write_metrics(self._folder.metrics, self._earlier + self.records, keys)
+        trainer.save_checkpoint(self._folder.state(self._phase))
         if self._on_epoch is not None and trainer.is_global_zero:
             self._on_epoch(record)
 
+    def _keep_best(self, trainer: Trainer, module: PhaseModule, epoch: int, found: Evaluation) -> None:
+        if self._best_file is None:
+            return
+        metric = self._task.metrics[0].key
+        value = found.metrics()[metric]
+        if self.best is not None and value <= self.best.value:
+            return
+        self.best = BestEpoch(epoch, metric, value, self._best_file.name)
+        if trainer.is_global_zero:
+            info = replace(self._info, metrics={"epoch": epoch, "loss": found.loss, **found.metrics()})
+            save_checkpoint(self._best_file, module.model, info)
+
     def state_dict(self) -> dict[str, Any]:
-        return {"records": [record.to_dict() for record in self.records]}
+        return {
+            "records": [record.to_dict() for record in self.records],
+            "best": None if self.best is None else asdict(self.best),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.records = [EpochRecord(**record) for record in state_dict["records"]]
+        best = state_dict["best"]
+        self.best = None if best is None else BestEpoch(**best)

@@ -19,7 +19,7 @@ from bitvit.checkpoints import (
     build_model,
     copy_weights,
     load_checkpoint,
-    load_timm_weights,
+    load_pretrained,
     preprocessing_for,
     read_info,
     save_checkpoint,
@@ -99,8 +99,9 @@ def test_files_that_are_no_checkpoint_are_refused(saved: Path, tmp_path: Path) -
     [
         ("{}", "damaged"),
         ("[", "damaged"),
-        (json.dumps({"version": 2}), "newer bitvit"),
-        (json.dumps({"version": 1, "model": {"name": "test_gsb_deit"}}), "damaged"),
+        (json.dumps({"version": 1}), "older bitvit"),
+        (json.dumps({"version": 3}), "newer bitvit"),
+        (json.dumps({"version": 2, "model": {"name": "test_gsb_deit"}}), "damaged"),
     ],
 )
 def test_damaged_descriptions_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -170,12 +171,12 @@ def test_published_weights_fit_other_classes_and_image_sizes(tmp_path: Path) -> 
     save_file(published.state_dict(), str(path))
     model = build_model(ModelSpec("deit_test_distilled_patch4_16", 3, image_size=24))
     head = model.head.weight.clone()  # type: ignore[union-attr, operator]
-    load_timm_weights(model, path)
+    load_pretrained(model, path)
     assert torch.equal(model.blocks[0].attn.qkv.weight, published.blocks[0].attn.qkv.weight)  # type: ignore[index, union-attr]
     assert torch.equal(model.head.weight, head)  # type: ignore[union-attr, arg-type]
     assert model.pos_embed.shape[1] == 2 + 36  # type: ignore[union-attr, index]
     with pytest.raises(CheckpointError, match="another model"):
-        load_timm_weights(build_model(ModelSpec("deit_test_odd_distilled_patch5_20", 3)), path)
+        load_pretrained(build_model(ModelSpec("deit_test_odd_distilled_patch5_20", 3)), path)
     path.write_bytes(b"junk")
-    with pytest.raises(CheckpointError, match="not a readable"):
-        load_timm_weights(model, path)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_pretrained(model, path)

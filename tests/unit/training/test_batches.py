@@ -11,15 +11,20 @@ from torch import Tensor
 
 from bitvit.data import Data, build_data
 from bitvit.program import Preprocessing
+from bitvit.tasks import Classes, Distillation, TaskSettings
+from bitvit.tasks.classification.augmentation import BatchMixer
+from bitvit.tasks.classification.objective import ClassificationObjective
+from bitvit.tasks.objective import ObjectivePlan
 from bitvit.training import Recipe, RecipeError
-from bitvit.training.augmentation import BatchMixer, training_transform
 from bitvit.training.batches import (
     EpochBatches,
     EvaluationImages,
     TrainingImages,
+    balanced_order,
     evaluation_loader,
     training_loader,
 )
+from bitvit.training.seeding import isolated_randomness
 
 PREPROCESSING = Preprocessing((16, 16), 16)
 STRONG = [
@@ -37,8 +42,14 @@ def data() -> Data:
 
 
 def training_images(data: Data, seed: int = 0) -> TrainingImages:
-    transform = training_transform(Recipe.load("gsb-demo", STRONG).augmentation, PREPROCESSING)
-    return TrainingImages(data.train, transform, seed, "stage1")
+    augmentation = Recipe.load("gsb-demo", STRONG).augmentation
+    plan = ObjectivePlan(TaskSettings(), augmentation, Distillation(), Classes(data.labels), PREPROCESSING)
+    return TrainingImages(data.train, ClassificationObjective(plan), seed, "stage1")
+
+
+def mixed(mixer: BatchMixer, images: Tensor, targets: Tensor, *seed: int | str) -> tuple[Tensor, Tensor]:
+    with isolated_randomness(*seed):
+        return mixer(images, targets)
 
 
 def load_epoch(data: Data, epoch: int, workers: int = 0, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -75,7 +86,7 @@ def test_augmentation_leaves_the_global_generators_alone(data: Data) -> None:
     torch.manual_seed(1)
     load_epoch(data, 0)
     mixer = BatchMixer(Recipe.load("gsb-demo", STRONG).augmentation, 10)
-    mixer(torch.zeros(4, 3, 8, 8), torch.arange(4), 0, "mixup")
+    mixed(mixer, torch.zeros(4, 3, 8, 8), torch.arange(4), 0, "mixup")
     assert (random.random(), np.random.rand(), float(torch.rand(1))) == expected  # noqa: NPY002
 
 
@@ -98,11 +109,11 @@ def test_mixing_parts_of_a_batch_gives_parts_of_the_mixed_batch() -> None:
     targets = torch.randint(0, 5, (8,), generator=generator)
     seen = set()
     for step in range(12):
-        whole_images, whole_targets = mixer(images, targets, 0, "stage1", "mixup", step)
+        whole_images, whole_targets = mixed(mixer, images, targets, 0, "stage1", "mixup", step)
         seen.add(bool((whole_targets.max(dim=1).values < 0.95).any()))
         for rank in range(2):
             own = [rank, rank + 2, 7 - rank - 2, 7 - rank]
-            part_images, part_targets = mixer(images[own], targets[own], 0, "stage1", "mixup", step)
+            part_images, part_targets = mixed(mixer, images[own], targets[own], 0, "stage1", "mixup", step)
             assert torch.equal(part_images, whole_images[own])
             assert torch.equal(part_targets, whole_targets[own])
         torch.testing.assert_close(whole_targets.sum(dim=1), torch.ones(8))
@@ -112,7 +123,7 @@ def test_mixing_parts_of_a_batch_gives_parts_of_the_mixed_batch() -> None:
 def test_without_mixing_targets_are_smoothed_one_hot() -> None:
     mixer = BatchMixer(Recipe.load("gsb-demo", ["augmentation.label_smoothing=0.2"]).augmentation, 4)
     images = torch.rand(2, 3, 4, 4)
-    same, targets = mixer(images, torch.tensor([1, 3]), 0)
+    same, targets = mixer(images, torch.tensor([1, 3]))
     assert same is images
     torch.testing.assert_close(targets, torch.tensor([[0.05, 0.85, 0.05, 0.05], [0.05, 0.05, 0.05, 0.85]]))
 
@@ -132,4 +143,17 @@ def test_evaluation_images_are_the_bytes_of_prediction(data: Data, monkeypatch: 
         images, targets = zip(*loader, strict=True)
         assert torch.cat(images).dtype == torch.uint8
         np.testing.assert_array_equal(torch.cat(images).numpy(), expected[::2])
-        np.testing.assert_array_equal(torch.cat(targets).numpy(), data.val.targets[::2])
+        np.testing.assert_array_equal([target for batch in targets for target in batch], data.val.targets[::2])
+
+
+def test_balanced_order_draws_every_class_equally_often() -> None:
+    classes = np.array([0] * 90 + [1] * 9 + [3] * 1)
+    order = balanced_order(classes, np.random.default_rng(4))
+    assert len(order) == len(classes)
+    counts = np.bincount(classes[order], minlength=4)
+    assert counts[2] == 0 and sorted(counts[[0, 1, 3]]) == [33, 33, 34]
+    times = np.bincount(order, minlength=100)
+    assert times[:90].max() == 1, "images of a frequent class are drawn without repetition"
+    assert times[90:99].max() - times[90:99].min() <= 1, "those of a rare class equally often, to one"
+    again = balanced_order(classes, np.random.default_rng(5))
+    assert set(order[order < 90]) != set(again[again < 90]), "each epoch takes others of a frequent class"

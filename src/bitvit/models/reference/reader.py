@@ -12,14 +12,14 @@ from torch import Tensor
 from bitvit.models.reference.errors import CheckpointImportError
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
-_PREFIXES = ("module.", "_orig_mod.")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a ``.pth``/``.pt``/``.bin`` (weights only) or ``.safetensors`` file.
 
     Training checkpoints are unwrapped (``{"model": ...}``, ``{"state_dict": ...}``), and prefixes that data-parallel or
-    compiled modules leave on names are taken off. Nothing in the file is executed.
+    compiled modules (and Lightning) leave on names are taken off. Nothing in the file is executed.
 
     Raises:
         CheckpointImportError: no such file, not a checkpoint, or one that needs pickled code.
@@ -54,7 +54,8 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _plain_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name[len(prefix) :]: value for name, value in tensors.items()}
-    return tensors
+    while True:
+        prefix = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in tensors)), None)
+        if prefix is None:
+            return tensors
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}

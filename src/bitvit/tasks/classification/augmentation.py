@@ -11,8 +11,7 @@ from timm.data import Mixup, create_transform
 from torch import Tensor
 
 from bitvit.program import Preprocessing
-from bitvit.training.recipe import Augmentation
-from bitvit.training.seeding import isolated_randomness
+from bitvit.tasks.settings import Augmentation
 
 __all__ = ["BatchMixer", "training_transform"]
 
@@ -45,8 +44,8 @@ class BatchMixer:
     """Mixup and CutMix over a batch, with targets as probabilities.
 
     Image i of the batch is mixed with its mirror image in the order of the batch, B-1-i, by one random share a batch.
-    The share depends on seed and step only, so processes that hold mirrored parts of one batch mix exactly as a single
-    process would.
+    The share depends on the random generators only, so processes that hold mirrored parts of one batch and seed alike
+    mix exactly as a single process would.
     """
 
     def __init__(self, augmentation: Augmentation, n_classes: int) -> None:
@@ -69,13 +68,12 @@ class BatchMixer:
         """Tell whether images are mixed at all (which needs batches of even size)."""
         return self._mixup is not None
 
-    def __call__(self, images: Tensor, targets: Tensor, *seed_parts: int | str) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return mixed images `[B,3,H,W]` and target probabilities `[B,classes]` of images and classes `[B]`."""
         if self._mixup is None:
             off = self._smoothing / self._n_classes
             soft = torch.full((len(targets), self._n_classes), off, device=targets.device)
             soft.scatter_(1, targets[:, None], 1.0 - self._smoothing + off)
             return images, soft
-        with isolated_randomness(*seed_parts):
-            mixed, soft = self._mixup(images.clone(), targets)
+        mixed, soft = self._mixup(images.clone(), targets)
         return mixed, soft

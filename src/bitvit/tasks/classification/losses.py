@@ -1,16 +1,14 @@
-"""Classification and distillation losses."""
+"""Loss of a classification network: its labels, and its teacher."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bitvit.training.recipe import Distillation
+from bitvit.tasks.distillation import distillation_loss
+from bitvit.tasks.settings import Distillation
 
-__all__ = ["Heads", "distillation_loss", "split_heads", "training_loss"]
+__all__ = ["Heads", "split_heads", "training_loss"]
 
 Heads = tuple[Tensor, Tensor]
 
@@ -20,28 +18,12 @@ def split_heads(output: Tensor | Heads) -> Heads:
     return (output, output) if isinstance(output, Tensor) else output
 
 
-def distillation_loss(
-    logits: Tensor, teacher_logits: Tensor, kind: Literal["hard", "soft"], temperature: float
-) -> Tensor:
-    """Cross entropy with the teacher's answer.
-
-    hard: `CE(logits, argmax teacher)`. soft: `T^2 CE(logits / T, softmax(teacher / T))`, whose gradient is that of the
-    Kullback-Leibler divergence.
-
-    Args:
-        logits, teacher_logits: `[B,classes]`.
-        temperature: T, for soft.
-
-    Source: GSB Eq. 36 with DeiT's hard labels (default); soft as in BinaryViT and BHViT.
-    """
-    if kind == "hard":
-        return F.cross_entropy(logits, teacher_logits.argmax(dim=1))
-    target = torch.softmax(teacher_logits / temperature, dim=1)
-    return F.cross_entropy(logits / temperature, target) * temperature**2
-
-
 def training_loss(
-    output: Tensor | Heads, targets: Tensor, teacher_logits: Tensor | None, settings: Distillation
+    output: Tensor | Heads,
+    targets: Tensor,
+    teacher_logits: Tensor | None,
+    settings: Distillation,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     """`L = (1 - lambda) CE(class token, label) + lambda L_dis(distillation token, teacher)`.
 
@@ -52,10 +34,13 @@ def training_loss(
         output: logits `[B,classes]`, or those of class and distillation token.
         targets: probabilities `[B,classes]` (one-hot, smoothed, or mixed).
         teacher_logits: `[B,classes]`, or None without distillation.
+        class_weights: `[classes]`, factors of the label's terms.
 
     Source: GSB Eq. 36.
     """
     class_logits, distillation_logits = split_heads(output)
+    if class_weights is not None:
+        targets = targets * class_weights
     label_loss = F.cross_entropy(class_logits, targets)
     if teacher_logits is not None and settings.kind != "none":
         other = distillation_loss(distillation_logits, teacher_logits, settings.kind, settings.temperature)

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from bitvit.training.losses import training_loss
-from bitvit.training.recipe import Distillation
+from bitvit.tasks import Distillation
+from bitvit.tasks.classification.losses import training_loss
 
 Array = npt.NDArray[np.float64]
 RNG = np.random.default_rng(11)

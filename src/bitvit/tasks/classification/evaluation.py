@@ -1,0 +1,155 @@
+"""How good logits are on labelled images, whoever computed them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitvit.errors import UsageError
+from bitvit.tasks.task import Evaluation, Scorer
+
+__all__ = ["ClassificationEvaluation", "ClassificationScorer", "evaluate_logits"]
+
+_LARGEST_MATRIX = 200
+_MOST_NAMES = 5
+
+
+@dataclass(frozen=True)
+class ClassificationEvaluation(Evaluation):
+    """Figures of one model on one image set.
+
+    Attributes:
+        images: number of images.
+        top1, top5: share of images whose class is the best (among the best five) of the logits, 0 to 1. With fewer than
+            six classes top5 is 1.
+        balanced_accuracy: mean of the classes' top-1 shares, so that a rare class counts as much as a frequent one.
+        loss: mean cross entropy in nats.
+        per_class: top-1 share for each class that has images.
+        confusion: number of images of class i (row) that were taken for class j (column); None beyond 200 classes.
+    """
+
+    images: int
+    top1: float
+    top5: float
+    balanced_accuracy: float
+    loss: float
+    per_class: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...] | None
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ClassificationEvaluation:
+        """Return the evaluation whose `to_dict` is `content`."""
+        matrix = content["confusion"]
+        confusion = None if matrix is None else tuple(tuple(row) for row in matrix)
+        return cls(**{**content, "confusion": confusion})
+
+    def metrics(self) -> dict[str, float]:
+        """Return top-1, top-5 and balanced accuracy."""
+        return {"top1": self.top1, "top5": self.top5, "balanced_accuracy": self.balanced_accuracy}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return {
+            **asdict(self),
+            "confusion": None if self.confusion is None else [list(row) for row in self.confusion],
+        }
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return name and text of each figure."""
+        return [
+            ("top-1 accuracy", f"{self.top1:.2%}"),
+            ("top-5 accuracy", f"{self.top5:.2%}"),
+            ("balanced accuracy", f"{self.balanced_accuracy:.2%}"),
+            ("cross entropy", f"{self.loss:.4f}"),
+        ]
+
+    def class_rows(self) -> list[tuple[str, str]]:
+        """Return each class's accuracy."""
+        return [(label, f"{share:.2%}") for label, share in self.per_class.items()]
+
+    def is_near_chance(self) -> bool:
+        """Tell whether the accuracy is within a tenth of the way, or three standard deviations, of guessing."""
+        chance = 1 / max(len(self.per_class), 1)
+        spread = 3 * (chance * (1 - chance) / self.images) ** 0.5
+        return bool(self.top1 <= chance + max(0.1 * (1 - chance), spread))
+
+    def warnings(self) -> list[str]:
+        """Tell of classes none of whose images are recognized."""
+        lost = [label for label, share in self.per_class.items() if share == 0]
+        if not lost:
+            return []
+        names = ", ".join(f"'{label}'" for label in lost[:_MOST_NAMES])
+        more = f" and {len(lost) - _MOST_NAMES} more" if len(lost) > _MOST_NAMES else ""
+        return [
+            f"no image of class {names}{more} is recognized: look at the confusion matrix, and if the class is rare, "
+            "train with data.balance=sampling or data.balance=weights"
+        ]
+
+
+class ClassificationScorer(Scorer):
+    """Adds up images, loss, right answers and the confusion matrix."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = tuple(labels)
+        self.sums = np.zeros(3 + len(labels) ** 2)
+
+    def add(self, output: npt.NDArray[Any], targets: Sequence[Any] | npt.NDArray[np.int64]) -> None:
+        """Add logits `[B,classes]` of images of classes `[B]`.
+
+        Raises:
+            UsageError: the number of logits is not the number of classes.
+        """
+        n_classes = len(self._labels)
+        if output.shape[1] != n_classes:
+            raise UsageError(
+                f"the model has {output.shape[1]} classes, the data set {n_classes}: they do not belong together"
+            )
+        classes = np.asarray(targets, dtype=np.int64)
+        # A stable order makes the lowest class win among equals, as argmax does.
+        ranking = np.argsort(-output, axis=1, kind="stable")[:, :5]
+        scores = output.astype(np.float64)
+        largest = scores.max(axis=1)
+        log_sums = largest + np.log(np.exp(scores - largest[:, None]).sum(axis=1))
+        own = scores[np.arange(len(classes)), classes]
+        self.sums[0] += len(classes)
+        self.sums[1] += (log_sums - own).sum()
+        self.sums[2] += (ranking == classes[:, None]).sum()
+        self.sums[3:] += np.bincount(classes * n_classes + ranking[:, 0], minlength=n_classes**2)
+
+    def result(self) -> ClassificationEvaluation:
+        """Return the figures of all images that were added."""
+        images = int(self.sums[0])
+        if not images:
+            raise UsageError("there are no images to evaluate on")
+        n_classes = len(self._labels)
+        matrix = self.sums[3:].reshape(n_classes, n_classes).astype(np.int64)
+        counts, right = matrix.sum(axis=1), matrix.diagonal()
+        shares = {
+            label: float(right[index] / counts[index]) for index, label in enumerate(self._labels) if counts[index]
+        }
+        return ClassificationEvaluation(
+            images=images,
+            top1=float(right.sum() / images),
+            top5=float(self.sums[2] / images),
+            balanced_accuracy=float(np.mean(list(shares.values()))),
+            loss=float(self.sums[1] / images),
+            per_class=shares,
+            confusion=tuple(map(tuple, matrix.tolist())) if n_classes <= _LARGEST_MATRIX else None,
+        )
+
+
+def evaluate_logits(
+    logits: npt.NDArray[np.float32], targets: Sequence[int] | npt.NDArray[np.int64], labels: Sequence[str]
+) -> ClassificationEvaluation:
+    """Judge logits `[N,classes]` by classes `[N]`.
+
+    Raises:
+        UsageError: if the number of logits is not the number of classes, or there are no images.
+    """
+    scorer = ClassificationScorer(labels)
+    scorer.add(logits, targets)
+    return scorer.result()

@@ -1,0 +1,150 @@
+"""What a task is: the meaning of targets and outputs, apart from any network, data set or training loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bitvit.program import Preprocessing
+from bitvit.tasks.settings import TaskSettings
+
+if TYPE_CHECKING:
+    from bitvit.tasks.objective import Objective, ObjectivePlan
+
+__all__ = ["Classes", "Evaluation", "Metric", "Scorer", "Task"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What a network tells apart.
+
+    Attributes:
+        labels: names, one for each class.
+        colors: red, green, blue (0 to 255) of each class, where a task draws with them.
+    """
+
+    labels: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A share from 0 to 1; higher is better.
+
+    Attributes:
+        key: its name in JSON, CSV and `Evaluation.metrics`.
+        title: its name in tables and figures.
+    """
+
+    key: str
+    title: str
+
+
+class Evaluation(ABC):
+    """How good a network is on one image set."""
+
+    images: int
+    loss: float
+
+    @abstractmethod
+    def metrics(self) -> dict[str, float]:
+        """Return the task's metrics by their keys, in the order of `Task.metrics`."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures as plain values, from which `Task.evaluation` makes the same again."""
+
+    @abstractmethod
+    def rows(self) -> list[tuple[str, str]]:
+        """Return name and text of each figure, for a table."""
+
+    @abstractmethod
+    def class_rows(self) -> list[tuple[str, str]]:
+        """Return name and text of each class's figure, for a table."""
+
+    @property
+    def score(self) -> float:
+        """The task's first metric, by which networks are compared."""
+        return next(iter(self.metrics().values()))
+
+    def is_near_chance(self) -> bool:
+        """Tell whether guessing would do about as well."""
+        return False
+
+    def warnings(self) -> list[str]:
+        """Return what the user should be told, one sentence each."""
+        return []
+
+
+class Scorer(ABC):
+    """Judges outputs over a whole image set.
+
+    Attributes:
+        sums: all that was added up so far, float64; those of several processes may be summed.
+    """
+
+    sums: npt.NDArray[np.float64]
+
+    @abstractmethod
+    def add(self, output: npt.NDArray[Any], targets: Sequence[Any] | IntArray) -> None:
+        """Add a batch.
+
+        Args:
+            output: of the network, `[B, ...]`.
+            targets: one for each image, as the image set gives them.
+        """
+
+    @abstractmethod
+    def result(self) -> Evaluation:
+        """Return the figures of all that was added.
+
+        Raises:
+            UsageError: nothing was.
+        """
+
+
+class Task(ABC):
+    """What a network is for: targets, loss, metrics and figures. What an output means in prediction is in
+    `bitvit.runtime`.
+
+    A task is stateless: what belongs to one data set or run is handed to its methods.
+
+    Attributes:
+        name: as recipes, checkpoints and files say it; that of its package.
+        metrics: the first is the one by which runs and epochs are compared.
+        settings: class of its section in a recipe.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]
+    settings: ClassVar[type[TaskSettings]]
+
+    @abstractmethod
+    def scorer(self, classes: Classes, preprocessing: Preprocessing) -> Scorer:
+        """Return a fresh scorer of networks for these classes, on images prepared so."""
+
+    @abstractmethod
+    def evaluation(self, content: Mapping[str, Any]) -> Evaluation:
+        """Return the evaluation whose `to_dict` is `content`."""
+
+    @abstractmethod
+    def decisions(self, output: npt.NDArray[Any]) -> IntArray:
+        """Return the classes decided for in an output `[B, ...]`: what two networks are compared on."""
+
+    @abstractmethod
+    def objective(self, plan: ObjectivePlan) -> Objective:
+        """Return what one phase of training minimizes. Needs PyTorch."""
+
+    def figures(self, evaluation: Evaluation, classes: Classes) -> dict[str, bytes]:
+        """Return pictures of an evaluation: PNG files by their names. Needs Matplotlib."""
+        return {}

@@ -1,0 +1,36 @@
+"""Everything that can be known to fail is found before the first phase begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bitvit.training.errors import RecipeError
+
+if TYPE_CHECKING:
+    from bitvit.training.run import Run
+
+__all__ = ["check_before_start"]
+
+
+def check_before_start(run: Run) -> None:
+    """Refuse a run that is certain to fail later.
+
+    Raises:
+        RecipeError: for the first reason; the message names the key.
+    """
+    recipe, data = run.recipe, run.data
+    if data.task != recipe.task.name:
+        raise RecipeError(f"task.name: is {recipe.task.name}, but data set '{data.name}' is for {data.task}")
+    if recipe.batch_size > len(data.train):
+        raise RecipeError(
+            f"batch_size: {recipe.batch_size} is more than the {len(data.train)} training images; "
+            f"set batch_size={len(data.train) // 2 * 2 or 1}"
+        )
+    objective = run.objective(run.student.preprocessing, distills=recipe.distills)
+    if objective.needs_even_batches and recipe.batch_size % 2:
+        raise RecipeError("batch_size: must be even, as mixup and cutmix pair the images of a batch")
+    if recipe.stage1.epochs and not run.student.is_binary:
+        raise RecipeError(
+            f"stage1.epochs: '{run.student.spec.name}' has no binary weights, so stage 1 has no meaning; "
+            "set stage1.epochs=0"
+        )

@@ -1,0 +1,85 @@
+"""Figures of a classification, on logits that are known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from bitvit.tasks import Classes, task_named
+from bitvit.tasks.classification import ClassificationEvaluation, evaluate_logits
+from bitvit.tasks.classification.evaluation import ClassificationScorer
+
+
+def test_figures_of_known_logits() -> None:
+    logits = np.zeros((4, 7), np.float32)
+    logits[0, 2] = 5  # right
+    logits[1] = [6, 5, 4, 3, 2, 1, 0]  # class 4 is fifth
+    logits[2] = [6, 5, 4, 3, 2, 1, 0]  # class 5 is sixth
+    logits[3] = 0  # all equal: the lowest class wins
+    result = evaluate_logits(logits, np.array([2, 4, 5, 0]), tuple("abcdefg"))
+    assert (result.images, result.top1, result.top5) == (4, 0.5, 0.75)
+    assert result.per_class == {"a": 1.0, "c": 1.0, "e": 0.0, "f": 0.0}
+    log_sum = np.log(np.exp(logits.astype(np.float64)).sum(axis=1))
+    assert result.loss == pytest.approx(float((log_sum - [5, 2, 1, 0]).mean()), rel=1e-12)
+    assert result.balanced_accuracy == 0.5
+    assert result.confusion is not None
+    assert [(i, j) for i, row in enumerate(result.confusion) for j, n in enumerate(row) if n] == [
+        (0, 0), (2, 2), (4, 0), (5, 0),
+    ]  # fmt: skip
+    assert list(result.metrics()) == [metric.key for metric in task_named("classification").metrics]
+    assert result.score == result.top1
+
+
+def logits_of(predicted: list[int], n_classes: int) -> np.ndarray:
+    return np.eye(n_classes, dtype=np.float32)[predicted]
+
+
+def test_sums_of_parts_are_the_sums_of_the_whole() -> None:
+    rng = np.random.default_rng(3)
+    logits, targets = rng.normal(size=(40, 6)).astype(np.float32), rng.integers(0, 6, 40)
+    whole = evaluate_logits(logits, targets, "abcdef")
+    parts = [ClassificationScorer("abcdef") for _ in range(2)]
+    for start in range(0, 40, 5):
+        parts[start // 5 % 2].add(logits[start : start + 5], targets[start : start + 5].tolist())
+    parts[0].sums = parts[0].sums + parts[1].sums
+    found = parts[0].result()
+    assert found.loss == pytest.approx(whole.loss, rel=1e-13)  # float64, in another order
+    assert found.confusion == whole.confusion and found.metrics() == whole.metrics()
+    restored = task_named("classification").evaluation(json.loads(json.dumps(whole.to_dict())))
+    assert restored == whole
+
+
+def test_a_class_that_is_never_recognized_is_named() -> None:
+    result = evaluate_logits(logits_of([0] * 10, 2), [0] * 9 + [1], ["frequent", "rare"])
+    assert (result.top1, result.balanced_accuracy) == (0.9, 0.5)
+    (warning,) = result.warnings()
+    assert "'rare'" in warning and "frequent" not in warning and "data.balance" in warning
+    assert evaluate_logits(logits_of([0, 1], 2), [0, 1], ["a", "b"]).warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "n_classes", "near"),
+    [(80, 1000, 10, True), (150, 1000, 10, True), (300, 1000, 10, False), (520, 1000, 2, True), (700, 1000, 2, False)],
+)
+def test_accuracy_near_guessing(right: int, images: int, n_classes: int, near: bool) -> None:
+    targets = np.arange(images) % n_classes
+    predicted = np.where(np.arange(images) < right, targets, (targets + 1) % n_classes)
+    result = evaluate_logits(logits_of(predicted.tolist(), n_classes), targets, [str(i) for i in range(n_classes)])
+    assert result.is_near_chance() is near
+
+
+def test_a_large_matrix_is_not_kept() -> None:
+    result = evaluate_logits(logits_of([0], 300), [0], [str(i) for i in range(300)])
+    assert result.confusion is None
+    assert ClassificationEvaluation.from_dict(result.to_dict()) == result
+    assert task_named("classification").figures(result, Classes(tuple(result.per_class))) == {}
+
+
+def test_confusion_matrix_is_drawn_whatever_the_names() -> None:
+    pytest.importorskip("matplotlib")
+    labels = ("a$b$c", "[x]", "ü" * 40)
+    result = evaluate_logits(logits_of([0, 1, 1], 3), [0, 1, 2], labels)
+    picture = task_named("classification").figures(result, Classes(labels))["confusion.png"]
+    assert picture.startswith(b"\x89PNG")
