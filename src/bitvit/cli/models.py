@@ -23,9 +23,9 @@ def run(arguments: argparse.Namespace) -> int:
     from bitvit.complexity import parameter_counts
     from bitvit.models import list_models
 
-    names = list_models(arguments.pattern)
-    if arguments.tests:
-        names += list_models("test_*") + list_models("deit_test_*")
+    patterns = [arguments.pattern, *(("test_*", "deit_test_*") if arguments.tests else ())]
+    tasks = ("classification", "segmentation")
+    names = [name for pattern in patterns for task in tasks for name in list_models(pattern, task=task)]
     if not names:
         raise UsageError(f"no model matches {arguments.pattern!r}")
     rows = [{"name": name, **parameter_counts(name)} for name in dict.fromkeys(names)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -36,7 +37,7 @@ def pyramid_cfg(image_size: int, num_classes: int, first_conv: str = "stem.conv"
 
 
 def build_network(
-    network: type[ModelT], variant: str, pretrained: bool, shape: dict[str, Any], **kwargs: Any
+    network: Callable[..., ModelT], variant: str, pretrained: bool, shape: dict[str, Any], **kwargs: Any
 ) -> ModelT:
     """Build a network under a registered name.
 
@@ -44,7 +45,11 @@ def build_network(
         network: its class. variant: the registered name. pretrained: load published weights (there are none yet).
         shape: arguments of the name. kwargs: arguments of the caller, which win.
     """
-    features = {"out_indices": (0, 1, 2, 3), "feature_cls": "getter"} if issubclass(network, Pyramid) else {}
+    features = (
+        {"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}
+        if isinstance(network, type) and issubclass(network, Pyramid)
+        else {}
+    )
     features_only = kwargs.get("features_only", False)
     model: ModelT = build_model_with_cfg(network, variant, pretrained, feature_cfg=features, **(shape | kwargs))
     if not features_only:

@@ -16,6 +16,7 @@ _MODULES = (
     *("deit_teachers", "gsb_deit", "binary_deit", "tiny_deit"),
     *("binaryvit_models", "reactdeit_models", "bhvit_models"),
 )
+_SEGMENTATION_MODULES = ("semantic_fpn_models",)
 # What the paper's tables compare with: these train, and have no packed form.
 _COMPARISON_MODULES = ("resnet_models", "qvit")
 # Rebuilds imported checkpoints; not a model to choose, so it is not listed.
@@ -32,11 +33,11 @@ _TEACHERS = {
 
 def register() -> None:
     """Register bitvit's models with timm; calling it again does nothing."""
-    for module in (*_MODULES, *_COMPARISON_MODULES, _RELEASE_MODULE):
+    for module in (*_MODULES, *_COMPARISON_MODULES, *_SEGMENTATION_MODULES, _RELEASE_MODULE):
         importlib.import_module(f"bitvit.models.{module}")
 
 
-def list_models(pattern: str = "*", packable: bool = False) -> list[str]:
+def list_models(pattern: str = "*", packable: bool = False, task: str = "classification") -> list[str]:
     """Names of bitvit's own models that match a shell pattern, sorted; timm's own are in ``timm.list_models``.
 
     The tiny models for tests are listed only by a pattern that starts with ``test_`` or ``deit_test_``.
@@ -44,9 +45,17 @@ def list_models(pattern: str = "*", packable: bool = False) -> list[str]:
     Args:
         pattern: what the names match.
         packable: leave out the models that are there for comparison and cannot be packed.
+        task: ``classification`` or ``segmentation``.
     """
     register()
-    names = timm.list_models(pattern, module=_MODULES if packable else (*_MODULES, *_COMPARISON_MODULES))
+    if task == "segmentation":
+        names = [
+            name
+            for name in timm.list_models(pattern, module=_SEGMENTATION_MODULES)
+            if not packable or "resnet" not in name
+        ]
+    else:
+        names = timm.list_models(pattern, module=_MODULES if packable else (*_MODULES, *_COMPARISON_MODULES))
     wants_tests = pattern.startswith(("test_", "deit_test_"))
     return sorted(name for name in names if wants_tests or not name.startswith(("test_", "deit_test_")))
 

@@ -1,0 +1,75 @@
+"""From a data set's name to pairs of photos and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitvit.data.errors import DataError
+from bitvit.data.segmentation.folder import has_masks, load_segmentation_folder
+from bitvit.data.segmentation.published import PUBLISHED, load_published, published_form
+from bitvit.data.segmentation.segmentation_set import SegmentationData, SegmentationSet
+
+__all__ = ["SEGMENTATION_NAMES", "build_segmentation_data", "is_segmentation"]
+
+SEGMENTATION_NAMES = tuple(PUBLISHED)
+
+
+def is_segmentation(name: str, data_dir: str | Path | None = None) -> bool:
+    """Tell whether `build_segmentation_data` takes a data set's name: a published one, or a folder with masks."""
+    if name in PUBLISHED:
+        return True
+    folder = _folder(name, data_dir)
+    return folder is not None and folder.is_dir() and (has_masks(folder) or published_form(folder) is not None)
+
+
+def _folder(name: str, data_dir: str | Path | None) -> Path | None:
+    if name == "folder":
+        return None if data_dir is None else Path(data_dir).expanduser()
+    return Path(name).expanduser()
+
+
+def build_segmentation_data(
+    name: str, data_dir: str | Path | None = None, *, val_fraction: float = 0.2, split_seed: int = 0
+) -> SegmentationData:
+    """Return the photos with masks called `name`.
+
+    Args:
+        name: one of `SEGMENTATION_NAMES`, or the path of a folder: with `images` and `masks`, or one of these data sets
+            in its published form. `folder` stands for `data_dir`.
+        data_dir: where the files of a named data set lie; by default the places of `bitvit.data.locations`.
+        val_fraction: share of the pairs that validates, where the data set has no split of its own.
+        split_seed: seed of that split.
+
+    Raises:
+        DataError: if the data set is unknown, missing, damaged, or does not fit; the message names the file.
+        ImageError: a photo cannot be read.
+    """
+    if not 0 < val_fraction < 1:
+        raise DataError(f"val_fraction must lie between 0 and 1, not {val_fraction:g}")
+    if name in PUBLISHED:
+        parts = load_published(name, data_dir)
+    else:
+        folder = _folder(name, data_dir)
+        if folder is None:
+            raise DataError(f"data set '{name}' needs its folder: give --data-dir")
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder")
+        published = None if has_masks(folder) else published_form(folder)
+        if published is not None:
+            parts = load_published(published, folder)
+        elif has_masks(folder):
+            parts = load_segmentation_folder(folder, val_fraction, split_seed)
+        else:
+            missing = next((part for part in ("images", "masks") if not (folder / part).is_dir()), "images")
+            raise DataError(
+                f"{folder / missing}: no such folder; segmentation needs images/ and masks/, each with train/ and val/ "
+                "or without (then a seed splits them)"
+            )
+    return SegmentationData(name, *_checked(parts))
+
+
+def _checked(parts: tuple[SegmentationSet, SegmentationSet]) -> tuple[SegmentationSet, SegmentationSet]:
+    labels = parts[0].labels
+    if len(labels) < 2:
+        raise DataError(f"{parts[0].masks[0]} and all other masks have one class: at least 2 are needed to tell apart")
+    return parts

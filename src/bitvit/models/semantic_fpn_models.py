@@ -1,0 +1,134 @@
+"""The registered segmentation networks: backbones of all families with the Semantic FPN decoder.
+
+A name is that of the backbone with `fpn` and the image size: `bhvit_small_fpn_patch4_448` is BHViT-Small.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import timm
+from timm.models import generate_default_cfgs, register_model
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from bitvit.layers.react_linear import ReactOptions
+from bitvit.models.binary_resnet import BinaryResNet
+from bitvit.models.pyramid import Pyramid, as_pair
+from bitvit.models.pyramid_build import build_network, pyramid_cfg
+from bitvit.models.semantic_fpn import PyramidMaps, ResNetMaps, SegmentationNetwork, TransformerMaps
+
+
+@dataclass(frozen=True)
+class FpnSize:
+    """A segmentation network: registered name of its backbone, side of the images, width of the decoder.
+
+    ``finest``: see `TransformerMaps`. ``arguments``: further arguments of the backbone.
+    """
+
+    backbone: str
+    image_size: int
+    channels: int
+    num_classes: int = 150
+    finest: int = 1
+    widths: tuple[int, ...] = ()
+    stem_stride: int = 0
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+_RESNET = (64, 128, 256, 512)
+_RESNET_MICRO = (16, 32, 64, 128)
+# Offsets of the attention for every pair of tokens would outweigh the network at 786 tokens: one for each query.
+_ROW_OFFSET = {"scheme": {"offset": "row"}}
+
+SIZES: dict[str, FpnSize] = {
+    "bhvit_small_fpn_patch4_448": FpnSize("bhvit_small_patch4_224", 448, 128),
+    "bhvit_tiny_fpn_patch4_448": FpnSize("bhvit_tiny_patch4_224", 448, 128),
+    "binaryvit_small_fpn_patch4_448": FpnSize("binaryvit_small_patch4_224", 448, 128),
+    "gsb_deit_small_fpn_patch16_448": FpnSize("gsb_deit_small_patch16_224", 448, 96, finest=4, arguments=_ROW_OFFSET),
+    "gsb_deit_tiny_fpn_patch16_448": FpnSize("gsb_deit_tiny_patch16_224", 448, 96, finest=4, arguments=_ROW_OFFSET),
+    "reactnet_resnet18_fpn_448": FpnSize("reactnet_resnet18_224", 448, 128, widths=_RESNET),
+    "bhvit_micro_fpn_patch2_64": FpnSize("bhvit_micro_patch2_32", 64, 32, 11),
+    "binaryvit_micro_fpn_patch2_64": FpnSize("binaryvit_micro_patch2_32", 64, 32, 11),
+    "gsb_deit_micro_fpn_patch4_64": FpnSize("gsb_deit_micro_patch4_32", 64, 48, 11, finest=2),
+    "reactnet_resnet18_micro_fpn_64": FpnSize(
+        "reactnet_resnet18_micro_32", 64, 32, 11, widths=_RESNET_MICRO, stem_stride=2
+    ),
+    "test_bhvit_fpn": FpnSize("test_bhvit", 32, 16, 5),
+    "test_bhvit_odd_fpn": FpnSize("test_bhvit_odd", 96, 36, 7),
+    "test_binaryvit_fpn": FpnSize("test_binaryvit", 16, 16, 5),
+    "test_gsb_deit_fpn": FpnSize("test_gsb_deit", 16, 16, 5, finest=2),
+    "test_gsb_deit_odd_fpn": FpnSize("test_gsb_deit_odd", 20, 18, 3, finest=2, arguments=_ROW_OFFSET),
+    "test_binary_deit_fpn": FpnSize("test_binary_deit", 16, 16, 5, finest=2),
+    "test_reactnet_resnet18_fpn": FpnSize("test_reactnet_resnet18", 16, 8, 5, widths=(8, 8, 16, 16)),
+}
+"""Registered name -> its network."""
+
+default_cfgs: dict[str, Any] = {}
+
+
+def build_segmentation_network(
+    size: FpnSize,
+    img_size: int | Sequence[int] | None = None,
+    num_classes: int | None = None,
+    channels: int | None = None,
+    dropout: float = 0.1,
+    **kwargs: Any,
+) -> SegmentationNetwork:
+    """Build a network of `SIZES`.
+
+    Args:
+        size: which one.
+        img_size: height and width of the images. num_classes: classes. channels: width of the decoder.
+        dropout: share of channels that training drops before the classifier.
+        kwargs: arguments of the backbone.
+    """
+    height, width = as_pair(size.image_size if img_size is None else img_size)
+    resized = (height, width) if height != width else height
+    backbone = timm.create_model(size.backbone, img_size=resized, num_classes=0, **(size.arguments | kwargs))
+    maps: nn.Module
+    options = ReactOptions()
+    if isinstance(backbone, Pyramid):
+        assert isinstance(backbone.options, ReactOptions)
+        options = backbone.options
+        maps = PyramidMaps(backbone)
+    elif isinstance(backbone, VisionTransformer):
+        maps = TransformerMaps(backbone, size.finest)
+    else:
+        assert isinstance(backbone, BinaryResNet)
+        if size.stem_stride:
+            old = backbone.conv1
+            backbone.conv1 = nn.Conv2d(old.in_channels, old.out_channels, 3, size.stem_stride, 1, bias=False)
+        maps = ResNetMaps(backbone, (height, width), size.widths)
+    return SegmentationNetwork(
+        maps,
+        (height, width),
+        size.num_classes if num_classes is None else num_classes,
+        size.channels if channels is None else channels,
+        options,
+        dropout,
+    )
+
+
+def _register(name: str, size: FpnSize) -> None:
+    config = pyramid_cfg(size.image_size, size.num_classes, "backbone", classifier="decoder.classifier", crop_pct=1.0)
+    default_cfgs.update(generate_default_cfgs({f"{name}.untrained": config}))
+
+    def build(**kwargs: Any) -> SegmentationNetwork:
+        return build_segmentation_network(size, **kwargs)
+
+    def entry(pretrained: bool = False, **kwargs: Any) -> SegmentationNetwork:
+        network: Any = build
+        model: SegmentationNetwork = build_network(network, name, pretrained, {}, **kwargs)
+        return model
+
+    entry.__name__ = entry.__qualname__ = name
+    entry.__doc__ = f"{size.backbone} with Semantic FPN, {size.image_size} pixels."
+    setattr(sys.modules[__name__], name, register_model(entry))
+
+
+for _name, _size in SIZES.items():
+    _register(_name, _size)
