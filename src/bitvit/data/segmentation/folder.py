@@ -13,13 +13,12 @@ from bitvit.data.segmentation.classes import IGNORED, Classes, numbered_classes,
 from bitvit.data.segmentation.masks import mask_values, palette_of, read_mask
 from bitvit.data.segmentation.segmentation_set import SegmentationSet
 from bitvit.data.splits import random_stream
+from bitvit.image_files import find_images
 
 __all__ = ["CLASSES_FILE", "has_masks", "load_segmentation_folder", "pair_files"]
 
 CLASSES_FILE = "classes.csv"
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
-_MASK_SUFFIXES = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".webp", ".jpg", ".jpeg"})
 _VAL_NAMES = ("val", "valid", "validation", "test")
 _MIN_SHARE_OF_VALUES = 0.5
 
@@ -29,16 +28,10 @@ def has_masks(folder: Path) -> bool:
     return (folder / "images").is_dir() and (folder / "masks").is_dir()
 
 
-def _files(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
+def _files(folder: Path) -> dict[str, Path]:
     """Return the pictures of a folder and its subfolders, by their relative path without suffix."""
     found: dict[str, Path] = {}
-    try:
-        paths = sorted(folder.rglob("*"))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror})") from None
-    for path in paths:
-        if path.suffix.lower() not in suffixes or path.name.startswith(".") or not path.is_file():
-            continue
+    for path in find_images(folder).paths:
         key = path.relative_to(folder).with_suffix("").as_posix()
         if key in found:
             raise DataError(f"{path}: {found[key].name} has the same name; which of them counts?")
@@ -72,9 +65,7 @@ def _pairs(folder: Path, part: str | None) -> tuple[tuple[Path, ...], tuple[Path
         image_folder, mask_folder = image_folder / part, mask_folder / part
     if not mask_folder.is_dir():
         raise DataError(f"{mask_folder}: no such folder, but there is {image_folder}")
-    return pair_files(
-        _files(image_folder, IMAGE_SUFFIXES), _files(mask_folder, _MASK_SUFFIXES), image_folder, mask_folder
-    )
+    return pair_files(_files(image_folder), _files(mask_folder), image_folder, mask_folder)
 
 
 def load_segmentation_folder(folder: Path, val_fraction: float, seed: int) -> tuple[SegmentationSet, SegmentationSet]:

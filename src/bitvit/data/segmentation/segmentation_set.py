@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,14 @@ from PIL import Image
 from bitvit.data.errors import DataError
 from bitvit.data.segmentation.classes import Color
 from bitvit.data.segmentation.masks import Mask, MaskReader
-from bitvit.errors import ImageError
 from bitvit.program import Preprocessing
-from bitvit.runtime.preprocessing import load_image, open_rgb
+from bitvit.runtime.ahead import map_ahead
+from bitvit.runtime.preprocessing import Decoding, load_image, open_image
 
 __all__ = ["SegmentationData", "SegmentationSet"]
+
+_ORIENTATION_TAG = 0x0112
+_TURNED = (5, 6, 7, 8)  # values of the tag that exchange width and height
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class SegmentationSet:
         labels: names of the classes.
         colors: one for each class.
         read: how a mask becomes class numbers.
+        decoding: how the photos become 8-bit pixels.
     """
 
     images: tuple[Path, ...]
@@ -36,6 +42,7 @@ class SegmentationSet:
     labels: tuple[str, ...]
     colors: tuple[Color, ...]
     read: MaskReader
+    decoding: Decoding = field(default_factory=Decoding)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -52,29 +59,65 @@ class SegmentationSet:
         """Return the name of the photo at `position`, for messages and reports."""
         return str(self.images[position])
 
-    def rgb(self, position: int) -> Image.Image:
-        """Return the photo at `position` decoded, upright and as RGB, at its own size.
+    def decoded(self, decoding: Decoding) -> SegmentationSet:
+        """Return the same pairs, with the photos read in another way."""
+        return replace(self, decoding=decoding)
+
+    def image(self, position: int) -> Image.Image:
+        """Return the photo at `position` decoded and upright, at its own size, in grey, RGB or with four channels.
 
         Raises:
             ImageError: if it cannot be decoded; the message names it.
         """
-        return open_rgb(self.images[position])
+        return open_image(self.images[position], self.decoding)
 
     def pixels(self, position: int, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-        """Return the photo at `position` as the network sees it in evaluation and prediction: uint8 `[H,W,3]`.
+        """Return the photo at `position` as the network sees it in evaluation and prediction: uint8 `[H,W,C]`.
 
         Raises:
             ImageError: if it cannot be decoded; the message names it.
         """
-        return load_image(self.images[position], preprocessing)
+        return load_image(self.images[position], preprocessing, max_pixels=self.decoding.max_pixels)
 
-    def mask(self, position: int) -> Mask:
+    def target(self, position: int) -> Mask:
         """Return the mask at `position`: uint8 `[H,W]` at the photo's own size, 255 where ignored.
 
         Raises:
             DataError: if it cannot be read, or holds something that stands for no class; the message names it.
         """
         return self.read(self.masks[position])
+
+    def batches(
+        self, preprocessing: Preprocessing, batch_size: int
+    ) -> Iterator[tuple[npt.NDArray[np.uint8], list[Mask]]]:
+        """Yield all photos in order as uint8 `[B,H,W,C]` with a list of their masks; threads decode ahead.
+
+        Raises:
+            ImageError, DataError: if one cannot be decoded; the message names it.
+        """
+
+        def pair(position: int) -> tuple[npt.NDArray[np.uint8], Mask]:
+            return self.pixels(position, preprocessing), self.target(position)
+
+        pairs = map_ahead(pair, range(len(self)), ahead=batch_size)
+        for start in range(0, len(self), batch_size):
+            pixels, masks = zip(*(next(pairs) for _ in range(start, min(start + batch_size, len(self)))), strict=True)
+            yield np.stack(pixels), list(masks)
+
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """Return the number of pixels of each class."""
+        counts = np.zeros(256, np.int64)
+        for position in range(len(self)):
+            counts += np.bincount(self.target(position).ravel(), minlength=256)
+        return counts[: len(self.labels)]
+
+    def fingerprint(self) -> str:
+        """Return a digest of the files' names, sizes and times, and of the classes."""
+        digest = hashlib.sha256("\0".join(self.labels).encode())
+        for path in (*self.images, *self.masks):
+            status = path.stat()
+            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        return digest.hexdigest()[:16]
 
     def check(self, on_mask: Callable[[Mask], None] | None = None) -> None:
         """Look at every pair once, so that training does not stop at a bad one later.
@@ -88,7 +131,7 @@ class SegmentationSet:
             ImageError: a photo cannot be read.
         """
         for position, (image, path) in enumerate(zip(self.images, self.masks, strict=True)):
-            mask = self.mask(position)
+            mask = self.target(position)
             height, width = mask.shape
             size = _upright_size(image)
             if size != (width, height):
@@ -105,16 +148,20 @@ class SegmentationSet:
 
 
 def _upright_size(path: Path) -> tuple[int, int]:
-    """Width and height of a photo after its EXIF orientation; the pixels are not decoded."""
+    """Width and height of a photo after its EXIF orientation; the pixels are not decoded where that is possible."""
     try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
-            return (image.height, image.width) if turned else (image.width, image.height)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
+        with warnings.catch_warnings(), _opened(path) as image:
+            turned = image.getexif().get(_ORIENTATION_TAG) in _TURNED
+            if "xmp" not in image.info:
+                return (image.height, image.width) if turned else (image.width, image.height)
     except Exception:
-        size: tuple[int, int] = open_rgb(path).size  # says what is wrong with it
-        return size
+        pass  # open_image says what is wrong
+    return open_image(path).size
+
+
+def _opened(path: Path) -> Image.Image:
+    warnings.simplefilter("ignore")
+    return Image.open(path)
 
 
 @dataclass(frozen=True)
@@ -124,6 +171,8 @@ class SegmentationData:
     name: str
     train: SegmentationSet
     val: SegmentationSet
+    notes: tuple[str, ...] = ()
+    task: str = "segmentation"
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -39,8 +39,8 @@ def folder(tmp_path: Path) -> Path:
 def test_grey_masks_by_parts(folder: Path) -> None:
     data = build_segmentation_data(str(folder))
     assert (len(data.train), len(data.val), data.labels) == (3, 3, ("0", "1", "2"))
-    np.testing.assert_array_equal(data.val.mask(1), MASK)
-    assert data.train.rgb(0).size == (3, 2)
+    np.testing.assert_array_equal(data.val.target(1), MASK)
+    assert data.train.image(0).size == (3, 2)
     assert is_segmentation(str(folder))
     assert is_segmentation("folder", folder)
     assert not is_segmentation(str(folder / "images"))
@@ -63,7 +63,7 @@ def test_indexed_masks_bring_their_colours(tmp_path: Path) -> None:
         put(tmp_path, "", f"{number}", image)
     data = build_segmentation_data(str(tmp_path))
     assert data.colors == ((10, 20, 30), (40, 50, 60), (70, 80, 90))
-    np.testing.assert_array_equal(data.train.mask(0), MASK)
+    np.testing.assert_array_equal(data.train.target(0), MASK)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_colours_of_classes_csv(tmp_path: Path, header: str, rows: list[str]) ->
     data = build_segmentation_data(str(tmp_path))
     assert data.labels == ("sky", "grass")
     assert data.colors == ((0, 0, 255), (0, 255, 0))
-    np.testing.assert_array_equal(data.train.mask(0), [[0, 1, 255]])
+    np.testing.assert_array_equal(data.train.target(0), [[0, 1, 255]])
 
 
 def test_values_of_classes_csv_for_grey_masks(tmp_path: Path) -> None:
@@ -91,14 +91,14 @@ def test_values_of_classes_csv_for_grey_masks(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text("name,value\nground,0\nhouse,255\nignore,127\n")
     data = build_segmentation_data(str(tmp_path))
     assert data.labels == ("ground", "house")
-    np.testing.assert_array_equal(data.val.mask(0), [[0, 255, 1]])
+    np.testing.assert_array_equal(data.val.target(0), [[0, 255, 1]])
 
 
 def test_16_bit_and_1_bit_masks(tmp_path: Path) -> None:
     put(tmp_path, "", "deep", Image.fromarray(MASK.astype(np.uint16)))
     put(tmp_path, "", "flat", Image.fromarray(np.array([[0, 1, 1], [0, 0, 0]], bool)))
     data = build_segmentation_data(str(tmp_path))
-    masks = [data.train.mask(0), data.val.mask(0)]
+    masks = [data.train.target(0), data.val.target(0)]
     assert {int(mask.max()) for mask in masks} == {255, 1}
 
 
@@ -108,7 +108,7 @@ def test_a_turned_photo_has_the_size_of_its_upright_form(tmp_path: Path) -> None
         exif = Image.Exif()
         exif[0x0112] = 6
         Image.new("RGB", (2, 3)).save(tmp_path / "images" / f"{number}.jpg", exif=exif)
-    assert build_segmentation_data(str(tmp_path)).train.rgb(0).size == (3, 2)
+    assert build_segmentation_data(str(tmp_path)).train.image(0).size == (3, 2)
 
 
 def refused(folder: Path, pattern: str) -> None:

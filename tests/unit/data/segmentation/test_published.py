@@ -69,8 +69,8 @@ def test_published_form(name: str, tmp_path: Path) -> None:
     for data in (build_segmentation_data(name, tmp_path), build_segmentation_data(str(tmp_path))):
         assert (len(data.train), len(data.val), len(data.labels), len(data.colors)) == (1, 1, n_classes, n_classes)
         assert len(set(data.labels)) == n_classes
-        assert data.val.mask(0).tolist() == [expected]
-        assert data.train.rgb(0).size == (4, 1)
+        assert data.val.target(0).tolist() == [expected]
+        assert data.train.image(0).size == (4, 1)
     assert is_segmentation(str(tmp_path))
     assert is_segmentation(name)
 
@@ -97,4 +97,4 @@ def test_a_value_beyond_the_classes_is_named_when_it_is_read(tmp_path: Path) -> 
     voc(tmp_path)
     picture(tmp_path / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000033.png", [21, 0, 0, 0])
     with pytest.raises(DataError, match=r"2007_000033\.png: has the value 21"):
-        build_segmentation_data("voc", tmp_path).val.mask(0)
+        build_segmentation_data("voc", tmp_path).val.target(0)

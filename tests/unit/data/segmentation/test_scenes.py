@@ -30,8 +30,8 @@ def test_a_folder_of_scenes_is_a_data_set(tmp_path: Path) -> None:
     assert (len(data.train), len(data.val)) == (4, 2)
     assert data.labels == ("background", *(str(digit) for digit in range(10)))
     train, _ = compose_scenes("digits", 4, 2, size=48, seed=1)
-    np.testing.assert_array_equal(data.train.mask(3), train.masks[3])
-    np.testing.assert_array_equal(np.asarray(data.train.rgb(3)), train.photos[3])
+    np.testing.assert_array_equal(data.train.target(3), train.masks[3])
+    np.testing.assert_array_equal(np.asarray(data.train.image(3)), train.photos[3])
 
 
 def test_an_unknown_source_is_named() -> None:
