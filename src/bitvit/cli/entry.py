@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -16,7 +17,8 @@ from rich_argparse import RawDescriptionRichHelpFormatter
 from bitvit import __version__
 from bitvit.cli.deferred_imports import import_modules
 from bitvit.cli.output import print_error, tolerate_any_text
-from bitvit.errors import BitvitError
+from bitvit.errors import BitvitError, UsageError
+from bitvit.image_files import refuse_special_file
 
 # In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
 COMMANDS = ("train", "study", "eval", "import", "export", "predict", "info", "bench", "complexity", "inspect", "models")
@@ -91,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tolerate_any_text()
     try:
         arguments = build_parser().parse_args(argv)
+        refuse_special_files(arguments)
         import_modules(getattr(arguments, "imports", []))
         code = int(arguments.command_function(arguments))
         sys.stdout.flush()
@@ -119,6 +122,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print_error(f"{type(error).__name__}: {error} (a defect of bitvit; BITVIT_DEBUG=1 shows where)")
         return EXIT_BUG
+
+
+def refuse_special_files(arguments: argparse.Namespace) -> None:
+    """Refuse pipes, sockets and devices as arguments: reading one could wait for ever.
+
+    What the shell hands over as `<(command)` is read. The images of `predict` are looked at one by one.
+
+    Raises:
+        UsageError: an argument, or the value of an override, is one.
+    """
+    for name, value in vars(arguments).items():
+        if name == "images":
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str | Path):
+                text = str(item).partition("=")[2] if name == "overrides" else str(item)
+                if text and not text.startswith(("/dev/fd/", "/proc/self/fd/")) and not Path(text).is_dir():
+                    refuse_special_file(text, UsageError)
 
 
 def _extra_with(package: str | None) -> str:

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bitvit.text import printable
 
@@ -33,11 +33,12 @@ def print_note(message: str) -> None:
     print(printable(message, _LONGEST_MESSAGE), file=sys.stderr)
 
 
-def console(stderr: bool = False) -> Console:
+def console(stderr: bool = False, file: TextIO | None = None) -> Console:
     """Return a console that prints text as it is."""
     from rich.console import Console
 
-    result = Console(file=sys.stderr if stderr else sys.stdout, highlight=False, markup=False, emoji=False)
+    stream = file if file is not None else sys.stderr if stderr else sys.stdout
+    result = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not result.is_terminal:
         result.width = 1000  # nobody's window: long names stay on their line
     return result
@@ -76,9 +77,9 @@ def table(
     return result
 
 
-def print_table(*tables: Table) -> None:
-    """Print tables on stdout; piped into a file they keep their full width."""
-    out = console()
+def print_table(*tables: Table, file: TextIO | None = None) -> None:
+    """Print tables on stdout, or into `file`; on anything but a terminal they keep their full width."""
+    out = console(file=file)
     for item in tables:
         out.print(item)
 

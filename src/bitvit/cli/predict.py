@@ -3,107 +3,149 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bitvit.cli.arguments import positive
-from bitvit.cli.output import print_error, print_json, print_table, table
-from bitvit.errors import ImageError
-from bitvit.image_files import find_images
+from bitvit.cli.output import print_error, print_note
+from bitvit.cli.prediction_images import ImagesToPredict, PredictedImage
+from bitvit.cli.prediction_progress import PredictionProgress
+from bitvit.cli.prediction_writers import FORMATS, PartialFile, Writer, format_of, make_writer
+from bitvit.errors import UsageError
+from bitvit.text import printable
 
 if TYPE_CHECKING:
     from bitvit.runtime import Predictor
+    from bitvit.runtime.predictor import Answer
 
 HELP = "classify images with a .bitvit file; PyTorch is not needed"
 EXAMPLES = (
     "bitvit predict digits.bitvit photo.png",
     "bitvit predict digits.bitvit folder/ --top 1 --json",
-    "BITVIT_ISA=portable bitvit predict digits.bitvit photo.png",
+    "bitvit predict digits.bitvit archive/ --out archive.csv --resume",
+    "find . -newer last.csv -name '*.jpg' | bitvit predict digits.bitvit - --format jsonl",
+    "BITVIT_ISA=scalar bitvit predict digits.bitvit photo.png",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("file", metavar="FILE", type=Path, help="a .bitvit file")
-    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="image files, or folders of them")
+    parser.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="image files, or folders of them; - is standard input: an image, or a list of paths",
+    )
     parser.add_argument(
         "--top", type=positive, default=5, metavar="K", help="classes to print for an image (default 5)"
     )
-    parser.add_argument("--threads", type=positive, metavar="T", help="computing threads (default: all cores)")
-    parser.add_argument("--batch", type=positive, default=32, metavar="B", help="images held in memory at a time")
-    parser.add_argument("--json", action="store_true", help="print JSON: every logit and the best classes")
+    output = parser.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="the same as --format json")
+    output.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="table; json: one document; jsonl: a JSON object a line, as it comes; csv (default: table, or by --out)",
+    )
+    output.add_argument("--out", metavar="PATH", default="-", help="file to write; - is standard output (default)")
+    output.add_argument(
+        "--resume", action="store_true", help="with --out .jsonl or .csv: go on where an interrupted command stopped"
+    )
+    output.add_argument("--no-logits", action="store_true", help="leave the logits out of JSON")
+    reading = parser.add_argument_group("reading and computing")
+    reading.add_argument(
+        "--bit-depth",
+        type=positive,
+        metavar="N",
+        help="bits of images deeper than 8 whose files do not say so, such as 12",
+    )
+    reading.add_argument("--max-pixels", type=positive, metavar="N", help="refuse larger images (default 89478485)")
+    reading.add_argument("--threads", type=positive, metavar="T", help="computing threads (default: all cores)")
+    reading.add_argument(
+        "--workers", type=positive, metavar="W", help="threads that decode images (default: all cores)"
+    )
+    reading.add_argument(
+        "--batch", type=positive, default=32, metavar="B", help="images computed at a time (default 32)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Predict each image; one that cannot be read is reported, and the others are still predicted."""
     import bitvit
+    from bitvit.runtime.pixel_depth import range_of_bits
 
-    paths = list(_expand(arguments.images))
+    kind = format_of(arguments.format, arguments.json, arguments.out)
+    if arguments.resume and (arguments.out == "-" or kind not in ("jsonl", "csv")):
+        raise UsageError("--resume needs --out with a .jsonl or .csv file: only these can be continued")
     predictor = bitvit.load(arguments.file, threads=arguments.threads)
-    results: list[dict[str, Any]] = []
-    failed = 0
-    for start in range(0, len(paths), arguments.batch):
-        found, errors = _predict(predictor, paths[start : start + arguments.batch], arguments.top)
-        results += found
-        failed += errors
-    if arguments.json:
-        print_json({"file": str(arguments.file), "images": results})
-    elif results:
-        _print(results)
-    return 2 if failed else 0
+    if arguments.max_pixels is not None:
+        predictor.decoding = replace(predictor.decoding, max_pixels=arguments.max_pixels)
+    if arguments.bit_depth is not None:
+        predictor.decoding = replace(predictor.decoding, value_range=range_of_bits(arguments.bit_depth))
+    target = None
+    if arguments.out != "-":
+        target = PartialFile(Path(arguments.out), _digest(arguments, kind), lines=kind in ("jsonl", "csv"))
+        if arguments.resume and target.is_finished:
+            print_note(f"{arguments.out} is complete; without --resume it is made anew")
+            return 0
+    images = ImagesToPredict(arguments.images)
+    with make_writer(kind, target, arguments.file, arguments.top, logits=not arguments.no_logits) as writer:
+        done = writer.resume(arguments.resume)
+        failed = _predict_all(predictor, images, writer, done, arguments)
+    return 2 if failed or images.failed else 0
 
 
-def _expand(paths: list[Path]) -> Iterator[Path]:
-    """Yield the files, and for a folder the images in it and below, sorted."""
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        found = find_images(path)
-        if not found.paths:
-            reason = f" ({found.left_out})" if found.left_out.reasons() else ""
-            raise ImageError(f"{path}: no images in this folder{reason}")
-        yield from found.paths
+def _digest(arguments: argparse.Namespace, kind: str) -> str:
+    """Return what a half-written output file belongs to: the network, and what is written of its answers."""
+    digest = hashlib.sha256(arguments.file.read_bytes())
+    digest.update(repr((kind, arguments.top, arguments.no_logits, arguments.bit_depth)).encode())
+    return digest.hexdigest()[:12]
 
 
-def _predict(predictor: Predictor, paths: list[Path], top: int) -> tuple[list[dict[str, Any]], int]:
-    import numpy as np
-
-    from bitvit.runtime import load_image
-
-    readable: list[Path] = []
-    images = []
-    for path in paths:
-        try:
-            images.append(load_image(path, predictor.preprocessing))
-            readable.append(path)
-        except ImageError as error:
-            print_error(str(error))
-    if not images:
-        return [], len(paths)
-    results = []
-    for path, logits in zip(readable, predictor.logits(np.stack(images)), strict=True):
-        shifted = np.exp(logits.astype(np.float64) - float(logits.max()))
-        probabilities = shifted / shifted.sum()
-        best = np.argsort(-logits, kind="stable")[:top]
-        results.append(
-            {
-                "image": str(path),
-                "predictions": [
-                    {"label": predictor.labels[i], "index": int(i), "probability": float(probabilities[i])}
-                    for i in best
-                ],
-                "logits": [float(value) for value in logits],
-            }
-        )
-    return results, len(paths) - len(readable)
+def _predict_all(
+    predictor: Predictor, images: ImagesToPredict, writer: Writer, done: Counter[str], arguments: argparse.Namespace
+) -> int:
+    """Write the answer for every image; return how many cannot be read."""
+    failed = written = 0
+    doubts: Counter[str] = Counter()
+    progress = PredictionProgress(images.total, already=sum(done.values()), at_least=2 * arguments.batch)
+    try:
+        with progress:
+            for answer in _answers(predictor, _not_done(images, done), arguments):
+                name = str(answer.source)
+                if answer.error is not None:
+                    failed += 1
+                    print_error(str(answer.error))
+                if answer.note is not None:
+                    doubts[answer.note.partition(":")[0]] += 1
+                    if sum(doubts.values()) <= 3:
+                        print_note(f"note: {printable(name, None)}: {answer.note} (--bit-depth)")
+                writer.write(name, answer.prediction, answer.error)
+                written += 1
+                progress.update(written)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(writer.interrupted(written)) from None
+    if sum(doubts.values()) > 3:
+        print_note(f"note: so are {sum(doubts.values()) - 3} more images")
+    return failed
 
 
-def _print(results: list[dict[str, Any]]) -> None:
-    rows = []
-    for result in results:
-        first, *rest = result["predictions"]
-        others = ", ".join(f"{item['label']} {item['probability']:.1%}" for item in rest)
-        rows.append([result["image"], first["label"], f"{first['probability']:.1%}", others])
-    print_table(table("", ["image", "class", "probability", "next"], rows, numeric_from=4))
+def _answers(
+    predictor: Predictor,
+    images: Iterable[PredictedImage],
+    arguments: argparse.Namespace,
+) -> Iterator[Answer[PredictedImage]]:
+    return predictor.stream(images, top_k=arguments.top, batch_size=arguments.batch, workers=arguments.workers)
+
+
+def _not_done(images: Iterable[PredictedImage], done: Counter[str]) -> Iterator[PredictedImage]:
+    left = done.copy()
+    for image in images:
+        if left[str(image)] > 0:
+            left[str(image)] -= 1
+        else:
+            yield image

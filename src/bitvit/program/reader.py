@@ -76,6 +76,9 @@ def read_bytes(data: bytes) -> BitvitFile:
 
 def _content(path: Path) -> bytes:
     try:
+        mode = path.stat().st_mode  # asked before opening: a pipe would keep it waiting
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise UnreadableFileError("not a regular file")
         with path.open("rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bitvit.runtime.engine import Engine, available_isas, run_op
-    from bitvit.runtime.predictor import FileInfo, Prediction, Predictor, load
+    from bitvit.runtime.predictor import Answer, FileInfo, Prediction, Predictor, load
     from bitvit.runtime.preprocessing import load_image
 
-__all__ = ["Engine", "FileInfo", "Prediction", "Predictor", "available_isas", "load", "load_image", "run_op"]
+__all__ = ["Answer", "Engine", "FileInfo", "Prediction", "Predictor", "available_isas", "load", "load_image", "run_op"]
 
 # Imported on first use: preparing images needs no compiled core, and running the core needs no Pillow.
 _MODULES = {
+    "Answer": "bitvit.runtime.predictor",
     "Engine": "bitvit.runtime.engine",
     "FileInfo": "bitvit.runtime.predictor",
     "Prediction": "bitvit.runtime.predictor",

@@ -182,6 +182,7 @@ def _without_end_mark(source: str | os.PathLike[str] | IO[bytes], max_pixels: in
         data = source.read()
     else:
         return None
+    data = data.rstrip(b"\xff")  # half an end mark
     images = []
     for filling in (b"", b"\x55" * 64, b"\xaa" * 64):
         with _open(io.BytesIO(data + filling + _END_OF_JPEG), max_pixels) as image:
@@ -205,6 +206,7 @@ def _deep_colours(image: Image.Image) -> npt.NDArray[np.uint16] | None:
     with Image.open(_rewound(stream)) as twin:
         assert isinstance(twin, ImageFile)
         pixel_depth.with_byte(twin, low=True)
+        twin.load()  # may turn the image; its shape is asked for after that
         low = np.asarray(twin).astype(np.uint16)
     stream.seek(start)
     image.tile = tiles

@@ -14,6 +14,10 @@ class EngineError(BitvitError):
     """The engine refuses a request."""
 
 
+class OutputValueError(BitvitError):
+    """A network's output is not finite."""
+
+
 class IsaError(UsageError):
     """The instruction set asked for does not exist, or this machine does not have it."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, overload
+from itertools import islice
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,34 +14,17 @@ import numpy.typing as npt
 from bitvit.errors import ImageError, UsageError
 from bitvit.program import BitvitFile, read_file
 from bitvit.program.schema import F32Array, Preprocessing
+from bitvit.runtime.ahead import map_ahead
+from bitvit.runtime.classification import Prediction, check_finite, classify
+from bitvit.runtime.decoding import Decoding, ImageSource, decode
 from bitvit.runtime.engine import Engine
-from bitvit.runtime.preprocessing import ImageSource, load_image
+from bitvit.runtime.preprocessing import decoding_of, prepare
 
-__all__ = ["FileInfo", "Prediction", "Predictor", "load"]
+__all__ = ["Answer", "FileInfo", "Prediction", "Predictor", "load"]
 
 _IMAGES_AT_ONCE = 32
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one image: the most probable class, and the next ones.
-
-    Probabilities are the softmax of the logits; a trained network is usually surer of itself than it should be.
-    """
-
-    label: str
-    index: int
-    probability: float
-    top: tuple[tuple[str, float], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        return {
-            "label": self.label,
-            "index": self.index,
-            "probability": self.probability,
-            "top": [{"label": label, "probability": probability} for label, probability in self.top],
-        }
+Source = TypeVar("Source", bound=ImageSource)
 
 
 @dataclass(frozen=True)
@@ -56,16 +40,42 @@ class FileInfo:
     provenance: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Answer(Generic[Source]):
+    """What came of one image of a stream: a prediction, or the error that says why there is none.
+
+    `note` is what looks wrong about an image that could be read.
+    """
+
+    source: Source
+    prediction: Prediction | None
+    error: ImageError | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class _Prepared(Generic[Source]):
+    source: Source
+    pixels: npt.NDArray[np.uint8] | None
+    error: ImageError | None = None
+    note: str | None = None
+
+
 class Predictor:
     """Answers for images, by the C++ engine. Made by `load`.
 
     The answer for an image does not depend on the others in the list, nor on ``threads`` or ``isa``.
+
+    Attributes:
+        decoding: how images are decoded; its limit of pixels, and the range of values deeper than 8 bits, may be
+            replaced.
     """
 
     def __init__(self, file: BitvitFile, info: FileInfo, threads: int | None = None, isa: str | None = None) -> None:
         self.info = info
         self.labels: list[str] = list(file.labels)
         self.preprocessing = file.preprocessing
+        self.decoding: Decoding = decoding_of(file.preprocessing)
         self.engine = Engine(file.program, file.tensors, threads=threads, isa=isa)
 
     @overload
@@ -77,7 +87,7 @@ class Predictor:
     def predict(
         self, image: ImageSource | list[ImageSource] | tuple[ImageSource, ...], top_k: int = 5
     ) -> Prediction | list[Prediction]:
-        """The class of an image, or of each image of a list.
+        """The class of an image, or of each image of a list, with logits and probabilities.
 
         Args:
             image: path, binary stream, Pillow image or array (see `load_image`), or a list of these.
@@ -85,44 +95,82 @@ class Predictor:
 
         Raises:
             ImageError: an image cannot be read; the message names it.
+            OutputValueError: the network's output is not finite.
         """
-        if top_k < 1:
-            raise UsageError(f"top_k is {top_k}, but it must be at least 1")
+        _check_top_k(top_k)
         if not isinstance(image, list | tuple):
-            return self._predict_all([image], top_k)[0]
-        return self._predict_all(image, top_k)
+            pixels = prepare(decode(image, self.decoding).image, self.preprocessing)
+            return classify(self.logits(pixels[None])[0], self.labels, top_k)
+        predictions = []
+        for answer in self.stream(image, top_k=top_k):
+            if answer.prediction is None:
+                raise answer.error or ImageError("no prediction")
+            predictions.append(answer.prediction)
+        return predictions
+
+    def stream(
+        self,
+        images: Iterable[Source],
+        *,
+        top_k: int = 5,
+        batch_size: int = _IMAGES_AT_ONCE,
+        workers: int | None = None,
+    ) -> Iterator[Answer[Source]]:
+        """Yield the answer for every image in order, as they come; threads decode the next images meanwhile.
+
+        Memory depends on `batch_size` and the number of threads, not on the number of images, which may be endless. An
+        image that cannot be read gives an answer with its error, and the others go on.
+
+        Args:
+            images: as `predict` takes them.
+            top_k: how many classes to name.
+            batch_size: images computed at a time.
+            workers: threads that decode; by default one for each processor.
+
+        Raises:
+            OutputValueError: the network's output is not finite.
+        """
+        _check_top_k(top_k)
+        if batch_size < 1 or (workers is not None and workers < 1):
+            raise UsageError("batch_size and workers must be at least 1")
+        prepared = map_ahead(self._prepare, images, ahead=2 * batch_size, workers=workers)
+        while batch := list(islice(prepared, batch_size)):
+            pixels = [item.pixels for item in batch if item.pixels is not None]
+            logits = iter(self.logits(np.stack(pixels)) if pixels else ())
+            for item in batch:
+                prediction = classify(next(logits), self.labels, top_k) if item.pixels is not None else None
+                yield Answer(item.source, prediction, item.error, item.note)
 
     def logits(self, images: npt.NDArray[np.uint8]) -> F32Array:
         """Logits of prepared images, the same to the last bit on every processor.
 
-        uint8 [B, H, W, 3] -> float32 [B, classes].
+        uint8 [B, H, W, C] -> float32 [B, classes].
 
         Raises:
             ImageError: the array has another type or shape.
+            OutputValueError: a logit is not finite.
         """
-        expected = (*self.preprocessing.image_size, 3)
+        expected = (*self.preprocessing.image_size, self.decoding.channels)
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != expected:
             found = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
             raise ImageError(f"expected uint8 [batch, {', '.join(map(str, expected))}], found {found}")
         if not len(images):
             return np.empty((0, len(self.labels)), dtype=np.float32)
         logits: F32Array = self.engine.run(np.ascontiguousarray(images))
+        check_finite(logits)
         return logits
 
-    def _predict_all(self, images: Sequence[ImageSource], top_k: int) -> list[Prediction]:
-        predictions: list[Prediction] = []
-        for start in range(0, len(images), _IMAGES_AT_ONCE):
-            part = images[start : start + _IMAGES_AT_ONCE]
-            prepared = np.stack([load_image(image, self.preprocessing) for image in part])
-            predictions += [self._prediction(row, top_k) for row in self.logits(prepared)]
-        return predictions
+    def _prepare(self, source: Source) -> _Prepared[Source]:
+        try:
+            decoded = decode(source, self.decoding)
+            return _Prepared(source, prepare(decoded.image, self.preprocessing), note=decoded.note)
+        except ImageError as error:
+            return _Prepared(source, None, error)
 
-    def _prediction(self, logits: F32Array, top_k: int) -> Prediction:
-        shifted = np.exp(logits.astype(np.float64) - float(logits.max()))
-        probabilities = shifted / shifted.sum()
-        order = np.argsort(-logits, kind="stable")[:top_k]
-        top = tuple((self.labels[i], float(probabilities[i])) for i in order)
-        return Prediction(top[0][0], int(order[0]), top[0][1], top)
+
+def _check_top_k(top_k: int) -> None:
+    if top_k < 1:
+        raise UsageError(f"top_k is {top_k}, but it must be at least 1")
 
 
 def load(path: str | os.PathLike[str], threads: int | None = None, isa: str | None = None) -> Predictor:

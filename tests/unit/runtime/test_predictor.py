@@ -90,8 +90,10 @@ def test_prediction_as_json(predictor: Predictor, file: BitvitFile) -> None:
     prediction = predictor.predict(random_images(file, 1, 6)[0])
     assert isinstance(prediction, Prediction)
     content = prediction.to_json()
-    assert content["label"] == prediction.label
-    assert [entry["label"] for entry in content["top"]] == [label for label, _ in prediction.top]
+    assert [(entry["label"], entry["probability"]) for entry in content["predictions"]] == list(prediction.top)
+    assert content["predictions"][0]["index"] == prediction.index
+    assert content["logits"] == prediction.logits.tolist()
+    assert prediction.probabilities[prediction.index] == prediction.probability
 
 
 def test_info(predictor: Predictor, path: Path, file: BitvitFile) -> None:

@@ -1,0 +1,128 @@
+"""The images that `bitvit predict` is asked for: files, folders, and what comes on standard input."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TypeAlias
+
+from bitvit.cli.output import print_error, print_note
+from bitvit.errors import BitvitError, ImageError
+from bitvit.image_files import find_images
+from bitvit.text import printable
+
+__all__ = ["STANDARD_INPUT", "ImageOnInput", "ImagesToPredict", "PredictedImage"]
+
+STANDARD_INPUT = "-"
+_CHUNK = 1 << 16
+
+
+class ImageOnInput(io.BytesIO):
+    """An image that was read from standard input."""
+
+    name = STANDARD_INPUT
+
+    def __str__(self) -> str:
+        return STANDARD_INPUT
+
+
+PredictedImage: TypeAlias = "Path | ImageOnInput"
+
+
+class ImagesToPredict:
+    """All images asked for, in order. A folder without images, or one that is not there, does not keep others back.
+
+    Attributes:
+        total: how many there are; None while paths come on standard input.
+        failed: how many of the arguments were of no use.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.failed = 0
+        self._streams = STANDARD_INPUT in arguments
+        # Folders are searched now, so that the number of images is known; a list on standard input may be endless.
+        self._parts: list[list[Path] | None] = [
+            None if argument == STANDARD_INPUT else self._expand(Path(argument)) for argument in arguments
+        ]
+
+    @property
+    def total(self) -> int | None:
+        return None if self._streams else sum(len(part) for part in self._parts if part is not None)
+
+    def __iter__(self) -> Iterator[PredictedImage]:
+        for part in self._parts:
+            if part is None:
+                yield from self._standard_input()
+            else:
+                yield from part
+
+    def _expand(self, path: Path) -> list[Path]:
+        """Return a file, or the images in a folder and below, in the order of their paths."""
+        if not path.is_dir():
+            return [path]
+        try:
+            found = find_images(path)
+            reasons = f" ({found.left_out})" if found.left_out.reasons() else ""
+            if not found.paths:
+                raise ImageError(f"{printable(path, None)}: no images in this folder{reasons}")
+        except BitvitError as error:
+            print_error(str(error))
+            self.failed += 1
+            return []
+        if reasons:
+            print_note(f"note: {printable(path, None)}: left out {found.left_out}")
+        return list(found.paths)
+
+    def _standard_input(self) -> Iterator[PredictedImage]:
+        stream = sys.stdin.buffer
+        head = stream.read1(_CHUNK) if hasattr(stream, "read1") else stream.read(_CHUNK)
+        if not head:
+            print_error("standard input is empty: expected an image, or a list of paths")
+            self.failed += 1
+        elif _begins_with_a_path(head) or not _is_image(head):
+            for line in _lines(head, stream):
+                yield from self._expand(Path(os.fsdecode(line)))
+        else:
+            yield ImageOnInput(head + stream.read())
+
+
+def _begins_with_a_path(head: bytes) -> bool:
+    first = head.split(b"\0" if b"\0" in head else b"\n", 1)[0].rstrip(b"\r")
+    try:
+        return bool(first) and os.path.lexists(first)
+    except ValueError:
+        return False
+
+
+def _is_image(head: bytes) -> bool:
+    """Tell whether Pillow knows the first bytes, or nobody would call them text."""
+    from PIL import Image
+
+    from bitvit.image_files import readable_suffixes
+
+    readable_suffixes()  # initializes Pillow
+    if any(accept is not None and accept(head[:16]) is True for _, accept in Image.OPEN.values()):
+        return True
+    text = head.rstrip(b"\0").replace(b"\0", b"\n")
+    return any(byte < 32 and byte not in b"\t\n\r" for byte in text[:256])
+
+
+def _lines(head: bytes, stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a list (`find`), or its parts between null bytes (`find -print0`), as they come."""
+    separator = b"\0" if b"\0" in head else b"\n"
+    rest = head
+    while True:
+        *lines, rest = rest.split(separator)
+        for line in lines:
+            stripped = line.rstrip(b"\r") if separator == b"\n" else line
+            if stripped:
+                yield stripped
+        chunk = stream.read1(_CHUNK) if hasattr(stream, "read1") else stream.read(_CHUNK)
+        if not chunk:
+            break
+        rest += chunk
+    if rest.strip(b"\r\n\0"):
+        yield rest.strip(b"\r\n\0")
