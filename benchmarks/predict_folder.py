@@ -1,0 +1,93 @@
+"""Images a second and peak memory of predicting a folder, beside a plain loop.
+
+    python benchmarks/predict_folder.py [--images 400] [--size 1600x1200] [--model gsb_deit_small_patch16_224]
+
+The loop opens one image after the other with Pillow and runs the engine on it: what everybody writes first. `stream` is
+`Predictor.stream`, `command` is `bitvit predict --out x.jsonl`, whose memory is measured on a fourth and on all of the
+images. Each runs in a process of its own, in turns; the best of `--rounds` counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+_CHILD = """
+import json, resource, sys, time
+from pathlib import Path
+import bitvit
+kind, file, folder, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+paths = sorted(Path(folder).iterdir())[:count]
+if kind == "command":
+    from bitvit.cli import main
+    start = time.perf_counter()
+    assert main(["predict", file, *map(str, paths), "--out", file + ".jsonl"]) == 0
+else:
+    model = bitvit.load(file)
+    model.predict(paths[0])
+    start = time.perf_counter()
+    if kind == "loop":
+        from bitvit.runtime import load_image
+        for path in paths:
+            model.logits(load_image(path, model.preprocessing)[None])
+    else:
+        assert sum(answer.prediction is not None for answer in model.stream(paths)) == count
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"rate": count / seconds, "megabytes": peak / 1024}))
+"""
+
+
+def _make_images(folder: Path, count: int, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (size[1] // 16, size[0] // 16, 3), np.uint8))
+        coarse.resize(size, Image.Resampling.BICUBIC).save(folder / f"{number:06d}.jpg", quality=90)
+
+
+def _measure(kind: str, file: Path, folder: Path, count: int) -> dict[str, float]:
+    command = [sys.executable, "-c", _CHILD, kind, str(file), str(folder), str(count)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    figures: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
+    return figures
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--size", default="1600x1200")
+    parser.add_argument("--model", default="gsb_deit_small_patch16_224")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    from bitvit import create_model
+    from bitvit.export import export_model
+
+    width, height = (int(part) for part in arguments.size.split("x"))
+    with tempfile.TemporaryDirectory() as place:
+        folder, file = Path(place) / "images", Path(place) / "model.bitvit"
+        folder.mkdir()
+        _make_images(folder, arguments.images, (width, height))
+        export_model(create_model(arguments.model, num_classes=1000), file, labels=[f"class {i}" for i in range(1000)])
+        cases = [(kind, arguments.images) for kind in ("loop", "stream", "command")]
+        cases.append(("command", max(1, arguments.images // 4)))
+        runs = [[_measure(kind, file, folder, count) for kind, count in cases] for _ in range(arguments.rounds)]
+    print(f"{arguments.model}, {arguments.images} images of {width} x {height}, {date.today()}, {platform.processor()}")
+    base = max(run[0]["rate"] for run in runs)
+    for number, (kind, count) in enumerate(cases):
+        rate = max(run[number]["rate"] for run in runs)
+        memory = min(run[number]["megabytes"] for run in runs)
+        print(f"{kind:8} {count:6} images  {rate:7.1f} images/s  {rate / base:5.2f}x  {memory:7.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
