@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/result.h"
+
 namespace bitvit {
 
 class EngineError : public std::runtime_error {
@@ -34,5 +36,29 @@ BITVIT_ERROR(TensorContentError);      // a parameter holds values that its oper
 BITVIT_ERROR(InputError);              // an array given to run() does not fit the Program
 
 #undef BITVIT_ERROR
+
+// Throws the class named after the error, of those above.
+[[noreturn]] inline void Throw(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kUnknownOperator:
+      throw UnknownOperatorError(error.message);
+    case ErrorCode::kOperand:
+      throw OperandError(error.message);
+    case ErrorCode::kOperatorAttribute:
+      throw OperatorAttributeError(error.message);
+    case ErrorCode::kOperatorParameter:
+      throw OperatorParameterError(error.message);
+    case ErrorCode::kTensorType:
+      throw TensorTypeError(error.message);
+    case ErrorCode::kTensorShape:
+      throw TensorShapeError(error.message);
+    case ErrorCode::kNonFinite:
+      throw NonFiniteError(error.message);
+    case ErrorCode::kTensorContent:
+      throw TensorContentError(error.message);
+    default:
+      throw EngineError(error.message);
+  }
+}
 
 }  // namespace bitvit

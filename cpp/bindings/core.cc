@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 #include "base/isa.h"
+#include "bindings/convert.h"
+#include "bindings/operators.h"
 #include "bindings/run.h"
 #include "engine/engine.h"
 #include "engine/program_builder.h"
@@ -20,55 +22,9 @@ using namespace bitvit;
 
 namespace {
 
-using InputArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-
-Attribute ToAttribute(nb::handle object, int depth = 0) {
-  if (nb::isinstance<nb::bool_>(object)) return Attribute{nb::cast<bool>(object)};
-  if (nb::isinstance<nb::int_>(object)) {
-    long long value = 0;
-    if (!nb::try_cast<long long>(object, value)) throw OperatorAttributeError("an integer attribute is out of range");
-    return Attribute{value};
-  }
-  if (nb::isinstance<nb::float_>(object)) return Attribute{nb::cast<double>(object)};
-  if (nb::isinstance<nb::str>(object)) return Attribute{nb::cast<std::string>(object)};
-  if (depth < 4 && (nb::isinstance<nb::list>(object) || nb::isinstance<nb::tuple>(object))) {
-    AttributeList list;
-    for (nb::handle item : object) list.push_back(ToAttribute(item, depth + 1));
-    return Attribute{std::move(list)};
-  }
-  throw OperatorAttributeError("an attribute is neither a number, a text nor a list of these");
-}
-
-DataType ToDataType(const nb::dlpack::dtype& type, const std::string& name) {
-  if (type == nb::dtype<float>()) return DataType::kF32;
-  if (type == nb::dtype<int32_t>()) return DataType::kI32;
-  if (type == nb::dtype<int16_t>()) return DataType::kI16;
-  if (type == nb::dtype<int8_t>()) return DataType::kI8;
-  if (type == nb::dtype<uint8_t>()) return DataType::kU8;
-  throw TensorTypeError("parameter '" + name + "' is none of float32, int32, int16, int8, uint8");
-}
-
-Tensor ToTensor(nb::handle object, const std::string& name) {
-  InputArray array;
-  if (!nb::try_cast<InputArray>(object, array, false)) {
-    throw TensorTypeError("parameter '" + name + "' is no C-contiguous array");
-  }
-  Tensor tensor{ToDataType(array.dtype(), name), {}, array.data(), nullptr};
-  for (size_t i = 0; i < array.ndim(); ++i) tensor.shape.push_back(array.shape(i));
-  tensor.owner = std::make_shared<InputArray>(std::move(array));
-  return tensor;
-}
-
 void AddOperator(ProgramBuilder& builder, const std::string& kind, const std::vector<long long>& inputs,
                  const std::vector<long long>& outputs, const nb::dict& attrs, const nb::dict& tensors) {
-  std::map<std::string, Attribute> attributes;
-  for (auto [key, value] : attrs) attributes.emplace(nb::cast<std::string>(key), ToAttribute(value));
-  std::map<std::string, Tensor> parameters;
-  for (auto [key, value] : tensors) {
-    const std::string name = nb::cast<std::string>(key);
-    parameters.emplace(name, ToTensor(value, name));
-  }
-  builder.AddOperator(kind, inputs, outputs, std::move(attributes), std::move(parameters));
+  builder.AddOperator(kind, inputs, outputs, ToAttributes(attrs), ToTensors(tensors));
 }
 
 std::vector<std::string> IsaNames() {
@@ -116,6 +72,8 @@ NB_MODULE(_core, m) {
   BITVIT_EXCEPTION(TensorContentError);
   BITVIT_EXCEPTION(InputError);
 #undef BITVIT_EXCEPTION
+
+  BindOperators(m);
 
   m.def("available_isas", &IsaNames, "Instruction sets that this machine can run, slowest first.");
 

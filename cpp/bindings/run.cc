@@ -22,7 +22,13 @@ namespace {
 using InputArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
 
 nb::dlpack::dtype StoredType(const Value& value) {
-  return value.type == ValueType::kF32 ? nb::dtype<float>() : nb::dtype<uint8_t>();
+  if (value.type == ValueType::kF32) return nb::dtype<float>();
+  return value.type == ValueType::kI32 ? nb::dtype<int32_t>() : nb::dtype<uint8_t>();
+}
+
+const char* StoredTypeName(const Value& value) {
+  if (value.type == ValueType::kF32) return "float32";
+  return value.type == ValueType::kI32 ? "int32" : "uint8";
 }
 
 // Checks type and shape of the inputs; returns the size of the batch.
@@ -38,8 +44,7 @@ size_t CheckInputs(const Engine& engine, const std::vector<InputArray>& arrays) 
     const bool fits = !actual.empty() && Shape(actual.begin() + 1, actual.end()) == expected;
     if (!fits || arrays[i].dtype() != StoredType(engine.input(i))) {
       throw InputError("input " + std::to_string(i) + " has shape " + ToString(actual) + ", expected " +
-                       (engine.input(i).type == ValueType::kF32 ? "float32" : "uint8") + " [batch] + " +
-                       ToString(expected));
+                       StoredTypeName(engine.input(i)) + " [batch] + " + ToString(expected));
     }
     if (i != 0 && actual[0] != batch) throw InputError("the inputs have different batch sizes");
     batch = actual[0];

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/engine.h"
+#include "ops/declaration.h"
 
 namespace bitvit {
 namespace {
@@ -32,10 +33,11 @@ class ChainFinder {
   size_t OutputPlace(size_t s) const { return InputPlace(s, steps_[s].inputs.size()); }
   size_t Output(size_t s) const { return steps_[s].outputs[0]; }
 
-  // The step of repeat_channels that writes the value for one reader alone, in which case that can do without; or end_.
+  // The step that repeats channels and writes the value for one reader alone, in which case that can do without; or
+  // end_.
   size_t Repetition(size_t value) const {
     for (size_t s = first_; s < end_; ++s) {
-      const bool is_it = Output(s) == value && steps_[s].kind == "repeat_channels" && uses_[value] == 1;
+      const bool is_it = Output(s) == value && steps_[s].declaration->repeats_channels && uses_[value] == 1;
       if (is_it && values_[steps_[s].inputs[0]].width() % kPointwiseBlock == 0) return s;
     }
     return end_;

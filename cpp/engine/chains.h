@@ -31,7 +31,8 @@ inline constexpr size_t kMaxLinks = 16;
 // What becomes of the steps of a group.
 struct Chains {
   std::vector<Chain> chains;
-  // Steps of repeat_channels whose only reader is a link, which reads their input itself. In the order of the steps.
+  // Steps that repeat channels and whose only reader is a link, which reads their input itself. In the order of the
+  // steps.
   std::vector<size_t> left_out;
   // That link's chain.
   std::vector<size_t> left_out_for;

@@ -12,6 +12,7 @@
 #include "engine/row_groups.h"
 #include "engine/workspace.h"
 #include "kernels/kernels.h"
+#include "ops/declaration.h"
 #include "ops/operator.h"
 #include "ops/value.h"
 
@@ -19,7 +20,7 @@ namespace bitvit {
 
 // One operator in place: which values it reads and writes.
 struct Step {
-  std::string kind;
+  const OperatorDeclaration* declaration;
   std::unique_ptr<Operator> op;
   std::vector<size_t> inputs, outputs;
 };

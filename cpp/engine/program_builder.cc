@@ -40,7 +40,7 @@ void ProgramBuilder::AddOperator(const std::string& kind, const std::vector<long
   if (nodes_.size() >= kMaxOperators) {
     throw SizeLimitError("more than " + std::to_string(kMaxOperators) + " operators");
   }
-  if (!IsKnownOperator(kind)) {
+  if (FindOperator(kind) == nullptr) {
     throw UnknownOperatorError("operator " + std::to_string(nodes_.size()) + ": unknown kind '" + kind.substr(0, 80) +
                                "'; a newer bitvit may know it");
   }
@@ -89,7 +89,7 @@ std::unique_ptr<Engine> ProgramBuilder::Build(const std::vector<long long>& inpu
   for (const long long id : outputs) output_ids.push_back(CheckedId(id, "outputs: "));
   CheckOrder(input_ids, output_ids);
 
-  std::vector<bool> is_from_value_planes(values_.size(), false);
+  std::vector<bool> is_dense_plane(values_.size(), false);
   std::vector<Step> steps;
   for (size_t s = 0; s < nodes_.size(); ++s) {
     const Node& node = nodes_[s];
@@ -98,17 +98,19 @@ std::unique_ptr<Engine> ProgramBuilder::Build(const std::vector<long long>& inpu
     spec.kind = node.kind;
     for (const size_t id : node.inputs) {
       spec.inputs.push_back(values_[id]);
-      spec.is_from_value_planes.push_back(is_from_value_planes[id]);
+      spec.is_dense_plane.push_back(is_dense_plane[id]);
     }
     for (const size_t id : node.outputs) {
       spec.outputs.push_back(values_[id]);
-      is_from_value_planes[id] = node.kind == "value_planes";
+      is_dense_plane[id] = FindOperator(node.kind)->gives_dense_plane;
     }
     spec.attributes = node.attributes;
     spec.tensors = node.tensors;
     spec.kernels = &KernelsFor(selected);
     spec.portable_kernels = &KernelsFor(Isa::kPortable);
-    steps.push_back({node.kind, MakeOperator(spec), node.inputs, node.outputs});
+    Result<std::unique_ptr<Operator>> made = MakeOperator(spec);
+    if (!made.ok()) Throw(made.error());
+    steps.push_back({FindOperator(node.kind), std::move(made).value(), node.inputs, node.outputs});
   }
   return std::make_unique<Engine>(values_, std::move(steps), std::move(input_ids), std::move(output_ids),
                                   static_cast<size_t>(n_threads), selected);

@@ -1,11 +1,11 @@
 #include "engine/row_groups.h"
 
 #include <algorithm>
-#include <map>
 
 #include "base/aligned_buffer.h"
 #include "engine/engine.h"
 #include "engine/memory_plan.h"
+#include "ops/declaration.h"
 
 namespace bitvit {
 namespace {
@@ -13,41 +13,6 @@ namespace {
 constexpr size_t kTileBytes = 96 * 1024;  // that a tile may keep alive: a part of the second-level cache
 constexpr size_t kMinRows = 16;
 constexpr size_t kMaxTileRows = 64;
-
-// How many inputs, from the first, an operator reads row by row: for output row r only row r. It may read all rows of
-// the others.
-constexpr size_t kAllInputs = static_cast<size_t>(-1);
-
-// The operators that compute their output in one RunContext::Parallel over its rows, or over their elements.
-const std::map<std::string, size_t>& RowOperators() {
-  static const std::map<std::string, size_t> operators = {
-      {"add", kAllInputs},
-      {"add_constant", kAllInputs},
-      {"affine", kAllInputs},
-      {"gelu", kAllInputs},
-      {"rprelu", kAllInputs},
-      {"layer_norm", kAllInputs},
-      {"sign", kAllInputs},
-      {"mask", kAllInputs},
-      {"layer_norm_sign", kAllInputs},
-      {"binary_linear", kAllInputs},
-      {"binary_linear_threshold", kAllInputs},
-      {"repeat_channels", kAllInputs},
-      {"mean_channels", kAllInputs},
-      {"scale_by", 1},
-      {"sign_statistics", 1},
-      {"mask_statistics", 1},
-      {"stencil", 0},
-      {"pool", 0},
-      {"upsample", 0},
-      {"merge_patches", 0},
-      {"binary_conv", 0},
-      {"gather_rows", 0},
-      {"windows_to_heads", 0},
-      {"heads_to_windows", 0},
-  };
-  return operators;
-}
 
 size_t RowBytes(const Value& value) { return value.size_bytes() / value.shape[0]; }
 
@@ -122,11 +87,9 @@ class Finder {
  private:
   // Rows of the step's output if it can be in a group, else 0.
   size_t RowsOf(size_t s) const {
-    const auto found = RowOperators().find(steps_[s].kind);
-    if (found == RowOperators().end() || steps_[s].op->shared_scratch_bytes() != 0) return 0;
+    if (!steps_[s].declaration->is_tiled || steps_[s].op->shared_scratch_bytes() != 0) return 0;
     const size_t n_rows = values_[steps_[s].outputs[0]].shape[0];
-    const size_t n_aligned = std::min(found->second, steps_[s].inputs.size());
-    for (size_t i = 0; i < n_aligned; ++i) {
+    for (size_t i = 0; i < steps_[s].declaration->n_aligned; ++i) {
       if (values_[steps_[s].inputs[i]].shape[0] != n_rows) return 0;
     }
     return n_rows < kMinRows ? 0 : n_rows;
@@ -135,7 +98,7 @@ class Finder {
   // The last step of that stage that writes a value of which step s needs more than the row it works on, or kNotLocal.
   size_t WhollyRead(size_t s, size_t stage) const {
     size_t last = kNotLocal;
-    for (size_t i = RowOperators().at(steps_[s].kind); i < steps_[s].inputs.size(); ++i) {
+    for (size_t i = steps_[s].declaration->n_aligned; i < steps_[s].inputs.size(); ++i) {
       const size_t value = steps_[s].inputs[i];
       if (stage_of_[value] == stage && (last == kNotLocal || writer_[value] > last)) last = writer_[value];
     }
@@ -165,10 +128,8 @@ class Finder {
     for (size_t stage = 0; stage < groups_.stages.size(); ++stage) {
       if (!groups_.stages[stage].is_group()) continue;
       for (size_t s = groups_.stages[stage].first; s < groups_.stages[stage].end; ++s) {
-        const std::string& kind = steps_[s].kind;
         const size_t out = steps_[s].outputs[0];
-        const bool is_elementwise = kind == "add" || kind == "add_constant" || kind == "affine" || kind == "rprelu";
-        if (!is_elementwise || groups_.local_offset[out] != kNotLocal) continue;
+        if (!steps_[s].declaration->is_in_place || groups_.local_offset[out] != kNotLocal) continue;
         for (const size_t value : steps_[s].inputs) {
           if (CanOverwrite(value, out, s, stage)) {
             groups_.overwrites[out] = value;
@@ -187,7 +148,8 @@ class Finder {
       const std::vector<size_t>& inputs = steps_[reader].inputs;
       for (size_t i = 0; i < inputs.size(); ++i) {
         if (inputs[i] != value) continue;
-        if (i >= RowOperators().at(steps_[reader].kind) || steps_[reader].kind == "repeat_channels") return false;
+        const OperatorDeclaration& declaration = *steps_[reader].declaration;
+        if (i >= declaration.n_aligned || declaration.repeats_channels) return false;
       }
     }
     return true;

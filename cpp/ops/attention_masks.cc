@@ -1,55 +1,87 @@
-// attention_masks.
+#include <cstring>
+
 #include "ops/attention_scores.h"
+#include "ops/operands.h"
+#include "ops/operator.h"
 
 namespace bitvit {
 
-AttentionScores::AttentionScores(SpecReader& reader) : kernels_(reader.kernels().attention_masks) {
-  reader.InputCount(2, 2);
-  const Shape& q = reader.Input(0, {ValueType::kSign}, 3);
-  const Shape& k = reader.Input(1, {ValueType::kSign}, 3);
-  reader.Require(q[1] == k[1] && q[2] == k[2], "queries and keys differ in heads or head width");
-  reader.Require(q[2] <= kBinaryGemmMaxInputs, "head width " + std::to_string(q[2]) + ", at most " +
-                                                   std::to_string(kBinaryGemmMaxInputs) + " is allowed");
-  n_queries_ = q[0];
-  n_heads_ = q[1];
-  shape_ = {k[0], q[2]};
-  table_ = reader.Floats("table", {{q[2] + 1}});
-  bool is_valid = table()[0] == 1;
-  for (size_t i = 0; i <= q[2]; ++i) is_valid = is_valid && table()[i] >= 0;
-  reader.RequireContent(is_valid, "parameter 'table' must start with 1 and hold no negative value");
-  head_bytes_ = AlignUp(kernels_.packed_bytes(shape_));
-}
-
-void AttentionScores::PackKeys(const RunContext& context) const {
-  context.Parallel(n_heads_, 1, [&](size_t begin, size_t end, size_t) {
-    for (size_t h = begin; h < end; ++h) {
-      kernels_.pack_keys(context.input<uint64_t>(1) + h * BitWords(shape_.head_dim), query_stride(), shape_,
-                         context.shared_scratch<std::byte>() + h * head_bytes_);
-    }
-  });
-}
-
 namespace {
+
+// How the bits of a plane are found.
+struct Rule {
+  PlaneRule rule;
+  float factor;
+  bool of_image;  // kGreater with the limit factor * maximum over the image
+
+  bool needs_threshold() const { return (rule == PlaneRule::kGreater && !of_image) || rule == PlaneRule::kAtLeast; }
+};
+
+Result<std::vector<Rule>> ReadRules(const Operands& operands) {
+  std::vector<Rule> rules;
+  for (const Attribute& entry : operands.List("planes")) {
+    const auto* list = std::get_if<AttributeList>(&entry.value);
+    const std::string* name = nullptr;
+    if (list != nullptr && !list->empty()) name = std::get_if<std::string>(&(*list)[0].value);
+    if (name == nullptr) {
+      return operands.Fail(ErrorCode::kOperatorAttribute, "attribute 'planes' must be a list of rules");
+    }
+    if ((*name == "row_max" || *name == "image_max") && list->size() == 2) {
+      BITVIT_ASSIGN(const float factor, operands.ToFloat((*list)[1], "the factor of a '" + *name + "' rule"));
+      const bool of_image = *name == "image_max";
+      rules.push_back({of_image ? PlaneRule::kGreater : PlaneRule::kRowMax, factor, of_image});
+    } else if (*name == "greater" && list->size() == 1) {
+      rules.push_back({PlaneRule::kGreater, 0, false});
+    } else if (*name == "at_least" && list->size() == 1) {
+      rules.push_back({PlaneRule::kAtLeast, 0, false});
+    } else if (*name == "ones" && list->size() == 1) {
+      rules.push_back({PlaneRule::kOnes, 0, false});
+    } else {
+      return operands.Fail(ErrorCode::kOperatorAttribute,
+                           "attribute 'planes' has an unknown rule '" + name->substr(0, 80) + "'");
+    }
+  }
+  return rules;
+}
+
+Status CheckRules(Operands& operands) {
+  BITVIT_ASSIGN(const std::vector<Rule> rules, ReadRules(operands));
+  bool needs_thresholds = false;
+  for (const Rule& rule : rules) needs_thresholds = needs_thresholds || rule.needs_threshold();
+  if (needs_thresholds == operands.Has("thresholds")) return {};
+  return operands.Fail(ErrorCode::kOperatorParameter,
+                       needs_thresholds ? "parameter 'thresholds' is missing"
+                                        : "parameter 'thresholds' is given, but no rule of 'planes' needs it");
+}
+
+Status CheckContent(Operands& operands) {
+  BITVIT_TRY(AttentionScores::CheckTable(operands));
+  const bool needs_scale = operands.Has("offset") && operands.Parameter("offset").type == DataType::kI8;
+  if (needs_scale != operands.Has("offset_scale")) {
+    return operands.Fail(ErrorCode::kOperatorParameter,
+                         needs_scale ? "parameter 'offset_scale' is missing"
+                                     : "parameter 'offset_scale' is given without an 'offset' of type i8");
+  }
+  return {};
+}
 
 class AttentionMasks final : public Operator {
  public:
-  explicit AttentionMasks(SpecReader& reader) : scores_(reader) {
-    const size_t n_heads = scores_.n_heads(), n = scores_.n_queries(), m = scores_.shape().n_keys;
-    ReadRules(reader);
-    if (reader.Has("offset")) {
-      if (reader.TypeOf("offset") == DataType::kI8) {
-        const Tensor& tensor = reader.Parameter("offset", DataType::kI8, {{n_heads, n, m}});
-        byte_offset_ = AlignedBuffer(tensor.n_elements() + 16);
-        __builtin_memcpy(byte_offset_.data(), tensor.data, tensor.n_elements());
-        offset_scale_ = reader.Floats("offset_scale", {{n_heads}});
-        has_byte_offset_ = true;
-      } else {
-        offset_ = reader.Floats("offset", {{n_heads, n}, {n_heads, n, m}});
-        has_row_offset_ = reader.spec().tensors.at("offset").shape.size() == 2;
-        has_full_offset_ = !has_row_offset_;
-      }
+  explicit AttentionMasks(const Operands& operands) : scores_(operands), rules_(*ReadRules(operands)) {
+    for (const Rule& rule : rules_) has_image_max_ = has_image_max_ || rule.of_image;
+    if (operands.Has("thresholds")) thresholds_ = operands.Floats("thresholds");
+    if (!operands.Has("offset")) return;
+    const Tensor& offset = operands.Parameter("offset");
+    if (offset.type == DataType::kI8) {
+      byte_offset_ = AlignedBuffer(offset.n_elements() + 16);
+      std::memcpy(byte_offset_.data(), offset.data, offset.n_elements());
+      offset_scale_ = operands.Floats("offset_scale");
+      has_byte_offset_ = true;
+    } else {
+      offset_ = operands.Floats("offset");
+      has_row_offset_ = offset.shape.size() == 2;
+      has_full_offset_ = !has_row_offset_;
     }
-    reader.Writes({{ValueType::kMask, {rules_.size(), n_heads, n, m}}});
   }
 
   size_t shared_scratch_bytes() const override { return scores_.packed_bytes() + n_maxima() * sizeof(float); }
@@ -71,12 +103,6 @@ class AttentionMasks final : public Operator {
   }
 
  private:
-  struct Rule {
-    PlaneRule rule;
-    float factor;
-    bool of_image = false;  // kGreater with the limit factor * maximum over the image
-  };
-
   size_t n_maxima() const { return has_image_max_ ? scores_.n_heads() * scores_.n_queries() : 0; }
 
   // Maximum of a_t over all heads and rows. Each row's goes to its own place, however the rows are cut.
@@ -93,34 +119,6 @@ class AttentionMasks final : public Operator {
     float largest = maxima[0];
     for (size_t i = 1; i < n_maxima(); ++i) largest = maxima[i] > largest ? maxima[i] : largest;
     return largest;
-  }
-
-  void ReadRules(SpecReader& reader) {
-    bool needs_thresholds = false;
-    for (const Attribute& entry : reader.List("planes", 1, kMaxPlanes)) {
-      const auto* list = std::get_if<AttributeList>(&entry.value);
-      const std::string* name = nullptr;
-      if (list != nullptr && !list->empty()) name = std::get_if<std::string>(&(*list)[0].value);
-      if (name == nullptr) reader.FailAttribute("attribute 'planes' must be a list of rules");
-      if (*name == "row_max" && list->size() == 2) {
-        rules_.push_back({PlaneRule::kRowMax, reader.ToFloat((*list)[1], "the factor of a 'row_max' rule"), false});
-      } else if (*name == "image_max" && list->size() == 2) {
-        const float factor = reader.ToFloat((*list)[1], "the factor of an 'image_max' rule");
-        rules_.push_back({PlaneRule::kGreater, factor, true});
-        has_image_max_ = true;
-      } else if (*name == "greater" && list->size() == 1) {
-        rules_.push_back({PlaneRule::kGreater, 0, false});
-        needs_thresholds = true;
-      } else if (*name == "at_least" && list->size() == 1) {
-        rules_.push_back({PlaneRule::kAtLeast, 0, false});
-        needs_thresholds = true;
-      } else if (*name == "ones" && list->size() == 1) {
-        rules_.push_back({PlaneRule::kOnes, 0, false});
-      } else {
-        reader.FailAttribute("attribute 'planes' has an unknown rule '" + name->substr(0, 80) + "'");
-      }
-    }
-    if (needs_thresholds) thresholds_ = reader.Floats("thresholds", {{rules_.size(), scores_.n_heads()}});
   }
 
   AttentionHead Head(size_t head, float image_maximum) const {
@@ -156,6 +154,18 @@ class AttentionMasks final : public Operator {
 
 }  // namespace
 
-std::unique_ptr<Operator> MakeAttentionMasks(SpecReader& reader) { return std::make_unique<AttentionMasks>(reader); }
+BITVIT_OPERATOR(attention_masks) {
+  static_assert(kMaxPlanes == 8);
+  AttentionScores::Declare(op);
+  op.List("planes", "1", "8").Output("masks", "mask [planes,H,N,M]").RowWiseUnless("planes", "image_max");
+  op.Parameter("thresholds", "f32 [planes,H]", Presence::kOptional);
+  op.Parameter("offset", "i8 [H,N,M] | f32 [H,N] | f32 [H,N,M]", Presence::kOptional);
+  op.Parameter("offset_scale", "f32 [H]", Presence::kOptional);
+  // Look-up, sum and normalization of the softmax; the offset; a row maximum and the comparisons.
+  op.Costs("H*N*M*D", "0", "H*N*M*(4+offset+planes)");
+  op.check_attributes = CheckRules;
+  op.check = CheckContent;
+  op.MakeWith<AttentionMasks>();
+}
 
 }  // namespace bitvit

@@ -1,14 +1,18 @@
 // Inputs and packed keys that attention_masks and attention_masks_statistics have in common.
 #pragma once
 
-#include "ops/registry.h"
+#include "ops/operands.h"
+#include "ops/operator.h"
 
 namespace bitvit {
 
 class AttentionScores {
  public:
-  // Checks inputs and `table`.
-  explicit AttentionScores(SpecReader& reader);
+  // Their part of the declaration, and the check of the table's content.
+  static void Declare(OperatorDeclaration& op);
+  static Status CheckTable(Operands& operands);
+
+  explicit AttentionScores(const Operands& operands);
 
   size_t n_heads() const { return n_heads_; }
   size_t n_queries() const { return n_queries_; }

@@ -1,12 +1,13 @@
-// binary_conv: gathers the bits of each cell's taps for kernels/binary_conv.
+// Gathers the bits of each cell's taps for kernels/binary_conv.
 #include <algorithm>
 #include <cstring>
 #include <map>
 
-#include "ops/grid.h"
-#include "ops/registry.h"
+#include "ops/operands.h"
+#include "ops/operator.h"
 
 namespace bitvit {
+
 namespace {
 
 constexpr size_t kCellGrain = 8;
@@ -22,7 +23,7 @@ struct TapRange {
 // The different ranges along an axis, and which of them each position has.
 struct AxisTaps {
   std::vector<TapRange> ranges;
-  std::vector<uint8_t> range_of;  // at most kMaxGridKernel + 1 different ones
+  std::vector<uint8_t> range_of;  // at most kernel + 1 different ones
 };
 
 AxisTaps FindTapRanges(size_t size, size_t kernel, size_t dilation) {
@@ -47,38 +48,32 @@ uint32_t BitsAt(const uint64_t* row, size_t first, size_t n) {
 
 class BinaryConv final : public Operator {
  public:
-  BinaryConv(SpecReader& reader, const Shape& shape)
-      : kernels_(reader.kernels().binary_conv), n_words_(BitWords(shape[1])), zeros_(n_words_ * sizeof(uint64_t)) {
-    grid_ = ReadGrid(reader, shape[0]);
-    kernel_ = reader.Integer("kernel", 1, kMaxGridKernel);
-    if (kernel_ % 2 == 0) reader.FailAttribute("attribute 'kernel' must be odd");
-    dilation_ = reader.Integer("dilation", 1, kMaxGridKernel);
-    const size_t n_groups = reader.Integer("groups", 1, shape[1]), n_outputs = reader.LengthOf("bias");
-    reader.Require(shape[1] % n_groups == 0 && n_outputs % n_groups == 0,
-                   std::to_string(shape[1]) + " channels to " + std::to_string(n_outputs) + " cannot be split into " +
-                       std::to_string(n_groups) + " groups");
-    width_ = shape[1] / n_groups;
-    const size_t n_taps = kernel_ * kernel_;
-    reader.Require(n_taps * width_ <= kBinaryGemmMaxInputs, std::to_string(n_taps * width_) +
-                                                                " inputs of an output, at most " +
-                                                                std::to_string(kBinaryGemmMaxInputs) + " are allowed");
+  explicit BinaryConv(const Operands& operands)
+      : kernels_(operands.kernels().binary_conv),
+        height_(operands.Size("h")),
+        grid_width_(operands.Size("w")),
+        n_words_(BitWords(operands.Size("C"))),
+        kernel_(operands.Size("kernel")),
+        dilation_(operands.Size("dilation")),
+        width_(operands.Size("C/groups")),
+        zeros_(n_words_ * sizeof(uint64_t)) {
+    const size_t n_groups = operands.Size("groups"), n_taps = kernel_ * kernel_;
     tap_bytes_ = width_ <= 8 ? 1 : width_ <= 16 ? 2 : AlignUp(width_, 32) / 8;
-    shape_ = {n_groups, n_outputs / n_groups, (n_taps * tap_bytes_ + 3) / 4};
-    const AlignedBuffer weight = reader.PackedSigns("weight", {n_outputs, n_taps}, width_);
-    scale_ = Padded(reader.Floats("scale", {{n_outputs}}).as<float>());
-    bias_ = Padded(reader.Floats("bias", {{n_outputs}}).as<float>());
+    shape_ = {n_groups, operands.Size("O/groups"), (n_taps * tap_bytes_ + 3) / 4};
+    const AlignedBuffer weight = operands.PackedSigns("weight", width_);
+    scale_ = Padded(operands.Parameter("scale").as<float>());
+    bias_ = Padded(operands.Parameter("bias").as<float>());
     PackWeight(weight.as<uint64_t>());
-    rows_ = FindTapRanges(grid_.height, kernel_, dilation_);
-    columns_ = FindTapRanges(grid_.width, kernel_, dilation_);
+    rows_ = FindTapRanges(height_, kernel_, dilation_);
+    columns_ = FindTapRanges(grid_width_, kernel_, dilation_);
     FillOffsets(weight.as<uint64_t>());
     cells_ = std::clamp(kMaxGatheredBytes / RowBytes(), size_t{1}, kMaxCells);
-    reader.Writes({{ValueType::kF32, {shape[0], n_outputs}}});
   }
 
   size_t thread_scratch_bytes(size_t) const override { return ScratchForTaps() + cells_ * RowBytes(); }
 
   void Run(const RunContext& context) const override {
-    context.Parallel(grid_.height * grid_.width, kCellGrain, [&](size_t begin, size_t end, size_t thread) {
+    context.Parallel(height_ * grid_width_, kCellGrain, [&](size_t begin, size_t end, size_t thread) {
       RunCells(context, begin, end, static_cast<std::byte*>(context.thread_scratch(thread)));
     });
   }
@@ -165,7 +160,7 @@ class BinaryConv final : public Operator {
 
   // The rows of bits of a cell's taps, zeros for those outside the grid. Returns the cell's offsets.
   const int32_t* FindTaps(const uint64_t* x, size_t cell, const uint64_t** taps) const {
-    const size_t y = cell / grid_.width, column = cell % grid_.width, kernel = kernel_;
+    const size_t y = cell / grid_width_, column = cell % grid_width_, kernel = kernel_;
     const size_t row_pattern = rows_.range_of[y], column_pattern = columns_.range_of[column];
     const TapRange r = rows_.ranges[row_pattern], c = columns_.ranges[column_pattern];
     const size_t step = dilation_ * n_words_, left = column + c.first * dilation_ - kernel / 2 * dilation_;
@@ -174,7 +169,7 @@ class BinaryConv final : public Operator {
     }
     for (size_t ky = r.first; ky < r.last; ++ky) {
       const size_t tap_row = y + ky * dilation_ - kernel / 2 * dilation_;
-      const uint64_t* tap = x + (tap_row * grid_.width + left) * n_words_;
+      const uint64_t* tap = x + (tap_row * grid_width_ + left) * n_words_;
       for (size_t kx = c.first; kx < c.last; ++kx, tap += step) taps[ky * kernel + kx] = tap;
     }
     return offsets_.as<int32_t>() +
@@ -217,18 +212,24 @@ class BinaryConv final : public Operator {
   }
 
   const BinaryConvKernels& kernels_;
-  Grid grid_;
-  size_t n_words_, kernel_, dilation_, width_, tap_bytes_, cells_;
+  size_t height_, grid_width_, n_words_, kernel_, dilation_, width_, tap_bytes_ = 0, cells_ = 0;
   BinaryConvShape shape_;
   AxisTaps rows_, columns_;
-  AlignedBuffer weight_, scale_, bias_, offsets_, zeros_;
+  AlignedBuffer zeros_, weight_, scale_, bias_, offsets_;
 };
 
 }  // namespace
 
-std::unique_ptr<Operator> MakeBinaryConv(SpecReader& reader) {
-  reader.InputCount(1, 1);
-  return std::make_unique<BinaryConv>(reader, reader.Input(0, {ValueType::kSign}, 2));
+BITVIT_OPERATOR(binary_conv) {
+  static_assert(kBinaryGemmMaxInputs == 32767);
+  op.Input("x", "sign [N,C]").Grid().Integer("kernel", "1", "63").Integer("dilation", "1", "63");
+  op.Integer("groups", "1", "C").Parameter("scale", "f32 [O]").Parameter("bias", "f32 [O]").Output("y", "f32 [N,O]");
+  op.Divides("2", "kernel-1", ErrorCode::kOperatorAttribute);  // odd
+  op.Divides("groups", "C").Divides("groups", "O").AtMost("kernel*kernel*(C/groups)", "32767");
+  op.Parameter("weight", "bits [O,kernel*kernel,C/groups]").Tiled();
+  // Taps outside the grid count as well: they are few, and their number depends on the dilation.
+  op.Costs("N*O*kernel*kernel*(C/groups)", "0", "N*O");
+  op.MakeWith<BinaryConv>();
 }
 
 }  // namespace bitvit

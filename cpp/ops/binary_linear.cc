@@ -2,9 +2,11 @@
 #include <cstring>
 
 #include "ops/bit_rows.h"
-#include "ops/registry.h"
+#include "ops/operands.h"
+#include "ops/operator.h"
 
 namespace bitvit {
+
 namespace {
 
 constexpr size_t kRowGrain = 8;
@@ -14,15 +16,12 @@ size_t PaddedOutputs(size_t n_outputs) { return AlignUp(n_outputs, kBinaryGemmBl
 // Weights and shape, the same for both operators.
 class BinaryProduct : public Operator {
  public:
-  BinaryProduct(SpecReader& reader, size_t n_outputs) : kernels_(reader.kernels().binary_gemm) {
-    reader.InputCount(1, 1);
-    const Shape& shape = reader.Input(0, {ValueType::kSign, ValueType::kMask}, 2);
-    reader.Require(shape[1] <= kBinaryGemmMaxInputs, std::to_string(shape[1]) + " inputs, at most " +
-                                                         std::to_string(kBinaryGemmMaxInputs) + " are allowed");
-    shape_ = {shape[0], shape[1], n_outputs};
-    weight_ = reader.PackedSigns("weight", {n_outputs}, shape[1]);
-    packed_ = AlignedBuffer(kernels_.packed_bytes(shape[1], n_outputs));
-    kernels_.pack(weight_.as<uint64_t>(), shape[1], n_outputs, packed_.data());
+  explicit BinaryProduct(const Operands& operands)
+      : kernels_(operands.kernels().binary_gemm),
+        shape_{operands.Size("N"), operands.Size("K"), operands.Size("O")},
+        packed_(kernels_.packed_bytes(shape_.n_inputs, shape_.n_outputs)),
+        weight_(operands.PackedSigns("weight", shape_.n_inputs)) {
+    kernels_.pack(weight_.as<uint64_t>(), shape_.n_inputs, shape_.n_outputs, packed_.data());
   }
 
  protected:
@@ -52,17 +51,16 @@ class BinaryProduct : public Operator {
 
 class BinaryLinear final : public BinaryProduct {
  public:
-  BinaryLinear(SpecReader& reader, size_t n_outputs) : BinaryProduct(reader, n_outputs) {
-    const size_t padding = PaddedOutputs(n_outputs) - n_outputs;
-    scale_ = reader.Floats("scale", {{n_outputs}}, padding);
-    bias_ = reader.Floats("bias", {{n_outputs}}, padding);
+  explicit BinaryLinear(const Operands& operands)
+      : BinaryProduct(operands), is_mask_(operands.input(0).type == ValueType::kMask) {
+    const size_t n_outputs = shape_.n_outputs, padding = PaddedOutputs(n_outputs) - n_outputs;
+    scale_ = operands.Floats("scale", padding);
+    bias_ = operands.Floats("bias", padding);
     offset_ = AlignedBuffer(PaddedOutputs(n_outputs) * sizeof(int32_t));
-    is_mask_ = reader.spec().inputs[0].type == ValueType::kMask;
     for (size_t o = 0; o < n_outputs; ++o) {
       offset_.as<int32_t>()[o] = is_mask_ ? -NegativeCount(o) : static_cast<int32_t>(shape_.n_inputs);
     }
     ForgetUnpackedWeight();
-    reader.Writes({{ValueType::kF32, {shape_.n_rows, n_outputs}}});
   }
 
   size_t thread_scratch_bytes(size_t n_parts) const override { return GemmScratchBytes(n_parts); }
@@ -84,29 +82,24 @@ class BinaryLinear final : public BinaryProduct {
 
 class BinaryLinearThreshold final : public BinaryProduct {
  public:
-  BinaryLinearThreshold(SpecReader& reader, size_t n_outputs)
-      : BinaryProduct(reader, n_outputs),
-        rows_(reader.WritesBits(shape_.n_rows, n_outputs, {ValueType::kSign, ValueType::kMask})) {
+  explicit BinaryLinearThreshold(const Operands& operands) : BinaryProduct(operands), rows_(operands.output(0)) {
     ForgetUnpackedWeight();
-    const int16_t* const low = reader.Parameter("low", DataType::kI16, {{n_outputs}}).as<int16_t>();
-    const int16_t* const high = reader.Parameter("high", DataType::kI16, {{n_outputs}}).as<int16_t>();
-    const uint8_t* const flip = reader.Parameter("flip", DataType::kU8, {{n_outputs}}).as<uint8_t>();
-    const size_t n_padded = PaddedOutputs(n_outputs);
+    const int16_t* const low = operands.Parameter("low").as<int16_t>();
+    const int16_t* const high = operands.Parameter("high").as<int16_t>();
+    const uint8_t* const flip = operands.Parameter("flip").as<uint8_t>();
+    const size_t n_padded = PaddedOutputs(shape_.n_outputs);
     low_ = AlignedBuffer(n_padded * sizeof(uint16_t));
     range_ = AlignedBuffer(n_padded * sizeof(uint16_t));
     flip_ = AlignedBuffer(n_padded / 8);
     std::memset(low_.data(), 0xff, n_padded * sizeof(uint16_t));
-    bool is_flip_valid = true;
-    for (size_t o = 0; o < n_outputs; ++o) {
+    for (size_t o = 0; o < shape_.n_outputs; ++o) {
       const int first = low[o] < 0 ? 0 : low[o];
       if (first <= high[o]) {  // else never inside: as the padding
         low_.as<uint16_t>()[o] = static_cast<uint16_t>(first);
         range_.as<uint16_t>()[o] = static_cast<uint16_t>(high[o] - first);
       }
-      is_flip_valid = is_flip_valid && flip[o] <= 1;
-      flip_.as<uint64_t>()[o / 64] |= static_cast<uint64_t>(flip[o] & 1) << (o % 64);
+      flip_.as<uint64_t>()[o / 64] |= static_cast<uint64_t>(flip[o]) << (o % 64);
     }
-    reader.RequireContent(is_flip_valid, "parameter 'flip' must hold only 0 and 1");
   }
 
   size_t thread_scratch_bytes(size_t n_parts) const override {
@@ -131,14 +124,34 @@ class BinaryLinearThreshold final : public BinaryProduct {
   AlignedBuffer low_, range_, flip_;
 };
 
-}  // namespace
-
-std::unique_ptr<Operator> MakeBinaryLinear(SpecReader& reader) {
-  return std::make_unique<BinaryLinear>(reader, reader.LengthOf("bias"));
+Status CheckFlip(Operands& operands) {
+  const Tensor& flip = operands.Parameter("flip");
+  for (size_t o = 0; o < flip.n_elements(); ++o) {
+    if (flip.as<uint8_t>()[o] > 1) {
+      return operands.Fail(ErrorCode::kTensorContent, "parameter 'flip' must hold only 0 and 1");
+    }
+  }
+  return {};
 }
 
-std::unique_ptr<Operator> MakeBinaryLinearThreshold(SpecReader& reader) {
-  return std::make_unique<BinaryLinearThreshold>(reader, reader.LengthOf("low"));
+}  // namespace
+
+static_assert(kBinaryGemmMaxInputs == 32767);
+
+BITVIT_OPERATOR(binary_linear) {
+  op.Input("x", "sign|mask [N,K]").Output("y", "f32 [N,O]").AtMost("K", "32767");
+  op.Parameter("weight", "bits [O,K]").Parameter("scale", "f32 [O]").Parameter("bias", "f32 [O]");
+  op.RowWise().Tiled().Foldable().Costs("N*O*K", "0", "N*O");
+  op.MakeWith<BinaryLinear>();
+}
+
+BITVIT_OPERATOR(binary_linear_threshold) {
+  op.Input("x", "sign|mask [N,K]").Output("bits", "sign|mask [N,O] or heads").AtMost("K", "32767");
+  op.Parameter("weight", "bits [O,K]");
+  op.Parameter("low", "i16 [O]").Parameter("high", "i16 [O]").Parameter("flip", "u8 [O]");
+  op.RowWise().Tiled().Costs("N*O*K", "0", "0");
+  op.check = CheckFlip;
+  op.MakeWith<BinaryLinearThreshold>();
 }
 
 }  // namespace bitvit

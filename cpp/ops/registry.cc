@@ -1,80 +1,86 @@
 #include "ops/registry.h"
 
-#include "base/error.h"
+#include <algorithm>
+
+#include "ops/check.h"
 
 namespace bitvit {
+
+// Written by CMake: X(name) for every line BITVIT_OPERATOR(name) in cpp/ops.
+#include "operator_names.inc"
+
+#define BITVIT_DECLARE(name) OperatorDeclaration DeclareOperator_##name();
+BITVIT_OPERATOR_NAMES(BITVIT_DECLARE)
+#undef BITVIT_DECLARE
+
 namespace {
 
-const std::map<std::string, OperatorFactory>& Factories() {
-  static const std::map<std::string, OperatorFactory> factories = {
-      {"image_to_float", MakeImageToFloat},
-      {"patch_conv_u8", MakePatchConvU8},
-      {"patch_conv_f32", MakePatchConvF32},
-      {"linear_f32", MakeLinearF32},
-      {"linear_i8", MakeLinearI8},
-      {"constant", MakeConstant},
-      {"concat_rows", MakeConcatRows},
-      {"slice_rows", MakeSliceRows},
-      {"add", MakeAdd},
-      {"add_constant", MakeAddConstant},
-      {"affine", MakeAffine},
-      {"mean_rows", MakeMeanRows},
-      {"gelu", MakeGelu},
-      {"rprelu", MakeRprelu},
-      {"layer_norm", MakeLayerNorm},
-      {"sign", MakeSign},
-      {"mask", MakeMask},
-      {"layer_norm_sign", MakeLayerNormSign},
-      {"binary_linear", MakeBinaryLinear},
-      {"binary_linear_threshold", MakeBinaryLinearThreshold},
-      {"attention_masks", MakeAttentionMasks},
-      {"attention_masks_statistics", MakeAttentionMasksStatistics},
-      {"value_planes", MakeValuePlanes},
-      {"value_product", MakeValueProduct},
-      {"statistics", MakeStatistics},
-      {"sign_statistics", MakeSignStatistics},
-      {"mask_statistics", MakeMaskStatistics},
-      {"scale_by", MakeScaleBy},
-      {"stencil", MakeStencil},
-      {"pool", MakePool},
-      {"upsample", MakeUpsample},
-      {"merge_patches", MakeMergePatches},
-      {"binary_conv", MakeBinaryConv},
-      {"gather_rows", MakeGatherRows},
-      {"repeat_channels", MakeRepeatChannels},
-      {"mean_channels", MakeMeanChannels},
-      {"reshape_rows", MakeReshapeRows},
-      {"windows_to_heads", MakeWindowsToHeads},
-      {"heads_to_windows", MakeHeadsToWindows},
-      {"stencil", MakeStencil},
-      {"pool", MakePool},
-      {"upsample", MakeUpsample},
-      {"merge_patches", MakeMergePatches},
-      {"binary_conv", MakeBinaryConv},
-      {"gather_rows", MakeGatherRows},
-      {"repeat_channels", MakeRepeatChannels},
-      {"mean_channels", MakeMeanChannels},
-      {"reshape_rows", MakeReshapeRows},
-      {"windows_to_heads", MakeWindowsToHeads},
-      {"heads_to_windows", MakeHeadsToWindows},
-  };
-  return factories;
+// The place of the axis N in the first form of an operand; -1 if there is none.
+int RowAxis(const Operand& operand) {
+  const Pattern pattern = ParsePatterns(operand.type).front();
+  const auto found = std::find(pattern.axes.begin(), pattern.axes.end(), "N");
+  return found == pattern.axes.end() ? -1 : static_cast<int>(found - pattern.axes.begin());
+}
+
+OperatorDeclaration Completed(OperatorDeclaration op) {
+  for (Operand& operand : op.inputs) operand.row_axis = RowAxis(operand);
+  for (Operand& operand : op.outputs) operand.row_axis = RowAxis(operand);
+  while (op.is_row_wise && op.n_aligned < op.inputs.size() && op.inputs[op.n_aligned].row_axis == 0) ++op.n_aligned;
+  return op;
 }
 
 }  // namespace
 
-bool IsKnownOperator(const std::string& kind) { return Factories().count(kind) != 0; }
+const std::vector<OperatorDeclaration>& Operators() {
+  static const std::vector<OperatorDeclaration> operators = {
+#define BITVIT_CALL(name) Completed(DeclareOperator_##name()),
+      BITVIT_OPERATOR_NAMES(BITVIT_CALL)
+#undef BITVIT_CALL
+  };
+  return operators;
+}
 
-std::unique_ptr<Operator> MakeOperator(const OperatorSpec& spec) {
-  const auto found = Factories().find(spec.kind);
-  if (found == Factories().end()) {
-    throw UnknownOperatorError("operator " + std::to_string(spec.index) + ": unknown kind '" + spec.kind.substr(0, 80) +
-                               "'; a newer bitvit may know it");
-  }
-  SpecReader reader(spec);
-  std::unique_ptr<Operator> result = found->second(reader);
-  reader.Finish();
-  return result;
+const OperatorDeclaration* FindOperator(std::string_view name) {
+  const std::vector<OperatorDeclaration>& all = Operators();
+  const auto found = std::lower_bound(all.begin(), all.end(), name,
+                                      [](const OperatorDeclaration& op, std::string_view n) { return op.name < n; });
+  return found == all.end() || found->name != name ? nullptr : &*found;
+}
+
+namespace {
+
+Error Unknown(const OperatorSpec& spec) {
+  return {ErrorCode::kUnknownOperator, "operator " + std::to_string(spec.index) + ": unknown kind '" +
+                                           spec.kind.substr(0, 80) + "'; a newer bitvit may know it"};
+}
+
+}  // namespace
+
+Status CheckOperator(const OperatorSpec& spec) {
+  const OperatorDeclaration* const declaration = FindOperator(spec.kind);
+  if (declaration == nullptr) return Unknown(spec);
+  Operands operands(spec);
+  return CheckAgainst(*declaration, spec, operands);
+}
+
+Result<std::unique_ptr<Operator>> MakeOperator(const OperatorSpec& spec) {
+  const OperatorDeclaration* const declaration = FindOperator(spec.kind);
+  if (declaration == nullptr) return Unknown(spec);
+  Operands operands(spec);
+  BITVIT_TRY(CheckAgainst(*declaration, spec, operands));
+  return declaration->make(operands);
+}
+
+Result<OperatorCost> CostOfOperator(const OperatorSpec& spec) {
+  const OperatorDeclaration* const declaration = FindOperator(spec.kind);
+  if (declaration == nullptr) return Unknown(spec);
+  Operands operands(spec);
+  BITVIT_TRY(CheckAgainst(*declaration, spec, operands));
+  OperatorCost cost = {operands.Count(declaration->binary_multiply_adds), operands.Count(declaration->multiply_adds),
+                       operands.Count(declaration->float_operations), 0};
+  for (const auto& [name, tensor] : spec.tensors)
+    cost.parameter_bytes += tensor.n_elements() * DataTypeSize(tensor.type);
+  return cost;
 }
 
 }  // namespace bitvit

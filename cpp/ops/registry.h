@@ -1,72 +1,37 @@
-// Kinds of operators by name.
+// All operators there are.
 #pragma once
 
 #include <memory>
-#include <string>
+#include <string_view>
+#include <vector>
 
+#include "base/result.h"
+#include "ops/declaration.h"
 #include "ops/operator.h"
 #include "ops/spec.h"
 
 namespace bitvit {
 
-// Whether there is an operator of that kind.
-bool IsKnownOperator(const std::string& kind);
+// Sorted by name.
+const std::vector<OperatorDeclaration>& Operators();
+// nullptr if there is none of that name.
+const OperatorDeclaration* FindOperator(std::string_view name);
 
-// Checks the description and lays out the parameters. Throws a subclass of EngineError that names the violated rule.
-std::unique_ptr<Operator> MakeOperator(const OperatorSpec& spec);
+// Whether the operator is used as docs/format.md says. Lays out nothing.
+Status CheckOperator(const OperatorSpec& spec);
 
-using OperatorFactory = std::unique_ptr<Operator> (*)(SpecReader& reader);
+// Checks, and lays out the parameters for the kernels.
+Result<std::unique_ptr<Operator>> MakeOperator(const OperatorSpec& spec);
 
-// One file each.
-std::unique_ptr<Operator> MakeImageToFloat(SpecReader& reader);
-std::unique_ptr<Operator> MakePatchConvU8(SpecReader& reader);
-std::unique_ptr<Operator> MakePatchConvF32(SpecReader& reader);
-std::unique_ptr<Operator> MakeLinearF32(SpecReader& reader);
-std::unique_ptr<Operator> MakeLinearI8(SpecReader& reader);
-std::unique_ptr<Operator> MakeConstant(SpecReader& reader);
-std::unique_ptr<Operator> MakeConcatRows(SpecReader& reader);
-std::unique_ptr<Operator> MakeSliceRows(SpecReader& reader);
-std::unique_ptr<Operator> MakeAdd(SpecReader& reader);
-std::unique_ptr<Operator> MakeAddConstant(SpecReader& reader);
-std::unique_ptr<Operator> MakeAffine(SpecReader& reader);
-std::unique_ptr<Operator> MakeMeanRows(SpecReader& reader);
-std::unique_ptr<Operator> MakeGelu(SpecReader& reader);
-std::unique_ptr<Operator> MakeRprelu(SpecReader& reader);
-std::unique_ptr<Operator> MakeLayerNorm(SpecReader& reader);
-std::unique_ptr<Operator> MakeSign(SpecReader& reader);
-std::unique_ptr<Operator> MakeMask(SpecReader& reader);
-std::unique_ptr<Operator> MakeLayerNormSign(SpecReader& reader);
-std::unique_ptr<Operator> MakeBinaryLinear(SpecReader& reader);
-std::unique_ptr<Operator> MakeBinaryLinearThreshold(SpecReader& reader);
-std::unique_ptr<Operator> MakeAttentionMasks(SpecReader& reader);
-std::unique_ptr<Operator> MakeAttentionMasksStatistics(SpecReader& reader);
-std::unique_ptr<Operator> MakeValuePlanes(SpecReader& reader);
-std::unique_ptr<Operator> MakeValueProduct(SpecReader& reader);
-std::unique_ptr<Operator> MakeStatistics(SpecReader& reader);
-std::unique_ptr<Operator> MakeSignStatistics(SpecReader& reader);
-std::unique_ptr<Operator> MakeMaskStatistics(SpecReader& reader);
-std::unique_ptr<Operator> MakeScaleBy(SpecReader& reader);
-std::unique_ptr<Operator> MakeStencil(SpecReader& reader);
-std::unique_ptr<Operator> MakePool(SpecReader& reader);
-std::unique_ptr<Operator> MakeUpsample(SpecReader& reader);
-std::unique_ptr<Operator> MakeMergePatches(SpecReader& reader);
-std::unique_ptr<Operator> MakeBinaryConv(SpecReader& reader);
-std::unique_ptr<Operator> MakeGatherRows(SpecReader& reader);
-std::unique_ptr<Operator> MakeRepeatChannels(SpecReader& reader);
-std::unique_ptr<Operator> MakeMeanChannels(SpecReader& reader);
-std::unique_ptr<Operator> MakeReshapeRows(SpecReader& reader);
-std::unique_ptr<Operator> MakeWindowsToHeads(SpecReader& reader);
-std::unique_ptr<Operator> MakeHeadsToWindows(SpecReader& reader);
-std::unique_ptr<Operator> MakeStencil(SpecReader& reader);
-std::unique_ptr<Operator> MakePool(SpecReader& reader);
-std::unique_ptr<Operator> MakeUpsample(SpecReader& reader);
-std::unique_ptr<Operator> MakeMergePatches(SpecReader& reader);
-std::unique_ptr<Operator> MakeBinaryConv(SpecReader& reader);
-std::unique_ptr<Operator> MakeGatherRows(SpecReader& reader);
-std::unique_ptr<Operator> MakeRepeatChannels(SpecReader& reader);
-std::unique_ptr<Operator> MakeMeanChannels(SpecReader& reader);
-std::unique_ptr<Operator> MakeReshapeRows(SpecReader& reader);
-std::unique_ptr<Operator> MakeWindowsToHeads(SpecReader& reader);
-std::unique_ptr<Operator> MakeHeadsToWindows(SpecReader& reader);
+// Of one run on one image. A comparison and a table look-up count as one float operation.
+struct OperatorCost {
+  uint64_t binary_multiply_adds, multiply_adds, float_operations;
+  uint64_t parameter_bytes;
+
+  uint64_t operations() const { return binary_multiply_adds + multiply_adds + float_operations; }
+};
+
+// Checks and counts.
+Result<OperatorCost> CostOfOperator(const OperatorSpec& spec);
 
 }  // namespace bitvit

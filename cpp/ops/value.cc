@@ -8,8 +8,8 @@
 namespace bitvit {
 namespace {
 
-constexpr ValueType kTypes[] = {ValueType::kU8, ValueType::kF32, ValueType::kSign, ValueType::kMask,
-                                ValueType::kTernary};
+constexpr ValueType kTypes[] = {ValueType::kU8,   ValueType::kF32,  ValueType::kI32,
+                                ValueType::kSign, ValueType::kMask, ValueType::kTernary};
 
 }  // namespace
 
@@ -19,6 +19,8 @@ const char* TypeName(ValueType type) {
       return "u8";
     case ValueType::kF32:
       return "f32";
+    case ValueType::kI32:
+      return "i32";
     case ValueType::kSign:
       return "sign";
     case ValueType::kMask:
@@ -50,7 +52,7 @@ size_t Value::n_elements() const {
 
 size_t Value::size_bytes() const {
   if (type == ValueType::kU8) return n_elements();
-  if (type == ValueType::kF32) return n_elements() * 4;
+  if (type == ValueType::kF32 || type == ValueType::kI32) return n_elements() * 4;
   return n_bit_arrays() * n_rows() * BitWords(width()) * 8;
 }
 

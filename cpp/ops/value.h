@@ -7,7 +7,7 @@
 
 namespace bitvit {
 
-enum class ValueType { kU8, kF32, kSign, kMask, kTernary };
+enum class ValueType { kU8, kF32, kI32, kSign, kMask, kTernary };
 
 const char* TypeName(ValueType type);
 // Throws UnknownTypeError.

@@ -11,7 +11,7 @@ from bitvit.program import Interpreter, Value, pack_bits, to_stored
 from bitvit.program.schema import AnyArray
 from bitvit.runtime import Engine, available_isas
 from tests.support.engine_comparison import assert_same_bits
-from tests.support.operator_bases import bits, f32, weight_bits
+from tests.support.operator_cases import bits, f32, weight_bits
 from tests.support.random_programs import ProgramBuilder
 
 GRIDS = [(4, 4), (5, 7), (9, 11), (16, 20)]

@@ -16,7 +16,8 @@ from bitvit.program import OPERATORS, Op, Program, Value, stored_shape
 from bitvit.program.errors import MissingTensorError, OperandError, ValueDefinitionError
 from bitvit.runtime import Engine, available_isas, run_op
 from bitvit.runtime.engine import IsaError
-from tests.support.operator_cases import OperatorCase, operator_case
+from tests.support.operator_cases import OperatorCase
+from tests.support.operator_homes import operator_case
 
 KINDS = sorted(OPERATORS)
 SIZES = st.sampled_from([-(1 << 62), -1, 0, 1, 2, 3, 7, 64, 65, 1 << 16, 1 << 24, (1 << 24) + 1, 1 << 31, 1 << 62])

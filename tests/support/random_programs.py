@@ -10,7 +10,7 @@ import numpy as np
 from bitvit.program import BitvitFile, Op, Preprocessing, Program, Value, validate_file
 from bitvit.program.schema import AnyArray
 
-from .operator_bases import Rng, exponential_table, f32, positive, weight_bits
+from .operator_cases import Rng, exponential_table, f32, positive, weight_bits
 
 
 class ProgramBuilder:

@@ -6,7 +6,7 @@ import numpy as np
 
 from bitvit.program import BitvitFile, Preprocessing, Value, pack_bits, validate_file
 
-from .operator_bases import bits, exponential_table, f32, positive, weight_bits
+from .operator_cases import bits, exponential_table, f32, positive, weight_bits
 from .random_programs import ProgramBuilder
 
 

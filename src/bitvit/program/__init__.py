@@ -1,6 +1,6 @@
 """The ``.bitvit`` file: schema, reader, writer, validation, and the NumPy interpreter that defines every result.
 
-Only NumPy and safetensors are needed. ``docs/format.md`` is the same contract in words.
+Only NumPy, safetensors and the compiled core are needed. ``docs/format.md`` is the same contract in words.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from bitvit.program.errors import (
 from bitvit.program.interpreter import Interpreter, run_operator
 from bitvit.program.operators import OPERATORS
 from bitvit.program.reader import read_bytes, read_file
-from bitvit.program.registry import OperatorSpec
 from bitvit.program.schema import (
     FORMAT_VERSION,
     INTERPOLATIONS,
@@ -43,6 +42,7 @@ from bitvit.program.schema import (
     Program,
     Value,
 )
+from bitvit.program.table import Declaration, declarations, operator_cost
 from bitvit.program.validation import validate, validate_file
 from bitvit.program.writer import to_bytes, write_file
 
@@ -53,6 +53,7 @@ __all__ = [
     "VALUE_TYPES",
     "BitvitFile",
     "ChecksumError",
+    "Declaration",
     "Interpreter",
     "LabelsError",
     "MetadataError",
@@ -64,7 +65,6 @@ __all__ = [
     "OperandError",
     "OperatorAttributeError",
     "OperatorParameterError",
-    "OperatorSpec",
     "Preprocessing",
     "PreprocessingError",
     "Program",
@@ -79,7 +79,9 @@ __all__ = [
     "UnusedTensorError",
     "Value",
     "ValueDefinitionError",
+    "declarations",
     "from_stored",
+    "operator_cost",
     "pack_bits",
     "read_bytes",
     "read_file",

@@ -63,3 +63,22 @@ def signs(bits: AnyArray) -> AnyArray:
     """Sign bits as numbers: bool -> int8, True -> -1, False -> +1."""
     numbers: AnyArray = np.int8(1) - np.int8(2) * bits.astype(np.int8)
     return numbers
+
+
+def differing_bits(a: AnyArray, b: AnyArray) -> AnyArray:
+    """``popcount(a ^ b)`` of every pair of rows. bool [..., N, K], bool [..., O, K] -> int32 [..., N, O].
+
+    As ``|a| + |b| - 2 |a & b|``, with the last term a matrix product of small integers, which is exact in binary64.
+    """
+    common = a.astype(np.float64) @ np.swapaxes(b.astype(np.float64), -1, -2)
+    counts = a.sum(-1)[..., :, None] + b.sum(-1)[..., None, :] - 2 * common.astype(np.int64)
+    differing: AnyArray = counts.astype(np.int32)
+    return differing
+
+
+def linear_in_order(x: F32Array, weight: F32Array, bias: F32Array) -> F32Array:
+    """Products added to the bias one after the other. [N, K], [O, K], [O] -> [N, O]."""
+    y: F32Array = np.broadcast_to(bias, (x.shape[0], bias.shape[0])).astype(np.float32)
+    for k in range(x.shape[1]):
+        y = y + x[:, k, None] * weight[None, :, k]
+    return y

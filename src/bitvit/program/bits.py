@@ -36,7 +36,7 @@ def sign_bits(signs: npt.ArrayLike) -> npt.NDArray[np.uint8]:
 
 def stored_shape(type: ValueType, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape of the stored form of a value of that type and shape (no batch axis)."""
-    if type in ("u8", "f32"):
+    if type in ("u8", "f32", "i32"):
         return shape
     packed = (*shape[:-1], (shape[-1] + 7) // 8)
     return (2, *packed) if type == "ternary" else packed
@@ -48,6 +48,8 @@ def to_stored(type: ValueType, array: AnyArray) -> AnyArray:
         return np.ascontiguousarray(array, dtype=np.uint8)
     if type == "f32":
         return np.ascontiguousarray(array, dtype=np.float32)
+    if type == "i32":
+        return np.ascontiguousarray(array, dtype=np.int32)
     if type == "ternary":
         return pack_bits(np.stack([array > 0, array < 0]))
     return pack_bits(array)
@@ -55,7 +57,7 @@ def to_stored(type: ValueType, array: AnyArray) -> AnyArray:
 
 def from_stored(type: ValueType, shape: tuple[int, ...], stored: AnyArray) -> AnyArray:
     """Inverse of `to_stored` for a value of that type and shape, of one image."""
-    if type in ("u8", "f32"):
+    if type in ("u8", "f32", "i32"):
         return stored.reshape(shape)
     bits = unpack_bits(stored, shape[-1])
     if type == "ternary":

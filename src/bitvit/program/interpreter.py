@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitvit.program.call import Call
 from bitvit.program.errors import OperandError
 from bitvit.program.operators import OPERATORS
-from bitvit.program.registry import Call
 from bitvit.program.schema import AnyArray, F32Array, Op, Program, Value
-from bitvit.program.validation import check_operator, validate
+from bitvit.program.table import check_operator
+from bitvit.program.validation import validate
 
 __all__ = ["Interpreter", "run_operator"]
 
@@ -97,7 +98,7 @@ def _run(
     call = Call(tuple(inputs), tuple(value.type for value in input_values), op.attrs, tensors, tuple(output_values))
     # Finite parameters can still overflow; the result is then unspecified, but it is not a reason to warn or stop.
     with np.errstate(all="ignore"):
-        results = list(OPERATORS[op.op].run(call))
+        results = list(OPERATORS[op.op](call))
     for result, value in zip(results, output_values, strict=True):
         assert result.shape == value.shape, (op.op, result.shape, value.shape)
     return results

@@ -15,7 +15,7 @@ import numpy.typing as npt
 FORMAT_NAME = "bitvit"
 FORMAT_VERSION = 1
 
-ValueType: TypeAlias = Literal["u8", "f32", "sign", "mask", "ternary"]
+ValueType: TypeAlias = Literal["u8", "f32", "i32", "sign", "mask", "ternary"]
 VALUE_TYPES: tuple[ValueType, ...] = get_args(ValueType)
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]

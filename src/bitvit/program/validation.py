@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,8 +18,6 @@ from bitvit.program.errors import (
     UnusedTensorError,
     ValueDefinitionError,
 )
-from bitvit.program.operators import OPERATORS
-from bitvit.program.registry import OperatorCheck
 from bitvit.program.schema import (
     INTERPOLATIONS,
     MAX_DIMENSION,
@@ -34,8 +32,8 @@ from bitvit.program.schema import (
     Op,
     Preprocessing,
     Program,
-    Value,
 )
+from bitvit.program.table import check_operator, declarations
 
 TENSOR_DTYPES: dict[str, np.dtype[np.generic]] = {
     "F32": np.dtype("<f4"),
@@ -53,10 +51,7 @@ def validate(program: Program, tensors: Mapping[str, AnyArray]) -> None:
     written = {program.input}
     used_tensors: set[str] = set()
     for index, op in enumerate(program.ops):
-        check = _operator_in_place(program, tensors, index, op, written)
-        spec = OPERATORS[op.op]
-        spec.check(check)
-        check.finish()
+        _check_operator_in_place(program, tensors, index, op, written)
         used_tensors.update(op.tensors.values())
     for name in program.values:
         if name not in written:
@@ -64,17 +59,6 @@ def validate(program: Program, tensors: Mapping[str, AnyArray]) -> None:
     for name in tensors:
         if name not in used_tensors:
             raise UnusedTensorError(f"tensor {name!r} is not used by any operator")
-
-
-def check_operator(
-    op: Op, inputs: Sequence[Value], outputs: Sequence[Value], tensors: Mapping[str, AnyArray], index: int = 0
-) -> None:
-    """Check one operator on its own; ``tensors`` maps its parameter names to arrays."""
-    if op.op not in OPERATORS:
-        raise UnknownOperatorError(f"operator {index}: unknown kind {op.op!r:.80}; a newer bitvit may know it")
-    check = OperatorCheck(op, index, tuple(inputs), tuple(outputs), tensors)
-    OPERATORS[op.op].check(check)
-    check.finish()
 
 
 def validate_file(file: BitvitFile) -> None:
@@ -140,12 +124,12 @@ def _check_ends(program: Program) -> None:
         raise OperandError(f"the Program's output is {logits.type} {list(logits.shape)}, expected f32 [1, classes]")
 
 
-def _operator_in_place(
+def _check_operator_in_place(
     program: Program, tensors: Mapping[str, AnyArray], index: int, op: Op, written: set[str]
-) -> OperatorCheck:
-    """The operator with its values and tensors looked up; its outputs are added to ``written``."""
+) -> None:
+    """Look up the operator's values and tensors and check it; its outputs are added to ``written``."""
     where = f"operator {index} ({op.op!r:.80})"
-    if op.op not in OPERATORS:
+    if op.op not in declarations():
         raise UnknownOperatorError(f"operator {index}: unknown kind {op.op!r:.80}; a newer bitvit may know it")
     for name in (*op.inputs, *op.outputs):
         if name not in program.values:
@@ -164,10 +148,10 @@ def _operator_in_place(
             raise TensorTypeError(f"{where}: tensor {name!r} has the element type {tensors[name].dtype}")
         if not all(1 <= size <= MAX_DIMENSION for size in tensors[name].shape):
             raise SizeLimitError(f"{where}: tensor {name!r} has shape {list(tensors[name].shape)}")
-    return OperatorCheck(
+    check_operator(
         op,
-        index,
-        tuple(program.values[name] for name in op.inputs),
-        tuple(program.values[name] for name in op.outputs),
+        [program.values[name] for name in op.inputs],
+        [program.values[name] for name in op.outputs],
         {parameter: tensors[name] for parameter, name in op.tensors.items()},
+        index,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bitvit.program.arithmetic import integer_product, normalized, signs, sum16, sum_in_order
-from tests.support import loop_reference
+from tests.support import loops
 
 LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 48, 100, 197, 384)
 
@@ -14,7 +14,7 @@ LENGTHS = (1, 2, 15, 16, 17, 31, 32, 33, 48, 100, 197, 384)
 @pytest.mark.parametrize("length", LENGTHS)
 def test_sum16_equals_loops(length: int) -> None:
     x = (np.random.default_rng(length).standard_normal((3, length)) * 1e3).astype(np.float32)
-    assert [loop_reference.sum16(row) for row in x] == sum16(x).tolist()
+    assert [loops.sum16(row) for row in x] == sum16(x).tolist()
 
 
 def test_sum16_order_is_not_that_of_numpy() -> None:

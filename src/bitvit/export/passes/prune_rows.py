@@ -7,15 +7,12 @@ where the dropped rows are queries.
 
 from __future__ import annotations
 
-from bitvit.export.graph import Graph, GraphOp
-from bitvit.program import Value
+import numpy as np
 
-_ROW_WISE = frozenset(
-    {
-        *("layer_norm", "add", "add_constant", "affine", "gelu", "rprelu", "sign", "mask", "layer_norm_sign"),
-        *("linear_f32", "linear_i8", "binary_linear", "binary_linear_threshold"),
-    }
-)
+from bitvit.export.graph import Graph, GraphOp
+from bitvit.program import Value, declarations
+
+_SLICED_AXES = {"f32": (2,), "sign": (2, 3), "mask": (2, 3)}  # numbers of axes of values that `slice_rows` takes
 
 
 def prune_rows(graph: Graph) -> None:
@@ -28,9 +25,9 @@ def prune_rows(graph: Graph) -> None:
         if axis is not None:
             rows = needed[op.outputs[0]]
             for position, name in enumerate(op.inputs):
-                if _follows_rows(op, position):
+                if _input_axis(op, position) is not None:
                     op.inputs[position] = _leading_rows(graph, ops, sliced, name, rows)
-            _shrink_tensors(op, rows, graph.values[op.outputs[0]].shape[axis])
+            _shrink_tensors(op, rows)
             value = graph.values[op.outputs[0]]
             graph.values[op.outputs[0]] = Value(value.type, (*value.shape[:axis], rows, *value.shape[axis + 1 :]))
         ops.append(op)
@@ -41,37 +38,50 @@ def prune_rows(graph: Graph) -> None:
 def _row_axis(graph: Graph, op: GraphOp) -> int | None:
     """Axis of the output along which rows are independent, or None.
 
-    Masks relative to the maximum of the image need all rows, and masks cannot be sliced: their product keeps all rows,
-    too.
+    An input whose rows are not its first axis (masks) cannot be sliced: its writer must be pruned as well, and have no
+    other reader.
     """
-    if op.op in _ROW_WISE:
-        return 0
-    if op.op == "value_product":
-        masks = graph.producer(op.inputs[0])
-        return None if masks is None or _row_axis(graph, masks) is None else 0
-    if op.op == "attention_masks" and not any(rule[0] == "image_max" for rule in op.attrs["planes"]):
-        return 2
-    return None
+    declared = declarations()[op.op]
+    if not declared.is_row_wise(op.attrs) or len(op.outputs) != 1:
+        return None
+    for position, name in enumerate(op.inputs):
+        axis = _input_axis(op, position)
+        if axis is None or _can_be_sliced(graph.values[name], axis):
+            continue
+        writer = graph.producer(name)
+        if writer is None or _row_axis(graph, writer) != axis or len(graph.consumers(name)) > 1:
+            return None
+    return declared.outputs[0].row_axis
 
 
-def _follows_rows(op: GraphOp, position: int) -> bool:
-    """Whether an input is needed only for the rows that the output is needed for."""
-    return position == 0 if op.op in ("attention_masks", "value_product") else op.op in _ROW_WISE
+def _can_be_sliced(value: Value, axis: int) -> bool:
+    return axis == 0 and len(value.shape) in _SLICED_AXES.get(value.type, ())
 
 
-def _rows(graph: Graph, name: str) -> int:
-    value = graph.values[name]
-    return value.shape[2] if value.type == "mask" and len(value.shape) == 4 else value.shape[0]
+def _input_axis(op: GraphOp, position: int) -> int | None:
+    """The axis of an input of which row n of the output needs row n alone; None if it needs all of the input."""
+    return declarations()[op.op].inputs[position].row_axis
+
+
+def _row_axes(graph: Graph) -> dict[str, int]:
+    """The axis of the rows of each value: where its writer has it, else the first."""
+    axes = dict.fromkeys(graph.values, 0)
+    for op in graph.ops:
+        axis = _row_axis(graph, op)
+        if axis is not None:
+            axes[op.outputs[0]] = axis
+    return axes
 
 
 def _needed_rows(graph: Graph) -> dict[str, int]:
     """For each value, how many leading rows some operator reads."""
-    needed = {graph.output: _rows(graph, graph.output)}
+    axes = _row_axes(graph)
+    needed = {graph.output: graph.values[graph.output].shape[axes[graph.output]]}
     for op in reversed(graph.ops):
-        follow = _row_axis(graph, op) is not None
+        is_row_wise = _row_axis(graph, op) is not None
         for position, name in enumerate(op.inputs):
-            rows = _rows(graph, name)
-            if follow and _follows_rows(op, position):
+            rows = graph.values[name].shape[axes[name]]
+            if is_row_wise and _input_axis(op, position) == axes[name]:
                 rows = min(rows, needed.get(op.outputs[0], 0))
             elif op.op == "slice_rows":
                 rows = int(op.attrs["stop"])
@@ -80,9 +90,9 @@ def _needed_rows(graph: Graph) -> dict[str, int]:
 
 
 def _leading_rows(graph: Graph, ops: list[GraphOp], sliced: dict[tuple[str, int], str], name: str, rows: int) -> str:
-    """`name`, or a `slice_rows` of its first rows where it has more."""
+    """`name`, or a `slice_rows` of its first rows where it has more; a value whose writer was pruned has no more."""
     value = graph.values[name]
-    if _rows(graph, name) == rows:
+    if value.shape[0] == rows or not _can_be_sliced(value, 0):
         return name
     key = (name, rows)
     if key not in sliced:
@@ -91,11 +101,12 @@ def _leading_rows(graph: Graph, ops: list[GraphOp], sliced: dict[tuple[str, int]
     return sliced[key]
 
 
-def _shrink_tensors(op: GraphOp, rows: int, full: int) -> None:
+def _shrink_tensors(op: GraphOp, rows: int) -> None:
     """Constants that have one entry a row keep the leading ones."""
-    if rows == full:
-        return
-    if op.op == "add_constant" and op.tensors["value"].ndim == 2:
-        op.tensors["value"] = op.tensors["value"][:rows]
-    if op.op == "attention_masks" and "offset" in op.tensors:
-        op.tensors["offset"] = op.tensors["offset"][:, :rows]
+    for parameter in declarations()[op.op].parameters:
+        if parameter.name not in op.tensors:
+            continue
+        tensor = op.tensors[parameter.name]
+        axis = parameter.row_axis_of(tensor.ndim)
+        if axis is not None and tensor.shape[axis] != rows:
+            op.tensors[parameter.name] = np.take(tensor, np.arange(rows), axis)

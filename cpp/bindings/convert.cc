@@ -1,0 +1,66 @@
+#include "bindings/convert.h"
+
+#include <nanobind/stl/string.h>
+
+#include "base/error.h"
+
+namespace nb = nanobind;
+
+namespace bitvit {
+namespace {
+
+Attribute ToAttribute(nb::handle object, int depth = 0) {
+  if (nb::isinstance<nb::bool_>(object)) return Attribute{nb::cast<bool>(object)};
+  if (nb::isinstance<nb::int_>(object)) {
+    long long value = 0;
+    if (!nb::try_cast<long long>(object, value)) throw OperatorAttributeError("an integer attribute is out of range");
+    return Attribute{value};
+  }
+  if (nb::isinstance<nb::float_>(object)) return Attribute{nb::cast<double>(object)};
+  if (nb::isinstance<nb::str>(object)) return Attribute{nb::cast<std::string>(object)};
+  if (depth < 4 && (nb::isinstance<nb::list>(object) || nb::isinstance<nb::tuple>(object))) {
+    AttributeList list;
+    for (nb::handle item : object) list.push_back(ToAttribute(item, depth + 1));
+    return Attribute{std::move(list)};
+  }
+  throw OperatorAttributeError("an attribute is neither a number, a text nor a list of these");
+}
+
+DataType ToDataType(const nb::dlpack::dtype& type, const std::string& name) {
+  if (type == nb::dtype<float>()) return DataType::kF32;
+  if (type == nb::dtype<int32_t>()) return DataType::kI32;
+  if (type == nb::dtype<int16_t>()) return DataType::kI16;
+  if (type == nb::dtype<int8_t>()) return DataType::kI8;
+  if (type == nb::dtype<uint8_t>()) return DataType::kU8;
+  throw TensorTypeError("parameter '" + name + "' is none of float32, int32, int16, int8, uint8");
+}
+
+Tensor ToTensor(nb::handle object, const std::string& name) {
+  InputArray array;
+  if (!nb::try_cast<InputArray>(object, array, false)) {
+    throw TensorTypeError("parameter '" + name + "' is no C-contiguous array");
+  }
+  Tensor tensor{ToDataType(array.dtype(), name), {}, array.data(), nullptr};
+  for (size_t i = 0; i < array.ndim(); ++i) tensor.shape.push_back(array.shape(i));
+  tensor.owner = std::make_shared<InputArray>(std::move(array));
+  return tensor;
+}
+
+}  // namespace
+
+std::map<std::string, Attribute> ToAttributes(const nb::dict& attributes) {
+  std::map<std::string, Attribute> result;
+  for (auto [key, value] : attributes) result.emplace(nb::cast<std::string>(key), ToAttribute(value));
+  return result;
+}
+
+std::map<std::string, Tensor> ToTensors(const nb::dict& tensors) {
+  std::map<std::string, Tensor> result;
+  for (auto [key, value] : tensors) {
+    const std::string name = nb::cast<std::string>(key);
+    result.emplace(name, ToTensor(value, name));
+  }
+  return result;
+}
+
+}  // namespace bitvit

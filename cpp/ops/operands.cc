@@ -1,0 +1,80 @@
+#include "ops/operands.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace bitvit {
+
+const char* DataTypeName(DataType type) {
+  switch (type) {
+    case DataType::kF32:
+      return "f32";
+    case DataType::kI32:
+      return "i32";
+    case DataType::kI16:
+      return "i16";
+    case DataType::kI8:
+      return "i8";
+    case DataType::kU8:
+      return "u8";
+  }
+  return "?";
+}
+
+size_t DataTypeSize(DataType type) {
+  return type == DataType::kF32 || type == DataType::kI32 ? 4 : type == DataType::kI16 ? 2 : 1;
+}
+
+size_t Tensor::n_elements() const {
+  size_t n = 1;
+  for (const size_t size : shape) n *= size;
+  return n;
+}
+
+uint64_t Operands::Count(std::string_view expression) const {
+  return static_cast<uint64_t>(Evaluate(expression, sizes_.symbols).value_or(0));
+}
+
+float Operands::Number(const char* attribute) const {
+  const auto& value = spec_.attributes.at(attribute).value;
+  const auto* integer = std::get_if<long long>(&value);
+  return integer != nullptr ? static_cast<float>(*integer) : static_cast<float>(std::get<double>(value));
+}
+
+AlignedBuffer Operands::Floats(const char* parameter, size_t slack) const {
+  const Tensor& tensor = Parameter(parameter);
+  const size_t n = tensor.n_elements();
+  AlignedBuffer buffer((n + slack) * sizeof(float));
+  std::memcpy(buffer.data(), tensor.data, n * sizeof(float));
+  return buffer;
+}
+
+AlignedBuffer Operands::PackedSigns(const char* parameter, size_t length) const {
+  const Tensor& tensor = Parameter(parameter);
+  const size_t n_rows = tensor.n_elements() / ((length + 7) / 8);
+  AlignedBuffer words(n_rows * BitWords(length) * 8);
+  LoadBits(tensor.as<std::byte>(), n_rows, length, words.data());
+  return words;
+}
+
+Error Operands::Fail(ErrorCode code, const std::string& message) const {
+  return {code, "operator " + std::to_string(spec_.index) + " (" + spec_.kind.substr(0, 80) + "): " + message};
+}
+
+Result<float> Operands::ToFloat(const Attribute& attribute, const std::string& what) const {
+  double value = 0;
+  if (const auto* integer = std::get_if<long long>(&attribute.value)) {
+    value = static_cast<double>(*integer);
+  } else if (const auto* number = std::get_if<double>(&attribute.value)) {
+    value = *number;
+  } else {
+    return Fail(ErrorCode::kOperatorAttribute, what + " must be a number");
+  }
+  if (!(std::fabs(value) <= static_cast<double>(std::numeric_limits<float>::max()))) {  // also for NaN
+    return Fail(ErrorCode::kNonFinite, what + " is not finite in binary32");
+  }
+  return static_cast<float>(value);
+}
+
+}  // namespace bitvit

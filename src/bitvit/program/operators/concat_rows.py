@@ -1,0 +1,12 @@
+"""Rows of several values one behind the other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bitvit.program.call import Call
+from bitvit.program.schema import AnyArray
+
+
+def run_concat_rows(call: Call) -> tuple[AnyArray]:
+    return (np.concatenate(call.inputs, axis=0),)

@@ -1,0 +1,12 @@
+"""LayerNorm."""
+
+from __future__ import annotations
+
+from bitvit.program.arithmetic import normalized
+from bitvit.program.call import Call
+from bitvit.program.schema import AnyArray
+
+
+def run_layer_norm(call: Call) -> tuple[AnyArray]:
+    d, s = normalized(call.inputs[0], call.attrs["eps"])
+    return ((d / s) * call.tensors["weight"] + call.tensors["bias"],)

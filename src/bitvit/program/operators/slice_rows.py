@@ -1,0 +1,10 @@
+"""A range of rows."""
+
+from __future__ import annotations
+
+from bitvit.program.call import Call
+from bitvit.program.schema import AnyArray
+
+
+def run_slice_rows(call: Call) -> tuple[AnyArray]:
+    return (call.inputs[0][call.attrs["start"] : call.attrs["stop"]],)

@@ -1,0 +1,22 @@
+"""Ternary planes of the values (GSB)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bitvit.program.call import Call
+from bitvit.program.schema import AnyArray
+
+
+def run_value_planes(call: Call) -> tuple[AnyArray]:
+    v = call.inputs[0]
+    if len(call.inputs) == 2:
+        v = v - call.inputs[1][0]
+    _, n_heads, width, m = call.outputs[0].shape
+    by_head = v.reshape(m, n_heads, width).transpose(1, 2, 0)
+    sign = np.where(by_head < 0, np.int8(-1), np.int8(1))
+    planes = [sign]
+    for factor in map(np.float32, call.attrs["factors"]):
+        is_far = (by_head > factor * v.max()) | (by_head < factor * v.min())
+        planes.append(sign * is_far.astype(np.int8))
+    return (np.stack(planes),)
