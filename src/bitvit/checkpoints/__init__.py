@@ -15,7 +15,7 @@ from bitvit.checkpoints.checkpoint import (
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.checkpoints.importing import ImportedCheckpoint, import_checkpoint
 from bitvit.checkpoints.provenance import provenance
-from bitvit.checkpoints.weights import copy_all_but_heads, copy_weights, load_pretrained
+from bitvit.checkpoints.weights import copy_all_but_heads, copy_backbone, copy_weights, load_pretrained
 
 __all__ = [
     "FINAL_FILE",
@@ -27,6 +27,7 @@ __all__ = [
     "ModelSpec",
     "build_model",
     "copy_all_but_heads",
+    "copy_backbone",
     "copy_weights",
     "import_checkpoint",
     "is_binary",

@@ -13,6 +13,7 @@ from bitvit.checkpoints.errors import ModelError
 from bitvit.errors import UsageError
 from bitvit.layers import StagedLayer
 from bitvit.models import binarize
+from bitvit.models.semantic_fpn import SegmentationNetwork
 from bitvit.program import Preprocessing
 from bitvit.program.schema import Interpolation
 
@@ -87,16 +88,19 @@ def preprocessing_for(
     """Return how images are prepared: the model's input size and normalization, the crop and filter given.
 
     Args:
-        crop_fraction: the shorter side is resized to image size / crop_fraction before the centre is cut out.
+        crop_fraction: the shorter side is resized to image size / crop_fraction before the centre is cut out; of no
+            effect for segmentation, where the whole image is resized.
     """
     config: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     size = getattr(getattr(model, "patch_embed", None), "img_size", None) or config.get("input_size", (3, 224, 224))[1:]
     height, width = int(size[0]), int(size[1])
     red, green, blue = config.get("mean", (0.5, 0.5, 0.5))
     std_red, std_green, std_blue = config.get("std", (0.5, 0.5, 0.5))
+    stretches = isinstance(model, SegmentationNetwork)
     return Preprocessing(
         image_size=(height, width),
-        resize_size=round(min(height, width) / crop_fraction),
+        resize_size=max(height, width) if stretches else round(min(height, width) / crop_fraction),
+        fit="stretch" if stretches else "crop",
         interpolation=interpolation,
         mean=(red, green, blue),
         std=(std_red, std_green, std_blue),

@@ -6,18 +6,25 @@ import contextlib
 from pathlib import Path
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.layers import QuantizedConv2d, QuantizedLinear
 from bitvit.layers.low_bit_layers import LowBitLinear
+from bitvit.models.pyramid import Pyramid
 from bitvit.models.reference import CheckpointImportError, read_checkpoint
+from bitvit.models.semantic_fpn import SegmentationNetwork
 
-__all__ = ["HEADS", "copy_all_but_heads", "copy_weights", "load_pretrained"]
+__all__ = ["HEADS", "copy_all_but_heads", "copy_backbone", "copy_weights", "load_pretrained"]
 
 HEADS = frozenset(("head", "head_dist", "fc", "classifier"))
 """Top-level modules whose shape depends on the number of classes."""
+
+
+_SIZED_BY_TOKENS = ("attention.offset", ".offset")
+"""Parameters with an entry for each token or pair of tokens, which another image size has no use for."""
 
 
 def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
@@ -38,7 +45,12 @@ def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
                 "use a teacher of the same shape, or model.init=scratch"
             )
     student.load_state_dict({name: source[name] for name in shared}, strict=False)
-    for module in student.modules():
+    refit_steps(student)
+
+
+def refit_steps(model: nn.Module) -> None:
+    """Fit the steps of all quantized weights to the weights."""
+    for module in model.modules():
         if isinstance(module, QuantizedConv2d):
             module.reset_step()
         elif isinstance(module, (QuantizedLinear, LowBitLinear)):
@@ -62,6 +74,59 @@ def copy_all_but_heads(source: nn.Module, target: nn.Module) -> None:
     for name, module in target.named_modules():
         if name in replaced and isinstance(module, QuantizedLinear):
             module.reset_weight_step()
+
+
+def copy_backbone(source: nn.Module, target: SegmentationNetwork) -> None:
+    """Give a segmentation network the weights of a classification network, or of a segmentation network.
+
+    Position embeddings are resampled to the target's size; offsets of the attention for another number of tokens, a
+    decoder for other classes and the source's head are left out.
+
+    Args:
+        source: of the architecture of the target's backbone, or the same network.
+
+    Raises:
+        CheckpointError: a weight of the backbone is missing or does not fit.
+    """
+    given = {f"backbone.{name}": value for name, value in source.state_dict().items()}
+    if isinstance(source, SegmentationNetwork):
+        given = source.state_dict()
+    elif not isinstance(source, Pyramid):
+        inner = "vit" if hasattr(source, "pos_embed") else "resnet"
+        given = {f"backbone.{inner}.{name}": value for name, value in source.state_dict().items()}
+    own = target.state_dict()
+    chosen: dict[str, Tensor] = {}
+    for name, value in own.items():
+        found = given.get(name)
+        if found is not None and found.shape == value.shape:
+            chosen[name] = found
+        elif found is not None and name.endswith(("position.embedding", "pos_embed")):
+            chosen[name] = _resampled(found, name, source, target)
+        elif name.startswith("backbone.") and not (found is not None and name.endswith(_SIZED_BY_TOKENS)):
+            problem = "is missing" if found is None else f"is {list(found.shape)}, expected {list(value.shape)}"
+            raise CheckpointError(f"model.weights: {name.removeprefix('backbone.')} {problem}: not this backbone")
+    target.load_state_dict(chosen, strict=False)
+    refit_steps(target)
+
+
+def _resampled(embedding: Tensor, name: str, source: nn.Module, target: nn.Module) -> Tensor:
+    """A position embedding `[1,N,C]` for the target's grid; those of class tokens stay."""
+    new, old = (_grid_of(network, name) for network in (target, source))
+    prefix = embedding.shape[1] - old[0] * old[1]
+    resampled: Tensor = resample_abs_pos_embed(embedding, list(new), list(old), num_prefix_tokens=prefix)
+    return resampled
+
+
+def _grid_of(network: nn.Module, name: str) -> tuple[int, int]:
+    """Height and width of the map that the position embedding called `name` belongs to."""
+    path = name.removeprefix("backbone.") if not isinstance(network, SegmentationNetwork) else name
+    if name.endswith("pos_embed"):
+        vit = network.backbone.vit if isinstance(network, SegmentationNetwork) else network
+        grid = vit.patch_embed.grid_size  # type: ignore[union-attr]
+    else:
+        grid = network.get_submodule(path.removesuffix(".embedding")).size
+    height, width = grid  # type: ignore[misc]
+    return int(height), int(width)
 
 
 def load_pretrained(model: nn.Module, path: Path) -> bool:

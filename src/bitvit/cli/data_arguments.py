@@ -32,7 +32,8 @@ def add_data_arguments(parser: argparse.ArgumentParser, training: bool = False) 
     group.add_argument(
         "--data",
         metavar="NAME|FOLDER",
-        help="digits, fashion-mnist, cifar100, flowers102, chaoyang, a timm data set, or a folder of images",
+        help="digits, fashion-mnist, cifar100, flowers102, chaoyang, a timm data set, or a folder of images; for "
+        "segmentation ade20k, voc, cityscapes, oxford-pet, or a folder with images/ and masks/",
     )
     group.add_argument("--data-dir", metavar="FOLDER", help="where the files of a named data set lie")
     group.add_argument(
@@ -59,7 +60,11 @@ def data_choices(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def chosen_images(
-    arguments: argparse.Namespace, stored: Mapping[str, Any], labels: tuple[str, ...], part: Part | None = None
+    arguments: argparse.Namespace,
+    stored: Mapping[str, Any],
+    labels: tuple[str, ...],
+    part: Part | None = None,
+    task: str = "classification",
 ) -> EvaluationData:
     """Return images to judge a network by: those held out in its training, unless others are named.
 
@@ -70,6 +75,7 @@ def chosen_images(
         stored: the `data` section of the recipe that the network was trained with; may be empty.
         labels: the network's class names.
         part: which images; None: see `build_evaluation`.
+        task: what the network is for.
 
     Raises:
         UsageError: no data set is known.
@@ -93,8 +99,11 @@ def chosen_images(
         part=part,
         was_trained_on=same,
         decoding=decoding,
+        task=task,
         **{key: value for key, value in choice.items() if key not in ("samples_per_class", "label_noise", "on_error")},
     )
+    if task == "segmentation":
+        return found
     skips = (getattr(arguments, "on_error", None) or stored.get("on_error")) == "skip"
     images, notes = check_images(found.images, "skip" if skips else "stop")
     return replace(found, images=images, notes=(*found.notes, *notes))

@@ -71,7 +71,7 @@ def _evaluate_checkpoint(arguments: argparse.Namespace) -> tuple[EvaluationData,
     from bitvit.training.evaluation import evaluate
 
     model, info = load_checkpoint(arguments.model, arguments.device)
-    data = chosen_images(arguments, info.recipe.get("data", {}), info.labels, arguments.split)
+    data = chosen_images(arguments, info.recipe.get("data", {}), info.labels, arguments.split, info.task)
     options: dict[str, Any] = {"batch_size": arguments.batch, "device": arguments.device}
     result = evaluate(model, data.images, info.preprocessing, task=task_named(info.task), **options)
     return data, result

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     batches: Any = ()
     if not arguments.no_compare:
-        val = chosen_images(arguments, info.recipe.get("data", {}), info.labels).images
+        val = chosen_images(arguments, info.recipe.get("data", {}), info.labels, task=info.task).images
         val = val.subset(range(min(arguments.images or len(val), len(val))))
         batches = val.batches(info.preprocessing, 64)
     report = export_model(

@@ -19,12 +19,15 @@ HELP = "train a 1-bit model, from a full-precision teacher, in two stages"
 EXAMPLES = (
     "bitvit train --recipe gsb-micro --data digits --out runs/digits",
     "bitvit train --data photos/ --out runs/photos stage2.epochs=50 batch_size=32",
+    "bitvit train --data scenes/ --out runs/scenes   # a folder with images/ and masks/: segmentation",
     "bitvit train --out runs/photos --resume",
     "bitvit train --data digits --folds 5 --out runs/folds",
     "bitvit train --recipe my.yaml --teacher runs/digits --out runs/second",
 )
 
 DEFAULT_RECIPE = "gsb-micro"
+SMALL_RECIPE, LARGE_RECIPE = "seg-micro", "bhvit-segmentation"
+_LARGEST_SMALL_SIDE = 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         metavar="NAME|YAML",
         help=f"a packaged recipe or a YAML file (default {DEFAULT_RECIPE}; with --resume the run's)",
+    )
+    parser.add_argument(
+        "--task",
+        choices=("classification", "segmentation"),
+        help="what to train for (default: segmentation if the data has masks, else classification)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     parser.add_argument(
@@ -58,6 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     choices = _choices(arguments)
     source = arguments.recipe or DEFAULT_RECIPE
+    task = _task(arguments)
+    if task == "segmentation":
+        choices["task.name"] = task
+        if arguments.recipe is None and not arguments.resume:
+            source = _segmentation_recipe(arguments)
     if arguments.resume and arguments.recipe is None and (arguments.out / "recipe.yaml").is_file():
         source = str(arguments.out / "recipe.yaml")
     recipe = Recipe.load(source, [*_texts(choices), *arguments.overrides])
@@ -81,6 +94,27 @@ def run(arguments: argparse.Namespace) -> int:
     _print(report)
     print_note(f"next: bitvit export {arguments.out} {arguments.out.name}.bitvit")
     return 0
+
+
+def _task(arguments: argparse.Namespace) -> str | None:
+    """Return the task that was asked for, or that the data is for; None where neither says anything."""
+    from bitvit.data.segmentation import is_segmentation
+
+    if arguments.task is not None:
+        return str(arguments.task)
+    named = arguments.data if arguments.data is not None else "folder"
+    return "segmentation" if is_segmentation(named, arguments.data_dir) else None
+
+
+def _segmentation_recipe(arguments: argparse.Namespace) -> str:
+    """Return the packaged recipe for the size of the photos, and say so."""
+    from bitvit.data.segmentation import build_segmentation_data
+
+    data = build_segmentation_data(arguments.data if arguments.data is not None else "folder", arguments.data_dir)
+    image = data.train.image(0)
+    name = SMALL_RECIPE if max(image.size) <= _LARGEST_SMALL_SIDE else LARGE_RECIPE
+    print_note(f"segmentation of {image.width} x {image.height} photos in {len(data.labels)} classes: recipe {name}")
+    return name
 
 
 def _choices(arguments: argparse.Namespace) -> dict[str, Any]:

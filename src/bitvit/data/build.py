@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from bitvit.data.flowers102 import load_flowers102
 from bitvit.data.folder import ClassOrder, Layout, load_image_folder
 from bitvit.data.idx import has_idx_files, load_fashion_mnist, load_idx_folder
 from bitvit.data.image_set import Data, ImageSet, join
+from bitvit.data.segmentation.build import build_segmentation_data, is_segmentation, load_segmentation
+from bitvit.data.segmentation.segmentation_set import join_pairs
 from bitvit.data.splits import add_label_noise, fold_split, limit_samples_per_class, stratified_split
 from bitvit.data.timm_sets import TIMM_PREFIXES, load_timm
 from bitvit.runtime.preprocessing import Decoding
@@ -131,6 +133,7 @@ def build_data(
     layout: Layout = "auto",
     class_order: ClassOrder = "natural",
     decoding: Decoding | None = None,
+    task: str | None = None,
 ) -> Data:
     """Return the data set called `name`, for training.
 
@@ -149,10 +152,19 @@ def build_data(
         seed: Seed of the choice of samples and of the label noise.
         layout, class_order: Of a folder of images, see `load_image_folder`.
         decoding: How its files become pixels; by default RGB.
+        task: `classification` or `segmentation`; by default what the folder is for (see `is_segmentation`).
 
     Raises:
         DataError: if the data set is unknown, missing, damaged, or does not fit what is asked of it.
     """
+    if task == "segmentation" or (task is None and is_segmentation(name, data_dir)):
+        unfit = {"samples_per_class": samples_per_class, "label_noise": label_noise or None, "folds": folds}
+        for key, value in unfit.items():
+            if value is not None:
+                raise DataError(f"{key}: is for classification only, but '{printable(name)}' is for segmentation")
+        return build_segmentation_data(
+            name, data_dir, val_fraction=val_fraction, split_seed=split_seed, decoding=decoding
+        )
     if not 0 < val_fraction < 1:
         raise DataError(f"val_fraction must lie between 0 and 1, not {val_fraction:g}")
     if (folds is None) != (fold is None):
@@ -206,6 +218,7 @@ def build_evaluation(
     fold: int | None = None,
     layout: Layout = "auto",
     decoding: Decoding | None = None,
+    task: str = "classification",
 ) -> EvaluationData:
     """Return images of the data set called `name` to judge a network by.
 
@@ -216,10 +229,13 @@ def build_evaluation(
             was trained on this very data set those that were held out then.
         was_trained_on: whether it was.
         val_fraction, split_seed, folds, fold: how it was split then.
+        task: what the network is for.
 
     Raises:
         DataError: if the data set is missing or damaged, has classes that the network does not know, or lacks the part.
     """
+    if task == "segmentation":
+        return _segmentation_evaluation(name, data_dir, tuple(labels), part, was_trained_on, val_fraction, split_seed)
     loaded = _load(name, data_dir, layout, "natural", labels if _is_folder(name) else None)
     where = str(data_dir or name)
     has_split = loaded.val is not None or loaded.test is not None
@@ -274,3 +290,20 @@ def _in_order_of(images: ImageSet, labels: tuple[str, ...], where: str) -> tuple
     relabelled = ImageSet(images.source, images.indices, numbers[images.targets], labels, images.decoding)
     present = {images.labels[index] for index in used}
     return relabelled, [label for label in labels if label not in present]
+
+
+def _segmentation_evaluation(
+    name: str,
+    data_dir: str | Path | None,
+    labels: tuple[str, ...],
+    part: Part | None,
+    was_trained_on: bool,
+    val_fraction: float,
+    split_seed: int,
+) -> EvaluationData:
+    train, val, has_split = load_segmentation(name, data_dir, val_fraction, split_seed)
+    if part is None:
+        part = "val" if was_trained_on or has_split else "all"
+    parts = {"train": [train], "val": [val], "test": [val], "all": [train, val]}
+    pairs: Any = join_pairs(parts[part]).in_order_of(labels, str(data_dir or name))  # has the methods of `TargetSet`
+    return EvaluationData(name, pairs, part)

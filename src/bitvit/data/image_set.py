@@ -202,6 +202,7 @@ class ImageSet:
 class Data:
     """A data set ready for training: images to learn from, images to judge by, and the names of the classes.
 
+    For segmentation `train` and `val` are a `SegmentationSet`, which has what training asks of both (`TargetSet`).
     `notes` are what the user should know about it before training, one line each.
     """
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bitvit.data.image_set import Data
 from bitvit.text import printable
 
@@ -14,13 +12,21 @@ _SHOWN = 40
 
 def summary_lines(data: Data) -> list[str]:
     """Return the classes with their numbers of images, in the order of the network's outputs, and the notes."""
-    counts = [np.bincount(part.targets, minlength=len(data.labels)) for part in (data.train, data.val)]
-    classes = [
-        f"{printable(label, 60)} {train} + {val}" for label, train, val in zip(data.labels, *counts, strict=True)
-    ]
+    counts = [part.class_counts() for part in (data.train, data.val)]
+    what = ""
+    if data.task == "segmentation":
+        what = ", share of their pixels"
+        classes = [
+            f"{printable(label, 60)} {train:.1%} + {val:.1%}"
+            for label, train, val in zip(data.labels, *(count / count.sum() for count in counts), strict=True)
+        ]
+    else:
+        classes = [
+            f"{printable(label, 60)} {train} + {val}" for label, train, val in zip(data.labels, *counts, strict=True)
+        ]
     more = f", and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
     return [
         f"{printable(data.name)}: {len(data.train)} training and {len(data.val)} validation images of "
-        f"{len(data.labels)} classes (training + validation): {', '.join(classes[:_SHOWN])}{more}",
+        f"{len(data.labels)} classes (training + validation{what}): {', '.join(classes[:_SHOWN])}{more}",
         *(f"note: {note}" for note in data.notes),
     ]

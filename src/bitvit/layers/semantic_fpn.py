@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from bitvit.errors import UsageError
-from bitvit.layers.maps import nearest_upsample
+from bitvit.layers.maps import channels_first, channels_last, nearest_upsample
 from bitvit.layers.quantized_ends import QuantizedLinear
 from bitvit.layers.react_conv import ReactConv
 from bitvit.layers.react_linear import ReactLinear, ReactOptions
@@ -42,18 +42,45 @@ class PatchExpansion(nn.Module):
         return f"factor={self.factor}"
 
 
+class RealConv(nn.Module):
+    """The unit of the decoder in full precision: ``y = relu(norm(conv_3x3(x)))``.
+
+    Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = ReactOptions().make_norm(channels)
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the unit to a map."""
+        result: Tensor = self.activation(self.norm(channels_last(self.conv(channels_first(x)))))
+        return result
+
+
+def _unit(channels: int, options: ReactOptions | None) -> nn.Module:
+    return RealConv(channels) if options is None else ReactConv(channels, options)
+
+
+def _lateral(in_features: int, out_features: int, options: ReactOptions | None) -> nn.Module:
+    return nn.Linear(in_features, out_features) if options is None else ReactLinear(in_features, out_features, options)
+
+
 class SemanticFpn(nn.Module):
     """Class scores for every cell of the finest map, from maps of halving size.
 
     ``p_i = lateral_i(norm_i(map_i)) + up2(p_{i+1})``; ``s_i`` is ``p_i`` after ``max(i, 1)`` units of a 3 x 3
     convolution, each but that of the finest map followed by nearest upsampling; ``y = classifier(norm(sum_i s_i))``.
-    Laterals (`ReactLinear`) and units (`ReactConv`) are binary; the classifier has 8-bit weights and inputs.
+    Laterals (`ReactLinear`) and units (`ReactConv`) are binary; the classifier has 8-bit weights and inputs. In full
+    precision laterals are linear layers, units are convolution, normalization and ReLU, and the classifier is real.
 
     Args:
         in_channels: channels of the maps, the finest first.
         channels: D, width of the decoder. Between each ``in_channels`` and D one must be a multiple of the other.
         num_classes: classes.
-        options: shared choices of the network.
+        options: shared choices of the network; None builds the decoder in full precision.
         expansions: for each map how often finer it is to become (`PatchExpansion`); all 1 for a true pyramid.
         dropout: share of channels that training drops before the classifier.
 
@@ -71,7 +98,7 @@ class SemanticFpn(nn.Module):
         in_channels: Sequence[int],
         channels: int,
         num_classes: int,
-        options: ReactOptions,
+        options: ReactOptions | None,
         *,
         expansions: Sequence[int] | None = None,
         dropout: float = 0.0,
@@ -80,22 +107,21 @@ class SemanticFpn(nn.Module):
         factors = list(expansions) if expansions is not None else [1] * len(in_channels)
         if len(factors) != len(in_channels):
             raise UsageError(f"{len(in_channels)} maps but {len(factors)} expansions")
-        self.norms = nn.ModuleList(options.make_norm(width) for width in in_channels)
+        make_norm = (options or ReactOptions()).make_norm
+        self.norms = nn.ModuleList(make_norm(width) for width in in_channels)
         self.laterals = nn.ModuleList(
-            ReactLinear(width, channels * factor**2, options)
-            for width, factor in zip(in_channels, factors, strict=True)
+            _lateral(width, channels * factor**2, options) for width, factor in zip(in_channels, factors, strict=True)
         )
         self.expansions = nn.ModuleList(PatchExpansion(f) if f > 1 else nn.Identity() for f in factors)
         self.branches = nn.ModuleList(
-            nn.ModuleList(ReactConv(channels, options) for _ in range(max(level, 1)))
-            for level in range(len(in_channels))
+            nn.ModuleList(_unit(channels, options) for _ in range(max(level, 1))) for level in range(len(in_channels))
         )
-        self.norm = options.make_norm(channels)
+        self.norm = make_norm(channels)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = QuantizedLinear(channels, num_classes)
-        nn.init.trunc_normal_(self.classifier.weight, std=0.02)
-        self.classifier.reset_weight_step()
-        nn.init.zeros_(self.classifier.bias)
+        classifier = nn.Linear(channels, num_classes)
+        nn.init.trunc_normal_(classifier.weight, std=0.02)
+        nn.init.zeros_(classifier.bias)
+        self.classifier: nn.Module = classifier if options is None else QuantizedLinear.from_float(classifier)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the scores."""

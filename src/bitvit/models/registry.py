@@ -49,11 +49,11 @@ def list_models(pattern: str = "*", packable: bool = False, task: str = "classif
     """
     register()
     if task == "segmentation":
-        names = [
-            name
-            for name in timm.list_models(pattern, module=_SEGMENTATION_MODULES)
-            if not packable or "resnet" not in name
-        ]
+        from bitvit.models.semantic_fpn_models import is_packable_network
+
+        names = timm.list_models(pattern, module=_SEGMENTATION_MODULES)
+        if packable:
+            names = [name for name in names if is_packable_network(name)]
     else:
         names = timm.list_models(pattern, module=_MODULES if packable else (*_MODULES, *_COMPARISON_MODULES))
     wants_tests = pattern.startswith(("test_", "deit_test_"))

@@ -17,12 +17,16 @@ from bitvit.models.pyramid import Pyramid, as_pair
 
 
 class PyramidMaps(nn.Module):
-    """The maps of a pyramid's stages (BHViT, BinaryViT), finest first."""
+    """The maps of a pyramid's stages (BHViT, BinaryViT), finest first.
 
-    expansions: tuple[int, ...] | None = None
+    Args:
+        backbone: the pyramid; its head and last normalization are left out.
+        finest: how many times finer the decoder makes every map.
+    """
 
-    def __init__(self, backbone: Pyramid) -> None:
+    def __init__(self, backbone: Pyramid, finest: int = 1) -> None:
         super().__init__()
+        self.expansions: tuple[int, ...] | None = (finest,) * len(backbone.embed_dims)
         self.stem = backbone.stem
         self.stages = backbone.stages
         self.channels = backbone.embed_dims
@@ -117,7 +121,7 @@ class SegmentationNetwork(nn.Module):
         img_size: height and width of the images.
         num_classes: classes.
         channels: width of the decoder.
-        options: shared choices of the decoder's layers.
+        options: shared choices of the decoder's layers; None for full precision.
         dropout: share of channels that training drops before the classifier.
 
     Shape: images ``[B, 3, H, W]`` (normalized floats) -> scores ``[B, classes, H, W]``.
@@ -129,7 +133,7 @@ class SegmentationNetwork(nn.Module):
         img_size: int | Sequence[int],
         num_classes: int,
         channels: int,
-        options: ReactOptions,
+        options: ReactOptions | None,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()

@@ -26,7 +26,9 @@ from bitvit.models.semantic_fpn import PyramidMaps, ResNetMaps, SegmentationNetw
 class FpnSize:
     """A segmentation network: registered name of its backbone, side of the images, width of the decoder.
 
-    ``finest``: see `TransformerMaps`. ``arguments``: further arguments of the backbone.
+    ``finest``: see `TransformerMaps` and `PyramidMaps`. ``widths``: of the stages of a ResNet, ``stem_stride``: of its
+    first convolution where that is another. ``arguments``: further arguments of the backbone. ``binary``: whether the
+    decoder is.
     """
 
     backbone: str
@@ -37,6 +39,7 @@ class FpnSize:
     widths: tuple[int, ...] = ()
     stem_stride: int = 0
     arguments: dict[str, Any] = field(default_factory=dict)
+    binary: bool = True
 
 
 _RESNET = (64, 128, 256, 512)
@@ -51,12 +54,22 @@ SIZES: dict[str, FpnSize] = {
     "gsb_deit_small_fpn_patch16_448": FpnSize("gsb_deit_small_patch16_224", 448, 96, finest=4, arguments=_ROW_OFFSET),
     "gsb_deit_tiny_fpn_patch16_448": FpnSize("gsb_deit_tiny_patch16_224", 448, 96, finest=4, arguments=_ROW_OFFSET),
     "reactnet_resnet18_fpn_448": FpnSize("reactnet_resnet18_224", 448, 128, widths=_RESNET),
-    "bhvit_micro_fpn_patch2_64": FpnSize("bhvit_micro_patch2_32", 64, 32, 11),
-    "binaryvit_micro_fpn_patch2_64": FpnSize("binaryvit_micro_patch2_32", 64, 32, 11),
+    "bhvit_micro_fpn_patch4_64": FpnSize("bhvit_micro_patch2_32", 64, 32, 11, finest=2, arguments={"patch_size": 4}),
+    "binaryvit_micro_fpn_patch4_64": FpnSize(
+        "binaryvit_micro_patch2_32", 64, 32, 11, finest=2, arguments={"patch_size": 4, "reductions": (2, 2, 1, 1)}
+    ),
     "gsb_deit_micro_fpn_patch4_64": FpnSize("gsb_deit_micro_patch4_32", 64, 48, 11, finest=2),
     "reactnet_resnet18_micro_fpn_64": FpnSize(
         "reactnet_resnet18_micro_32", 64, 32, 11, widths=_RESNET_MICRO, stem_stride=2
     ),
+    "resnet18_fpn_448": FpnSize("resnet18_224", 448, 128, widths=_RESNET, binary=False),
+    "deit_small_fpn_patch16_448": FpnSize("deit_small_patch16_224", 448, 96, finest=4, binary=False),
+    "resnet18_micro_fpn_64": FpnSize(
+        "resnet18_micro_32", 64, 32, 11, widths=_RESNET_MICRO, stem_stride=2, binary=False
+    ),
+    "deit_micro_fpn_patch4_64": FpnSize("deit_micro_patch4_32", 64, 48, 11, finest=2, binary=False),
+    "test_deit_fpn": FpnSize("deit_test_patch4_16", 16, 16, 5, finest=2, binary=False),
+    "test_resnet18_fpn": FpnSize("test_resnet18", 16, 8, 5, widths=(8, 8, 16, 16), binary=False),
     "test_bhvit_fpn": FpnSize("test_bhvit", 32, 16, 5),
     "test_bhvit_odd_fpn": FpnSize("test_bhvit_odd", 96, 36, 7),
     "test_binaryvit_fpn": FpnSize("test_binaryvit", 16, 16, 5),
@@ -68,6 +81,11 @@ SIZES: dict[str, FpnSize] = {
 """Registered name -> its network."""
 
 default_cfgs: dict[str, Any] = {}
+
+
+def is_packable_network(name: str) -> bool:
+    """Tell whether a network of `SIZES` has a packed form: it is binary, and its backbone is not for comparison."""
+    return SIZES[name].binary and not SIZES[name].widths
 
 
 def build_segmentation_network(
@@ -90,11 +108,11 @@ def build_segmentation_network(
     resized = (height, width) if height != width else height
     backbone = timm.create_model(size.backbone, img_size=resized, num_classes=0, **(size.arguments | kwargs))
     maps: nn.Module
-    options = ReactOptions()
+    options: ReactOptions | None = ReactOptions() if size.binary else None
     if isinstance(backbone, Pyramid):
         assert isinstance(backbone.options, ReactOptions)
         options = backbone.options
-        maps = PyramidMaps(backbone)
+        maps = PyramidMaps(backbone, size.finest)
     elif isinstance(backbone, VisionTransformer):
         maps = TransformerMaps(backbone, size.finest)
     else:

@@ -19,6 +19,7 @@ ValueType: TypeAlias = Literal["u8", "f32", "i32", "sign", "mask", "ternary"]
 VALUE_TYPES: tuple[ValueType, ...] = get_args(ValueType)
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Fit: TypeAlias = Literal["crop", "stretch"]
 INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 
 AnyArray: TypeAlias = npt.NDArray[Any]
@@ -72,9 +73,10 @@ class Program:
 class Preprocessing:
     """How to turn any image into the Program's input.
 
-    The shorter side is resized to ``resize_size`` with ``interpolation``, then ``image_size`` (height, width) is cut
-    from the centre. ``mean`` and ``std`` (of pixels scaled to 0..1) are what the network was trained with; the Program
-    has them built in.
+    ``fit`` "crop": the shorter side is resized to ``resize_size`` with ``interpolation``, then ``image_size`` (height,
+    width) is cut from the centre. "stretch": the whole image is resized to ``image_size``, whatever its aspect ratio;
+    ``resize_size`` is then the larger side of ``image_size``. ``mean`` and ``std`` (of pixels scaled to 0..1) are what
+    the network was trained with; the Program has them built in.
     """
 
     image_size: tuple[int, int]
@@ -82,6 +84,7 @@ class Preprocessing:
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    fit: Fit = "crop"
 
 
 @dataclass

@@ -8,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["MAX_CLASSES", "default_colors", "indexed_image", "nearest_resize", "overlay_image"]
+__all__ = ["IGNORED", "MAX_CLASSES", "default_colors", "indexed_image", "nearest_resize", "overlay_image"]
 
 MAX_CLASSES = 255
 """Classes of a segmentation: a mask keeps one byte a pixel, and 255 means ignored."""
+
+IGNORED = 255
+"""The class number of pixels that count for nothing, in training as in evaluation."""
 
 Labels = npt.NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from bitvit.data import ImageSet
+from bitvit.data.target_set import TargetSet
 from bitvit.program import Preprocessing
 from bitvit.tasks.objective import Objective
 from bitvit.training.errors import RecipeError
@@ -35,7 +35,7 @@ class TrainingImages(Dataset[tuple[Tensor, Any]]):
     The augmentation of an image is drawn from (seed, phase, epoch, position), whichever process draws it.
     """
 
-    def __init__(self, images: ImageSet, objective: Objective, seed: int, phase: str) -> None:
+    def __init__(self, images: TargetSet, objective: Objective, seed: int, phase: str) -> None:
         self._images = images
         self._objective = objective
         self._seed = seed
@@ -61,7 +61,7 @@ class EvaluationImages(Dataset[tuple[Tensor, Any]]):
     """Images exactly as prediction sees them, uint8 `[H,W,3]`, and their targets. Small sets are decoded once and
     kept."""
 
-    def __init__(self, images: ImageSet, preprocessing: Preprocessing) -> None:
+    def __init__(self, images: TargetSet, preprocessing: Preprocessing) -> None:
         self._images = images
         self._preprocessing = preprocessing
         height, width = preprocessing.image_size

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bitvit.data import ImageSet
+from bitvit.data.target_set import TargetSet
 from bitvit.program import Preprocessing
 from bitvit.tasks import Classes, Evaluation, Task, task_named
 from bitvit.training.errors import TrainingError
@@ -25,7 +25,7 @@ def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 def evaluate(
     model: nn.Module | Callable[[Tensor], Tensor],
-    dataset: ImageSet,
+    dataset: TargetSet,
     preprocessing: Preprocessing,
     *,
     task: Task | None = None,

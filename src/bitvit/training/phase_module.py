@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from timm.scheduler import CosineLRScheduler
+from timm.scheduler import CosineLRScheduler, PolyLRScheduler
+from timm.scheduler.scheduler import Scheduler
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
@@ -28,6 +29,7 @@ from bitvit.training.teacher import Teacher
 __all__ = ["PhaseModule", "PhasePlan"]
 
 _FINITE_CHECK_STEPS = 20
+_POLY_POWER = 0.9
 
 
 @dataclass(frozen=True)
@@ -163,14 +165,18 @@ class PhaseModule(LightningModule):
         schedule = self._plan.schedule
         optimizer = create_optimizer(self.model, self._plan.name, schedule, self._plan.recipe.precision)
         total = schedule.epochs * self._plan.steps_per_epoch
-        scheduler = CosineLRScheduler(
-            optimizer,
-            t_initial=max(total, 2),
-            lr_min=schedule.min_learning_rate,
-            warmup_t=round(schedule.warmup_epochs * self._plan.steps_per_epoch),
-            warmup_lr_init=schedule.learning_rate * 1e-3,
-            t_in_epochs=False,
-        )
+        choice: dict[str, Any] = {
+            "t_initial": max(total, 2),
+            "lr_min": schedule.min_learning_rate,
+            "warmup_t": round(schedule.warmup_epochs * self._plan.steps_per_epoch),
+            "warmup_lr_init": schedule.learning_rate * 1e-3,
+            "t_in_epochs": False,
+        }
+        scheduler: Scheduler
+        if schedule.schedule == "poly":
+            scheduler = PolyLRScheduler(optimizer, power=_POLY_POWER, **choice)
+        else:
+            scheduler = CosineLRScheduler(optimizer, **choice)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:

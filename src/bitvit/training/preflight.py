@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bitvit.models.semantic_fpn import SegmentationNetwork
 from bitvit.training.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ def check_before_start(run: Run) -> None:
     recipe, data = run.recipe, run.data
     if data.task != recipe.task.name:
         raise RecipeError(f"task.name: is {recipe.task.name}, but data set '{data.name}' is for {data.task}")
+    is_for_pixels = isinstance(run.student.model, SegmentationNetwork)
+    if is_for_pixels != (recipe.task.name == "segmentation"):
+        meant = "segmentation" if is_for_pixels else "classification"
+        hint = "; `bitvit models '*fpn*'` lists those for segmentation" if not is_for_pixels else ""
+        raise RecipeError(f"model.name: {run.student.spec.name} is for {meant}, the task is {recipe.task.name}{hint}")
+    if recipe.task.name == "segmentation" and recipe.data.balance == "sampling":
+        raise RecipeError("data.balance: images of several classes cannot be sampled by class; use weights")
     if recipe.batch_size > len(data.train):
         raise RecipeError(
             f"batch_size: {recipe.batch_size} is more than the {len(data.train)} training images; "

@@ -96,6 +96,8 @@ class Schedule:
     optimizer: str = "adamw"
     """Any optimizer of timm: adam, adamw, sgd, ..."""
     learning_rate: float = 5e-4
+    schedule: Literal["cosine", "poly"] = "cosine"
+    """How the rate falls to the smallest one: as half a cosine, or as `(1 - t)^0.9` (usual for segmentation)."""
     min_learning_rate: float = 0.0
     warmup_epochs: float = 0.0
     weight_decay: float = 0.0
@@ -246,6 +248,9 @@ class Recipe:
         for key in ("layout", "class_order", "on_error", "bit_depth", "max_pixels", "balance"):  # later keys as well
             if content["data"][key] == defaults[key]:
                 del content["data"][key]
+        for phase in ("teacher", "stage1", "stage2"):
+            if content[phase]["schedule"] == "cosine":
+                del content[phase]["schedule"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: Recipe) -> list[str]:

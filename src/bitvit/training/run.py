@@ -54,8 +54,9 @@ def data_of(recipe: Recipe) -> Data:
         layout=choice.layout,
         class_order=choice.class_order,
         decoding=decoding,
+        task=recipe.task.name,
     )
-    return check_data(data, choice.on_error)
+    return check_data(data, choice.on_error) if data.task == "classification" else data
 
 
 class Run:

@@ -14,6 +14,7 @@ from bitvit.checkpoints import (
     ModelSpec,
     build_model,
     copy_all_but_heads,
+    copy_backbone,
     copy_weights,
     is_binary,
     load_checkpoint,
@@ -21,12 +22,14 @@ from bitvit.checkpoints import (
 )
 from bitvit.layers import calibrate
 from bitvit.models import set_stage
+from bitvit.models.semantic_fpn import SegmentationNetwork
 from bitvit.program import Preprocessing
 from bitvit.training.evaluation import normalize
 from bitvit.training.seeding import derive_seed, seed_torch
 
 if TYPE_CHECKING:
-    from bitvit.data import Data, ImageSet
+    from bitvit.data import Data
+    from bitvit.data.target_set import TargetSet
     from bitvit.training.recipe import Recipe
 
 __all__ = ["Student"]
@@ -45,7 +48,7 @@ class Student:
 
     def __init__(self, recipe: Recipe, data: Data) -> None:
         self._recipe = recipe
-        self._images: ImageSet = data.train
+        self._images: TargetSet = data.train
         choice = recipe.model
         self._given: tuple[nn.Module, CheckpointInfo] | None = None
         if choice.weights is None:
@@ -53,6 +56,8 @@ class Student:
         else:
             self._given = load_checkpoint(choice.weights)
             spec = replace(self._given[1].model, num_classes=len(data.labels))
+            if recipe.task.name == "segmentation" and self._given[1].task != "segmentation":
+                spec = ModelSpec(choice.name, len(data.labels), choice.image_size, choice.scheme, dict(choice.kwargs))
         self.spec = spec
         """How the network is built."""
         self.model = self._initial_model()
@@ -66,7 +71,9 @@ class Student:
     def _initial_model(self) -> nn.Module:
         seed_torch(self._recipe.seed, "student", "weights")
         model = build_model(self.spec)
-        if self._given is not None:
+        if self._given is not None and isinstance(model, SegmentationNetwork):
+            copy_backbone(self._given[0], model)
+        elif self._given is not None:
             copy_all_but_heads(self._given[0], model)
         return model
 
@@ -91,12 +98,14 @@ class Student:
     def begin_full_stage(self) -> None:
         """Make weights and activations binary, with initial scales from training images (stage 2)."""
         set_stage(self.model, "full")
-        is_calibrated = self._given is not None and self._given[1].stage == "full" and not self._recipe.stage1.epochs
+        given = self._given
+        is_calibrated = given is not None and given[1].stage == "full" and not self._recipe.stage1.epochs
+        is_calibrated = is_calibrated and not isinstance(self.model, SegmentationNetwork)  # the decoder is new
         if not is_calibrated:
             calibrate(self.model, _calibration_images(self._recipe, self._images, self.preprocessing))
 
 
-def _calibration_images(recipe: Recipe, images: ImageSet, preprocessing: Preprocessing) -> Tensor:
+def _calibration_images(recipe: Recipe, images: TargetSet, preprocessing: Preprocessing) -> Tensor:
     """Return some training images, without augmentation, normalized: float32 `[B,C,H,W]`."""
     rng = np.random.Generator(np.random.PCG64(derive_seed(recipe.seed, "calibration")))
     positions = rng.permutation(len(images))[: recipe.calibration.images]

@@ -41,6 +41,10 @@ def test_images_that_are_not_square(name: str) -> None:
 @pytest.mark.parametrize("name", TESTS)
 def test_stages(name: str) -> None:
     model = create_model(name)
+    if not SIZES[name].binary:
+        with pytest.raises(UsageError, match="no binary layers"):
+            set_stage(model, "full")
+        return
     set_stage(model, "weights")
     set_stage(model, "full")
 

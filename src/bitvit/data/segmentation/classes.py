@@ -12,12 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bitvit.data.errors import DataError
-from bitvit.runtime.label_maps import MAX_CLASSES, default_colors
+from bitvit.runtime.label_maps import IGNORED, MAX_CLASSES, default_colors
 
 __all__ = ["IGNORED", "IGNORED_NAMES", "Classes", "Color", "numbered_classes", "read_classes"]
-
-IGNORED = 255
-"""The class number of pixels that count for nothing, in training as in evaluation."""
 
 IGNORED_NAMES = frozenset({"ignore", "ignored", "void"})
 """Names of rows of `classes.csv` that stand for ignored pixels."""

@@ -15,7 +15,7 @@ from bitvit.data.segmentation.segmentation_set import SegmentationSet
 from bitvit.data.splits import random_stream
 from bitvit.image_files import find_images
 
-__all__ = ["CLASSES_FILE", "has_masks", "load_segmentation_folder", "pair_files"]
+__all__ = ["CLASSES_FILE", "has_masks", "is_split", "load_segmentation_folder", "pair_files"]
 
 CLASSES_FILE = "classes.csv"
 
@@ -26,6 +26,11 @@ _MIN_SHARE_OF_VALUES = 0.5
 def has_masks(folder: Path) -> bool:
     """Tell whether a folder has the form that `load_segmentation_folder` reads."""
     return (folder / "images").is_dir() and (folder / "masks").is_dir()
+
+
+def is_split(folder: Path) -> bool:
+    """Tell whether a folder with masks has training and validation parts of its own."""
+    return any((folder / "images" / name).is_dir() for name in _VAL_NAMES)
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -13,13 +13,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from bitvit.data.errors import DataError
-from bitvit.data.segmentation.classes import Color
+from bitvit.data.segmentation.classes import IGNORED, Color
 from bitvit.data.segmentation.masks import Mask, MaskReader
 from bitvit.program import Preprocessing
 from bitvit.runtime.ahead import map_ahead
+from bitvit.runtime.decoding import decode
+from bitvit.runtime.label_maps import default_colors
 from bitvit.runtime.preprocessing import Decoding, load_image, open_image
 
-__all__ = ["SegmentationData", "SegmentationSet"]
+__all__ = ["SegmentationSet", "join_pairs"]
 
 _ORIENTATION_TAG = 0x0112
 _TURNED = (5, 6, 7, 8)  # values of the tag that exchange width and height
@@ -119,6 +121,29 @@ class SegmentationSet:
             digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
         return digest.hexdigest()[:16]
 
+    def in_order_of(self, labels: tuple[str, ...], where: str) -> SegmentationSet:
+        """Return the same pairs with the class numbers of a network.
+
+        Raises:
+            DataError: a class is none of the network's.
+        """
+        if self.labels == labels:
+            return self
+        numbered = self.labels == tuple(str(number) for number in range(len(self.labels)))
+        if numbered and len(self.labels) <= len(labels) and not set(self.labels) <= set(labels):
+            return replace(self, labels=labels, colors=default_colors(len(labels)))  # without names, by number
+        unknown = next((label for label in self.labels if label not in labels), None)
+        if unknown is not None:
+            raise DataError(f"{where}: class '{unknown}' is none of the network's {len(labels)} classes")
+        table = np.full(256, IGNORED, np.uint8)
+        table[: len(self.labels)] = [labels.index(label) for label in self.labels]
+        read = self.read
+        colors = dict(zip(self.labels, self.colors, strict=True))
+        drawn = tuple(
+            colors.get(label, color) for label, color in zip(labels, default_colors(len(labels)), strict=True)
+        )
+        return replace(self, labels=labels, colors=drawn, read=lambda path: table[read(path)])
+
     def check(self, on_mask: Callable[[Mask], None] | None = None) -> None:
         """Look at every pair once, so that training does not stop at a bad one later.
 
@@ -133,6 +158,7 @@ class SegmentationSet:
         for position, (image, path) in enumerate(zip(self.images, self.masks, strict=True)):
             mask = self.target(position)
             height, width = mask.shape
+            decode(image, self.decoding, reduced=True)
             size = _upright_size(image)
             if size != (width, height):
                 raise DataError(
@@ -145,6 +171,13 @@ class SegmentationSet:
                 )
             if on_mask is not None:
                 on_mask(mask)
+
+
+def join_pairs(parts: Sequence[SegmentationSet]) -> SegmentationSet:
+    """Return the pairs of several sets with the same classes as one set."""
+    first, *others = parts
+    images = sum((part.images for part in others), first.images)
+    return replace(first, images=images, masks=sum((part.masks for part in others), first.masks))
 
 
 def _upright_size(path: Path) -> tuple[int, int]:
@@ -162,24 +195,3 @@ def _upright_size(path: Path) -> tuple[int, int]:
 def _opened(path: Path) -> Image.Image:
     warnings.simplefilter("ignore")
     return Image.open(path)
-
-
-@dataclass(frozen=True)
-class SegmentationData:
-    """A data set ready for training: pairs to learn from, pairs to judge by, and the classes."""
-
-    name: str
-    train: SegmentationSet
-    val: SegmentationSet
-    notes: tuple[str, ...] = ()
-    task: str = "segmentation"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.train.labels
-
-    @property
-    def colors(self) -> tuple[Color, ...]:
-        """Colours of the classes."""
-        return self.train.colors

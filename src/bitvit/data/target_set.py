@@ -1,0 +1,42 @@
+"""What training and evaluation need of a set of images, whatever their targets are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bitvit.program import Preprocessing
+
+__all__ = ["TargetSet"]
+
+
+class TargetSet(Protocol):
+    """Images by number, each with a target: a class (`ImageSet`) or a mask (`SegmentationSet`)."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    def __len__(self) -> int: ...
+
+    def describe(self, position: int) -> str:
+        """Return a name for an image, for messages and reports."""
+
+    def image(self, position: int) -> Image.Image:
+        """Return an image decoded and upright, at its own size."""
+
+    def pixels(self, position: int, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+        """Return an image as the network sees it: uint8 `[H,W,C]`."""
+
+    def target(self, position: int) -> Any:
+        """Return the target of an image."""
+
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """Return how often each class occurs: images, or pixels of masks."""
+
+    def batches(self, preprocessing: Preprocessing, batch_size: int) -> Iterator[tuple[npt.NDArray[np.uint8], Any]]:
+        """Yield all images in order as uint8 `[B,H,W,C]`, with their targets."""

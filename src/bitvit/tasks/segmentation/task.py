@@ -1,0 +1,54 @@
+"""Segmentation as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from bitvit.program import Preprocessing
+from bitvit.tasks.segmentation.evaluation import SegmentationEvaluation, SegmentationScorer
+from bitvit.tasks.segmentation.settings import SegmentationSettings
+from bitvit.tasks.task import Classes, Evaluation, Metric, Task
+
+if TYPE_CHECKING:
+    from bitvit.tasks.objective import Objective, ObjectivePlan
+
+__all__ = ["Segmentation"]
+
+
+class Segmentation(Task):
+    """One class for each pixel: a target is a mask uint8 `[h,w]` of the photo's own size (255 is ignored), an output
+    are scores `[B,classes,H,W]`, or of a packed file the classes themselves `[B,H W]`."""
+
+    name = "segmentation"
+    metrics = (Metric("miou", "mIoU"), Metric("pixel_accuracy", "pixel accuracy"))
+    settings = SegmentationSettings
+
+    def scorer(self, classes: Classes, preprocessing: Preprocessing) -> SegmentationScorer:
+        """Return a fresh scorer."""
+        return SegmentationScorer(classes.labels, preprocessing.image_size)
+
+    def evaluation(self, content: Mapping[str, Any]) -> SegmentationEvaluation:
+        """Return the evaluation whose `to_dict` is `content`."""
+        return SegmentationEvaluation.from_dict(content)
+
+    def decisions(self, output: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the class of every pixel, `[B,H W]`."""
+        decided = output.argmax(axis=1) if output.ndim == 4 else output
+        return decided.reshape(len(output), -1).astype(np.int64)
+
+    def objective(self, plan: ObjectivePlan) -> Objective:
+        """Return cross entropy of the pixels with masks and teacher."""
+        from bitvit.tasks.segmentation.objective import SegmentationObjective
+
+        return SegmentationObjective(plan)
+
+    def figures(self, evaluation: Evaluation, classes: Classes) -> dict[str, bytes]:
+        """Return the confusion matrix."""
+        from bitvit.tasks.classification.figures import draw_confusion_matrix
+
+        found = cast(SegmentationEvaluation, evaluation)
+        return {"confusion.png": draw_confusion_matrix(found.confusion, classes.labels)}
