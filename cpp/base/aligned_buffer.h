@@ -15,11 +15,20 @@ inline constexpr size_t AlignUp(size_t n, size_t alignment = kAlignment) {
   return (n + alignment - 1) / alignment * alignment;
 }
 
+// What `new` does: an exception where there are any (the bindings report it), else the end.
+[[noreturn]] inline void OutOfMemory() {
+#if defined(__cpp_exceptions)
+  throw std::bad_alloc();
+#else
+  std::abort();
+#endif
+}
+
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t size_bytes) {
-    if (!Allocate(size_bytes)) throw std::bad_alloc();
+    if (!Allocate(size_bytes)) OutOfMemory();
   }
 
   // Replaces what there was; false: there is not enough memory.

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "base/error.h"
+#include "base/text.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -76,7 +76,7 @@ const std::vector<Isa>& AvailableIsas() {
   return isas;
 }
 
-Isa SelectIsa(const std::string& name) {
+Result<Isa> SelectIsa(const std::string& name) {
   const std::vector<Isa>& available = AvailableIsas();
   if (name.empty()) return available.back();
   std::string names;
@@ -92,10 +92,11 @@ Isa SelectIsa(const std::string& name) {
   };
   for (const Isa isa : kAll) {
     if (name == IsaName(isa)) {
-      throw UnavailableIsaError("instruction set '" + name + "' is not available on this machine, which has: " + names);
+      return Error{ErrorCode::kUnavailableIsa,
+                   "instruction set " + Quoted(name) + " is not available on this machine, which has: " + names};
     }
   }
-  throw UnknownIsaError("unknown instruction set '" + name + "'; this machine has: " + names);
+  return Error{ErrorCode::kUnknownIsa, "unknown instruction set " + Quoted(name) + "; this machine has: " + names};
 }
 
 }  // namespace bitvit

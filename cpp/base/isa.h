@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "base/result.h"
+
 namespace bitvit {
 
 enum class Isa {
@@ -38,7 +40,7 @@ const char* IsaName(Isa isa);
 // SSE2, NEON or SIMD128. "avx512" means F, BW, DQ, VL, VNNI, BITALG, VPOPCNTDQ, VBMI and VBMI2 together.
 const std::vector<Isa>& AvailableIsas();
 
-// The one with that name; "" is the fastest available. Throws UnknownIsaError or UnavailableIsaError.
-Isa SelectIsa(const std::string& name);
+// The one with that name; "" is the fastest available. Errors: UnknownIsa, UnavailableIsa.
+Result<Isa> SelectIsa(const std::string& name);
 
 }  // namespace bitvit

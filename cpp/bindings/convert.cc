@@ -2,28 +2,39 @@
 
 #include <nanobind/stl/string.h>
 
-#include "base/error.h"
+#include <algorithm>
+#include <cstring>
+
+#include "base/aligned_buffer.h"
+#include "base/text.h"
+#include "bindings/errors.h"
 
 namespace nb = nanobind;
 
 namespace bitvit {
 namespace {
 
+constexpr int kMaxDepth = 8;
+
 Attribute ToAttribute(nb::handle object, int depth = 0) {
   if (nb::isinstance<nb::bool_>(object)) return Attribute{nb::cast<bool>(object)};
   if (nb::isinstance<nb::int_>(object)) {
     long long value = 0;
-    if (!nb::try_cast<long long>(object, value)) throw OperatorAttributeError("an integer attribute is out of range");
-    return Attribute{value};
+    if (nb::try_cast<long long>(object, value)) return Attribute{value};
+    const double number = PyLong_AsDouble(object.ptr());  // as a JSON reader does with a large integer
+    if (PyErr_Occurred() == nullptr) return Attribute{number};
+    PyErr_Clear();
+    throw PythonError({ErrorCode::kNonFinite, "an integer attribute is beyond binary64"});
   }
   if (nb::isinstance<nb::float_>(object)) return Attribute{nb::cast<double>(object)};
   if (nb::isinstance<nb::str>(object)) return Attribute{nb::cast<std::string>(object)};
-  if (depth < 4 && (nb::isinstance<nb::list>(object) || nb::isinstance<nb::tuple>(object))) {
+  if (depth < kMaxDepth && (nb::isinstance<nb::list>(object) || nb::isinstance<nb::tuple>(object))) {
     AttributeList list;
     for (nb::handle item : object) list.push_back(ToAttribute(item, depth + 1));
     return Attribute{std::move(list)};
   }
-  throw OperatorAttributeError("an attribute is neither a number, a text nor a list of these");
+  throw PythonError(
+      {ErrorCode::kOperatorAttribute, "an attribute is neither a number, a string, true, false nor a list of these"});
 }
 
 DataType ToDataType(const nb::dlpack::dtype& type, const std::string& name) {
@@ -32,17 +43,21 @@ DataType ToDataType(const nb::dlpack::dtype& type, const std::string& name) {
   if (type == nb::dtype<int16_t>()) return DataType::kI16;
   if (type == nb::dtype<int8_t>()) return DataType::kI8;
   if (type == nb::dtype<uint8_t>()) return DataType::kU8;
-  throw TensorTypeError("parameter '" + name + "' is none of float32, int32, int16, int8, uint8");
+  throw PythonError(
+      {ErrorCode::kTensorType, "tensor " + Quoted(name) + " is none of float32, int32, int16, int8, uint8"});
 }
 
 Tensor ToTensor(nb::handle object, const std::string& name) {
   InputArray array;
   if (!nb::try_cast<InputArray>(object, array, false)) {
-    throw TensorTypeError("parameter '" + name + "' is no C-contiguous array");
+    throw PythonError({ErrorCode::kTensorType, "tensor " + Quoted(name) + " is not a C-contiguous array of numbers"});
   }
-  Tensor tensor{ToDataType(array.dtype(), name), {}, array.data(), nullptr};
+  Tensor tensor{ToDataType(array.dtype(), name), {}, nullptr, nullptr};
   for (size_t i = 0; i < array.ndim(); ++i) tensor.shape.push_back(array.shape(i));
-  tensor.owner = std::make_shared<InputArray>(std::move(array));
+  auto copy = std::make_shared<AlignedBuffer>(array.nbytes());
+  if (array.nbytes() != 0) std::memcpy(copy->data(), array.data(), array.nbytes());
+  tensor.data = copy->data();
+  tensor.owner = std::move(copy);
   return tensor;
 }
 

@@ -14,7 +14,7 @@ namespace bitvit {
 using InputArray = nanobind::ndarray<nanobind::ro, nanobind::c_contig, nanobind::device::cpu>;
 
 std::map<std::string, Attribute> ToAttributes(const nanobind::dict& attributes);
-// The arrays are kept alive by the tensors.
+// Copies: nobody can change them between the checks and their use.
 std::map<std::string, Tensor> ToTensors(const nanobind::dict& tensors);
 
 }  // namespace bitvit

@@ -1,7 +1,6 @@
 // The Python module bitvit._core: ProgramBuilder and Engine, arrays in and out. Its types are declared in
 // src/bitvit/_core.pyi.
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
@@ -9,9 +8,10 @@
 #include <algorithm>
 #include <chrono>
 
-#include "base/error.h"
 #include "base/isa.h"
 #include "bindings/convert.h"
+#include "bindings/errors.h"
+#include "bindings/model.h"
 #include "bindings/operators.h"
 #include "bindings/run.h"
 #include "engine/engine.h"
@@ -24,7 +24,16 @@ namespace {
 
 void AddOperator(ProgramBuilder& builder, const std::string& kind, const std::vector<long long>& inputs,
                  const std::vector<long long>& outputs, const nb::dict& attrs, const nb::dict& tensors) {
-  builder.AddOperator(kind, inputs, outputs, ToAttributes(attrs), ToTensors(tensors));
+  Check(builder.AddOperator(kind, inputs, outputs, ToAttributes(attrs), ToTensors(tensors)));
+}
+
+size_t AddValue(ProgramBuilder& builder, const std::string& type, const std::vector<long long>& shape) {
+  return Take(builder.AddValue(type, shape));
+}
+
+std::unique_ptr<Engine> Build(const ProgramBuilder& builder, const std::vector<long long>& inputs,
+                              const std::vector<long long>& outputs, long long threads, const std::string& isa) {
+  return Take(builder.Build(inputs, outputs, threads, isa));
 }
 
 std::vector<std::string> IsaNames() {
@@ -47,34 +56,16 @@ double Peak(Loop run_rounds) {
   return best;
 }
 
-double RegisterPeak(const std::string& isa) { return Peak(KernelsFor(SelectIsa(isa)).binary_gemm.register_peak); }
+double RegisterPeak(const std::string& isa) { return Peak(KernelsFor(Take(SelectIsa(isa))).binary_gemm.register_peak); }
 
-double PopcountPeak(const std::string& isa) { return Peak(KernelsFor(SelectIsa(isa)).popcount_peak.run); }
+double PopcountPeak(const std::string& isa) { return Peak(KernelsFor(Take(SelectIsa(isa))).popcount_peak.run); }
 
 }  // namespace
 
 NB_MODULE(_core, m) {
   nb::set_leak_warnings(false);
-  nb::exception<EngineError> base(m, "EngineError", PyExc_ValueError);
-#define BITVIT_EXCEPTION(Name) nb::exception<Name>(m, #Name, base)
-  BITVIT_EXCEPTION(UnknownIsaError);
-  BITVIT_EXCEPTION(UnavailableIsaError);
-  BITVIT_EXCEPTION(UnknownTypeError);
-  BITVIT_EXCEPTION(SizeLimitError);
-  BITVIT_EXCEPTION(ValueDefinitionError);
-  BITVIT_EXCEPTION(UnknownOperatorError);
-  BITVIT_EXCEPTION(OperandError);
-  BITVIT_EXCEPTION(OperatorAttributeError);
-  BITVIT_EXCEPTION(OperatorParameterError);
-  BITVIT_EXCEPTION(TensorTypeError);
-  BITVIT_EXCEPTION(TensorShapeError);
-  BITVIT_EXCEPTION(NonFiniteError);
-  BITVIT_EXCEPTION(TensorContentError);
-  BITVIT_EXCEPTION(InputError);
-#undef BITVIT_EXCEPTION
-
+  RegisterErrors();
   BindOperators(m);
-
   m.def("available_isas", &IsaNames, "Instruction sets that this machine can run, slowest first.");
 
   m.def("register_peak", &RegisterPeak, nb::arg("isa") = "", nb::call_guard<nb::gil_scoped_release>(),
@@ -83,13 +74,14 @@ NB_MODULE(_core, m) {
   m.def("popcount_peak", &PopcountPeak, nb::arg("isa") = "", nb::call_guard<nb::gil_scoped_release>(),
         "Bit products per second of xor, popcount and add alone, on registers.");
 
+  BindModel(m);
   BindEngine(m);
 
   nb::class_<ProgramBuilder>(m, "ProgramBuilder")
       .def(nb::init<>())
-      .def("value", &ProgramBuilder::AddValue, nb::arg("type"), nb::arg("shape"))
+      .def("value", &AddValue, nb::arg("type"), nb::arg("shape"))
       .def("op", &AddOperator, nb::arg("kind"), nb::arg("inputs"), nb::arg("outputs"), nb::arg("attrs"),
            nb::arg("tensors"))
-      .def("build", &ProgramBuilder::Build, nb::arg("inputs"), nb::arg("outputs"), nb::arg("threads") = 1,
-           nb::arg("isa") = "", nb::call_guard<nb::gil_scoped_release>());
+      .def("build", &Build, nb::arg("inputs"), nb::arg("outputs"), nb::arg("threads") = 1, nb::arg("isa") = "",
+           nb::call_guard<nb::gil_scoped_release>());
 }

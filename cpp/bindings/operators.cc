@@ -8,8 +8,8 @@
 
 #include <tuple>
 
-#include "base/error.h"
 #include "bindings/convert.h"
+#include "bindings/errors.h"
 #include "ops/registry.h"
 
 namespace nb = nanobind;
@@ -96,7 +96,7 @@ nb::list OperatorTable() {
 
 std::vector<Value> ToValues(const Declared& declared) {
   std::vector<Value> values;
-  for (const auto& [type, shape] : declared) values.push_back(CheckedValue(type, shape));
+  for (const auto& [type, shape] : declared) values.push_back(Take(CheckedValue(type, shape)));
   return values;
 }
 
@@ -113,24 +113,22 @@ OperatorSpec ToSpec(const std::string& kind, const Declared& inputs, const Decla
   return spec;
 }
 
-void Check(const std::string& kind, const Declared& inputs, const Declared& outputs, const nb::dict& attrs,
-           const nb::dict& tensors, size_t index) {
-  const Status status = CheckOperator(ToSpec(kind, inputs, outputs, attrs, tensors, index));
-  if (!status.ok()) Throw(status.error());
+void CheckOne(const std::string& kind, const Declared& inputs, const Declared& outputs, const nb::dict& attrs,
+              const nb::dict& tensors, size_t index) {
+  Check(CheckOperator(ToSpec(kind, inputs, outputs, attrs, tensors, index)));
 }
 
 std::tuple<uint64_t, uint64_t, uint64_t> Cost(const std::string& kind, const Declared& inputs, const Declared& outputs,
                                               const nb::dict& attrs, const nb::dict& tensors, size_t index) {
-  const Result<OperatorCost> cost = CostOfOperator(ToSpec(kind, inputs, outputs, attrs, tensors, index));
-  if (!cost.ok()) Throw(cost.error());
-  return {cost->binary_multiply_adds, cost->multiply_adds, cost->float_operations};
+  const OperatorCost cost = Take(CostOfOperator(ToSpec(kind, inputs, outputs, attrs, tensors, index)));
+  return {cost.binary_multiply_adds, cost.multiply_adds, cost.float_operations};
 }
 
 }  // namespace
 
 void BindOperators(nb::module_& m) {
   m.def("operators", &OperatorTable, "The declarations of all operators, sorted by name (cpp/ops/declaration.h).");
-  m.def("check_operator", &Check, nb::arg("kind"), nb::arg("inputs"), nb::arg("outputs"), nb::arg("attrs"),
+  m.def("check_operator", &CheckOne, nb::arg("kind"), nb::arg("inputs"), nb::arg("outputs"), nb::arg("attrs"),
         nb::arg("tensors"), nb::arg("index") = 0, "Raise the error of the first rule that the operator violates.");
   m.def("operator_cost", &Cost, nb::arg("kind"), nb::arg("inputs"), nb::arg("outputs"), nb::arg("attrs"),
         nb::arg("tensors"), nb::arg("index") = 0,

@@ -9,8 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "base/processors.h"
+#include "bindings/convert.h"
+#include "bindings/errors.h"
 #include "bindings/running_call.h"
 #include "engine/engine.h"
 
@@ -19,22 +20,21 @@ namespace nb = nanobind;
 namespace bitvit {
 namespace {
 
-using InputArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-
 nb::dlpack::dtype StoredType(const Value& value) {
   if (value.type == ValueType::kF32) return nb::dtype<float>();
   return value.type == ValueType::kI32 ? nb::dtype<int32_t>() : nb::dtype<uint8_t>();
 }
 
 const char* StoredTypeName(const Value& value) {
-  if (value.type == ValueType::kF32) return "float32";
-  return value.type == ValueType::kI32 ? "int32" : "uint8";
+  return value.type == ValueType::kF32 ? "float32" : value.type == ValueType::kI32 ? "int32" : "uint8";
 }
+
+[[noreturn]] void Refuse(std::string message) { throw PythonError({ErrorCode::kInput, std::move(message)}); }
 
 // Checks type and shape of the inputs; returns the size of the batch.
 size_t CheckInputs(const Engine& engine, const std::vector<InputArray>& arrays) {
   if (arrays.size() != engine.n_inputs()) {
-    throw InputError(std::to_string(arrays.size()) + " arrays, expected " + std::to_string(engine.n_inputs()));
+    Refuse(std::to_string(arrays.size()) + " arrays, expected " + std::to_string(engine.n_inputs()));
   }
   size_t batch = 0;
   for (size_t i = 0; i < arrays.size(); ++i) {
@@ -43,12 +43,12 @@ size_t CheckInputs(const Engine& engine, const std::vector<InputArray>& arrays) 
     for (size_t axis = 0; axis < arrays[i].ndim(); ++axis) actual.push_back(arrays[i].shape(axis));
     const bool fits = !actual.empty() && Shape(actual.begin() + 1, actual.end()) == expected;
     if (!fits || arrays[i].dtype() != StoredType(engine.input(i))) {
-      throw InputError("input " + std::to_string(i) + " has shape " + ToString(actual) + ", expected " +
-                       StoredTypeName(engine.input(i)) + " [batch] + " + ToString(expected));
+      Refuse("input " + std::to_string(i) + " has shape " + ToString(actual) + ", expected " +
+             StoredTypeName(engine.input(i)) + " [batch] + " + ToString(expected));
     }
-    if (i != 0 && actual[0] != batch) throw InputError("the inputs have different batch sizes");
+    if (i != 0 && actual[0] != batch) Refuse("the inputs have different batch sizes");
     batch = actual[0];
-    if (batch > kMaxDimension) throw InputError("a batch of " + std::to_string(batch) + " is out of range");
+    if (batch > kMaxDimension) Refuse("a batch of " + std::to_string(batch) + " is out of range");
   }
   return batch;
 }
@@ -61,8 +61,9 @@ std::vector<const std::byte*> DataOf(const std::vector<InputArray>& arrays) {
 
 void RequireMemory(const Engine& engine, bool is_there) {
   if (is_there) return;
-  throw SizeLimitError("there is not enough memory to run: one image needs " +
-                       std::to_string(engine.workspace_bytes()) + " bytes beside its results");
+  throw PythonError({ErrorCode::kOutOfMemory, "there is not enough memory to run: one image needs " +
+                                                  std::to_string(engine.workspace_bytes()) +
+                                                  " bytes beside its results"});
 }
 
 // Memory of NumPy's own kind would need NumPy here; a plain array owned by a capsule does as well.
@@ -78,7 +79,7 @@ nb::object MakeOutput(const Engine& engine, const Value& value, size_t batch, st
 
 nb::list Run(const Engine& engine, const std::vector<InputArray>& arrays, long long batch_without_inputs) {
   if (batch_without_inputs < 0 || batch_without_inputs > static_cast<long long>(kMaxDimension)) {
-    throw InputError("a batch of " + std::to_string(batch_without_inputs) + " is out of range");
+    Refuse("a batch of " + std::to_string(batch_without_inputs) + " is out of range");
   }
   const size_t batch = engine.n_inputs() == 0 ? static_cast<size_t>(batch_without_inputs) : CheckInputs(engine, arrays);
   const std::vector<const std::byte*> inputs = DataOf(arrays);

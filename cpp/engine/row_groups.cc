@@ -1,6 +1,8 @@
 #include "engine/row_groups.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 
 #include "base/aligned_buffer.h"
 #include "engine/engine.h"
@@ -13,6 +15,8 @@ namespace {
 constexpr size_t kTileBytes = 96 * 1024;  // that a tile may keep alive: a part of the second-level cache
 constexpr size_t kMinRows = 16;
 constexpr size_t kMaxTileRows = 64;
+// Far more than a network's groups have; the time to lay a group out grows with the square of its steps.
+constexpr size_t kMaxGroupSteps = 256;
 
 size_t RowBytes(const Value& value) { return value.size_bytes() / value.shape[0]; }
 
@@ -59,7 +63,8 @@ class Finder {
     std::vector<Stage>& stages = groups_.stages;
     for (size_t s = 0; s < steps_.size(); ++s) {
       const size_t n_rows = RowsOf(s);
-      if (n_rows == 0 || stages.empty() || stages.back().n_rows != n_rows) {
+      if (n_rows == 0 || stages.empty() || stages.back().n_rows != n_rows ||
+          s - stages.back().first >= kMaxGroupSteps) {
         stages.push_back({s, s, n_rows});
       } else if (const size_t written = WhollyRead(s, stages.size() - 1); written != kNotLocal) {
         const size_t cut = BestCut(written + 1, s);
@@ -107,14 +112,19 @@ class Finder {
 
   // The step from first to last before which to cut a group, such that least has to go through the arena.
   size_t BestCut(size_t first, size_t last) const {
-    size_t best = last, least = kNotLocal;
-    for (size_t cut = last; cut >= first; --cut) {
-      size_t crossing = 0;
-      for (size_t s = groups_.stages.back().first; s < cut; ++s) {
-        const size_t out = steps_[s].outputs[0];
-        if (last_reader_[out] >= cut) crossing += RowBytes(values_[out]);
-      }
-      if (crossing < least) {
+    // What a step writes crosses every cut behind it, up to its last reader: changes of the crossing from cut to cut.
+    std::vector<int64_t> changes(last - first + 2, 0);
+    for (size_t s = groups_.stages.back().first; s < last; ++s) {
+      const size_t out = steps_[s].outputs[0], begin = std::max(s + 1, first), end = std::min(last_reader_[out], last);
+      if (begin > end) continue;
+      changes[begin - first] += static_cast<int64_t>(RowBytes(values_[out]));
+      changes[end + 1 - first] -= static_cast<int64_t>(RowBytes(values_[out]));
+    }
+    size_t best = last;
+    int64_t crossing = 0, least = std::numeric_limits<int64_t>::max();
+    for (size_t cut = first; cut <= last; ++cut) {
+      crossing += changes[cut - first];
+      if (crossing <= least) {  // of equal ones the last
         least = crossing;
         best = cut;
       }

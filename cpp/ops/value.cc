@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/error.h"
+#include "base/text.h"
 
 namespace bitvit {
 namespace {
@@ -31,11 +31,11 @@ const char* TypeName(ValueType type) {
   return "?";
 }
 
-ValueType ParseType(const std::string& name) {
+Result<ValueType> ParseType(std::string_view name) {
   for (const ValueType type : kTypes) {
     if (name == TypeName(type)) return type;
   }
-  throw UnknownTypeError("unknown value type '" + name.substr(0, 80) + "'");
+  return Error{ErrorCode::kUnknownType, "unknown value type " + Quoted(name)};
 }
 
 std::string ToString(const Shape& shape) {
@@ -52,7 +52,7 @@ size_t Value::n_elements() const {
 
 size_t Value::size_bytes() const {
   if (type == ValueType::kU8) return n_elements();
-  if (type == ValueType::kF32 || type == ValueType::kI32) return n_elements() * 4;
+  if (!is_bits()) return n_elements() * 4;
   return n_bit_arrays() * n_rows() * BitWords(width()) * 8;
 }
 
@@ -86,26 +86,26 @@ void Value::Store(const std::byte* value, std::byte* stored) const {
   }
 }
 
-Value CheckedValue(const std::string& type, const std::vector<long long>& shape) {
-  const ValueType parsed = ParseType(type);
+Result<Value> CheckedValue(std::string_view type, const std::vector<long long>& shape) {
+  BITVIT_ASSIGN(const ValueType parsed, ParseType(type));
   if (shape.empty() || shape.size() > kMaxRank) {
-    throw SizeLimitError("a value has " + std::to_string(shape.size()) + " axes, expected 1 to " +
-                         std::to_string(kMaxRank));
+    return Error{ErrorCode::kSizeLimit,
+                 std::to_string(shape.size()) + " axes, expected 1 to " + std::to_string(kMaxRank)};
   }
   Shape sizes;
-  size_t n_elements = 1;
+  uint64_t n_elements = 1;
   for (const long long size : shape) {
     if (size < 1 || static_cast<unsigned long long>(size) > kMaxDimension) {
-      throw SizeLimitError("a value has an axis of size " + std::to_string(size) + ", expected 1 to " +
-                           std::to_string(kMaxDimension));
+      return Error{ErrorCode::kSizeLimit,
+                   "an axis of size " + std::to_string(size) + ", expected 1 to " + std::to_string(kMaxDimension)};
     }
     sizes.push_back(static_cast<size_t>(size));
-    n_elements *= sizes.back();  // at most 2^28 * 2^24
+    n_elements *= static_cast<uint64_t>(size);  // at most 2^28 * 2^24
     if (n_elements > kMaxElements) {
-      throw SizeLimitError("a value has more than " + std::to_string(kMaxElements) + " elements");
+      return Error{ErrorCode::kSizeLimit, "more than " + std::to_string(kMaxElements) + " elements"};
     }
   }
-  return {parsed, sizes};
+  return Value{parsed, std::move(sizes)};
 }
 
 void LoadBits(const std::byte* stored, size_t n_rows, size_t width, std::byte* words) {

@@ -3,15 +3,17 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "base/result.h"
 
 namespace bitvit {
 
 enum class ValueType { kU8, kF32, kI32, kSign, kMask, kTernary };
 
 const char* TypeName(ValueType type);
-// Throws UnknownTypeError.
-ValueType ParseType(const std::string& name);
+Result<ValueType> ParseType(std::string_view name);  // error: UnknownType
 
 inline constexpr size_t kMaxRank = 4;
 inline constexpr size_t kMaxDimension = size_t{1} << 24;
@@ -25,7 +27,7 @@ std::string ToString(const Shape& shape);
 
 inline constexpr size_t BitWords(size_t n_bits) { return (n_bits + 63) / 64; }
 
-// Floats and bytes lie as in the file. Bits lie in rows (the last axis) of 64-bit words; ternary as two such arrays,
+// Numbers lie as in the file. Bits lie in rows (the last axis) of 64-bit words; ternary as two such arrays,
 // "is +1" and "is -1".
 struct Value {
   ValueType type;
@@ -49,8 +51,8 @@ struct Value {
   void Store(const std::byte* value, std::byte* stored) const;
 };
 
-// Throws SizeLimitError for sizes beyond the limits above.
-Value CheckedValue(const std::string& type, const std::vector<long long>& shape);
+// Errors: UnknownType; SizeLimit for sizes beyond the limits above.
+Result<Value> CheckedValue(std::string_view type, const std::vector<long long>& shape);
 
 // Rows of ceil(width / 8) bytes -> rows of BitWords(width) words with padding bits 0, and back.
 void LoadBits(const std::byte* stored, size_t n_rows, size_t width, std::byte* words);

@@ -6,7 +6,7 @@ bitvit.
 
 from __future__ import annotations
 
-__all__ = ["BitvitError", "ImageError", "OutputError", "UsageError"]
+__all__ = ["BitvitError", "ImageError", "OutOfMemoryError", "OutputError", "UsageError"]
 
 
 class BitvitError(Exception):
@@ -23,3 +23,7 @@ class ImageError(BitvitError):
 
 class OutputError(BitvitError):
     """A result cannot be written (missing or read-only folder, full disk). Nothing is left half-written."""
+
+
+class OutOfMemoryError(BitvitError, MemoryError):
+    """The machine has not enough memory for what was asked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitvit import _core
+from bitvit.program import ProgramError
 from bitvit.runtime import available_isas
 from tests.support.engine_comparison import build, check_case
 from tests.support.operator_homes import CASES, EDGES, LARGE, REFUSED, operator_case
@@ -33,7 +33,7 @@ def test_real_sizes(name: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_mistakes_are_named_as_by_the_interpreter(name: str) -> None:
     error, case = REFUSED[name]
-    with pytest.raises(_core.EngineError) as caught:
+    with pytest.raises(ProgramError) as caught:
         build(case, 1, "")
     assert type(caught.value).__name__ == error
     assert f"({case.kind})" in str(caught.value)

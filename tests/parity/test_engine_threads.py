@@ -246,6 +246,8 @@ def test_more_threads_than_processors_change_nothing(threads: int, monkeypatch: 
 def test_without_memory_a_run_is_refused_in_one_line(spare_mib: int) -> None:
     code = f"""
 import resource
+from bitvit.errors import BitvitError
+import bitvit.program.errors, bitvit.runtime.errors  # before memory is short
 rows = 1 << 17
 builder = _core.ProgramBuilder()
 x, y = (builder.value("f32", [rows, 64]) for _ in range(2))
@@ -257,7 +259,7 @@ soft, hard = resource.getrlimit(resource.RLIMIT_AS)
 resource.setrlimit(resource.RLIMIT_AS, (used + ({spare_mib} << 20), hard))
 try:
     net.run([array])
-except _core.EngineError as error:
+except BitvitError as error:
     print("not enough memory" in str(error), net.workspaces)
 resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 print(len(net.run([array])), net.workspaces)

@@ -81,7 +81,8 @@ def export_model(
         model, program, tensors, preprocessing, images, task_named(task), classes, threads=threads
     )
     stored = {**(provenance or {}), "bitvit_version": bitvit.__version__, "agreement": report.as_dict()}
-    write_file(path, BitvitFile(program, tensors, preprocessing, list(labels), stored))
+    kept = None if colors is None else list(colors)
+    write_file(path, BitvitFile(program, tensors, preprocessing, list(labels), stored, task, kept))
     return report
 
 

@@ -1,6 +1,6 @@
 """The ``.bitvit`` file: schema, reader, writer, validation, and the NumPy interpreter that defines every result.
 
-Only NumPy, safetensors and the compiled core are needed. ``docs/format.md`` is the same contract in words.
+Only NumPy and the compiled core are needed. ``docs/format.md`` is the same contract in words.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from bitvit.program.errors import (
     NewerFormatError,
     NonFiniteError,
     NotABitvitFileError,
+    OlderFormatError,
     OperandError,
     OperatorAttributeError,
     OperatorParameterError,
@@ -31,7 +32,7 @@ from bitvit.program.errors import (
 )
 from bitvit.program.interpreter import Interpreter, run_operator
 from bitvit.program.operators import OPERATORS
-from bitvit.program.reader import read_bytes, read_file
+from bitvit.program.reader import decode, open_model, read_bytes, read_file
 from bitvit.program.schema import (
     FORMAT_VERSION,
     INTERPOLATIONS,
@@ -43,8 +44,8 @@ from bitvit.program.schema import (
     Value,
 )
 from bitvit.program.table import Declaration, declarations, operator_cost
-from bitvit.program.validation import validate, validate_file
-from bitvit.program.writer import to_bytes, write_file
+from bitvit.program.validation import validate
+from bitvit.program.writer import to_bytes, validate_file, write_file
 
 __all__ = [
     "FORMAT_VERSION",
@@ -61,6 +62,7 @@ __all__ = [
     "NewerFormatError",
     "NonFiniteError",
     "NotABitvitFileError",
+    "OlderFormatError",
     "Op",
     "OperandError",
     "OperatorAttributeError",
@@ -80,7 +82,9 @@ __all__ = [
     "Value",
     "ValueDefinitionError",
     "declarations",
+    "decode",
     "from_stored",
+    "open_model",
     "operator_cost",
     "pack_bits",
     "read_bytes",

@@ -16,6 +16,10 @@ STORED_DTYPES: dict[ValueType, type[np.generic]] = {
 }
 
 
+# Values that are stored as they are.
+_DTYPES: dict[ValueType, npt.DTypeLike] = {"u8": np.uint8, "f32": np.float32, "i32": np.int32}
+
+
 def pack_bits(bits: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     """Pack booleans along the last axis, first element in the lowest bit, each row padded with 0 to whole bytes.
 
@@ -36,7 +40,7 @@ def sign_bits(signs: npt.ArrayLike) -> npt.NDArray[np.uint8]:
 
 def stored_shape(type: ValueType, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Shape of the stored form of a value of that type and shape (no batch axis)."""
-    if type in ("u8", "f32", "i32"):
+    if type in _DTYPES:
         return shape
     packed = (*shape[:-1], (shape[-1] + 7) // 8)
     return (2, *packed) if type == "ternary" else packed
@@ -44,12 +48,8 @@ def stored_shape(type: ValueType, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def to_stored(type: ValueType, array: AnyArray) -> AnyArray:
     """Stored form of an array of the interpreter, for one image."""
-    if type == "u8":
-        return np.ascontiguousarray(array, dtype=np.uint8)
-    if type == "f32":
-        return np.ascontiguousarray(array, dtype=np.float32)
-    if type == "i32":
-        return np.ascontiguousarray(array, dtype=np.int32)
+    if type in _DTYPES:
+        return np.ascontiguousarray(array, dtype=_DTYPES[type])
     if type == "ternary":
         return pack_bits(np.stack([array > 0, array < 0]))
     return pack_bits(array)
@@ -57,7 +57,7 @@ def to_stored(type: ValueType, array: AnyArray) -> AnyArray:
 
 def from_stored(type: ValueType, shape: tuple[int, ...], stored: AnyArray) -> AnyArray:
     """Inverse of `to_stored` for a value of that type and shape, of one image."""
-    if type in ("u8", "f32", "i32"):
+    if type in _DTYPES:
         return stored.reshape(shape)
     bits = unpack_bits(stored, shape[-1])
     if type == "ternary":

@@ -29,12 +29,16 @@ class NewerFormatError(ProgramError):
     """The file has a later format version than this bitvit reads."""
 
 
+class OlderFormatError(ProgramError):
+    """The file has a format version from before the first release."""
+
+
 class MetadataError(ProgramError):
     """A metadata entry is missing, is no valid JSON, or has a field that is missing, unknown or of the wrong type."""
 
 
 class SizeLimitError(ProgramError):
-    """A size is zero, negative or beyond the limits of the format."""
+    """A size, or a sum of sizes or of work, is zero, negative or beyond the limits of the format."""
 
 
 class ValueDefinitionError(ProgramError):
@@ -82,7 +86,7 @@ class TensorContentError(ProgramError):
 
 
 class LabelsError(ProgramError):
-    """The number of labels is not the number of logits, or a label is no text."""
+    """Labels or colors are malformed, or are not as many as the classes of the Program's output."""
 
 
 class PreprocessingError(ProgramError):

@@ -13,26 +13,33 @@ import numpy as np
 import numpy.typing as npt
 
 FORMAT_NAME = "bitvit"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 ValueType: TypeAlias = Literal["u8", "f32", "i32", "sign", "mask", "ternary"]
 VALUE_TYPES: tuple[ValueType, ...] = get_args(ValueType)
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Fit: TypeAlias = Literal["crop", "stretch"]
 INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
+
+Fit: TypeAlias = Literal["crop", "stretch"]
 
 AnyArray: TypeAlias = npt.NDArray[Any]
 F32Array: TypeAlias = npt.NDArray[np.float32]
 BitArray: TypeAlias = npt.NDArray[np.bool_]
 
-# Sizes beyond these are refused before anything is allocated for them.
+TENSOR_DTYPES: dict[str, np.dtype[np.generic]] = {
+    "F32": np.dtype("<f4"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+}
+
+# The core checks these and all other limits (cpp/program/limits.h, docs/format.md).
+MAX_FILE_BYTES = 1 << 28
 MAX_RANK = 4
 MAX_DIMENSION = 1 << 24  # every index and every count of bits is exact in binary32
-MAX_ELEMENTS = 1 << 28  # of one value
-MAX_TOTAL_ELEMENTS = 1 << 30  # of all values of a Program together
-MAX_OPERATORS = 1 << 16
-MAX_IMAGE_SIDE = 1 << 13
+MAX_IMAGE_SIDE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -75,16 +82,20 @@ class Preprocessing:
 
     ``fit`` "crop": the shorter side is resized to ``resize_size`` with ``interpolation``, then ``image_size`` (height,
     width) is cut from the centre. "stretch": the whole image is resized to ``image_size``, whatever its aspect ratio;
-    ``resize_size`` is then the larger side of ``image_size``. ``mean`` and ``std`` (of pixels scaled to 0..1) are what
-    the network was trained with; the Program has them built in.
+    ``resize_size`` is then the larger side of ``image_size``. ``channels`` is 1 (grey), 3 (RGB) or 4 (RGBA). ``mean``
+    and ``std``, one number for each channel (of pixels scaled to 0..1), are what the network was trained with; the
+    Program has them built in. ``value_range`` (low, high): the pixel values, of images deeper than 8 bits, that become
+    0 and 255.
     """
 
     image_size: tuple[int, int]
     resize_size: int
     interpolation: Interpolation = "bicubic"
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    channels: int = 3
     fit: Fit = "crop"
+    value_range: tuple[float, float] | None = None
 
 
 @dataclass
@@ -96,3 +107,5 @@ class BitvitFile:
     preprocessing: Preprocessing
     labels: list[str]
     provenance: dict[str, Any] = field(default_factory=dict)
+    task: str = "classification"
+    colors: list[tuple[int, int, int]] | None = None

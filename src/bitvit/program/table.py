@@ -156,9 +156,6 @@ def _ask(
             {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
             index,
         )
-    except _core.EngineError as error:
-        name = type(error).__name__
-        raise getattr(errors, name, errors.OperandError)(str(error)) from None
     except (TypeError, RuntimeError):  # what has no counterpart in the core, such as None in a list
         message = f"operator {index} ({op.op}): an attribute or a size is not of a type that a file can hold"
         raise errors.OperatorAttributeError(message) from None

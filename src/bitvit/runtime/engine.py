@@ -8,6 +8,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -16,11 +17,12 @@ import numpy.typing as npt
 
 from bitvit import _core
 from bitvit.errors import UsageError
-from bitvit.program.errors import MissingTensorError, ValueDefinitionError
-from bitvit.program.schema import AnyArray, F32Array, Program, Value
-from bitvit.runtime.errors import EngineError, IsaError, core_errors
+from bitvit.program.metadata import program_from_json
+from bitvit.program.schema import AnyArray, Program, Value
+from bitvit.program.validation import checked
+from bitvit.runtime.errors import IsaError
 
-__all__ = ["Engine", "EngineError", "IsaError", "available_isas", "default_threads", "run_op"]
+__all__ = ["Engine", "IsaError", "available_isas", "default_threads", "run_op"]
 
 _CACHED_OPERATORS = 512
 
@@ -86,12 +88,31 @@ class Engine:
             ProgramError: the Program or a tensor violates a rule of ``docs/format.md``.
             IsaError: this machine does not have the instruction set.
         """
+        self._start(checked(program, tensors), threads, isa)
         self.program = program
-        self._tensors = tensors
+
+    @classmethod
+    def of_model(cls, model: _core.Model, threads: int | None = None, isa: str | None = None) -> Engine:
+        """The network of a file that has been read (`bitvit.program.open_model`); see `Engine` for the arguments.
+
+        Raises:
+            IsaError: this machine does not have the instruction set.
+        """
+        engine = cls.__new__(cls)
+        engine._start(model, threads, isa)
+        return engine
+
+    def _start(self, model: _core.Model, threads: int | None, isa: str | None) -> None:
+        self._model = model
         self._threads = _checked_threads(threads)
         self._isa = _selected_isa(isa)
-        self._core = self._build([program.output])
+        self._core = model.engine([], self._threads, self._isa)
         _note_missing_threads(self._threads)
+
+    @cached_property
+    def program(self) -> Program:
+        """What runs."""
+        return program_from_json(self._model.metadata()["program"])
 
     @property
     def isa(self) -> str:
@@ -126,18 +147,23 @@ class Engine:
         """How many workspaces have been made so far: as many as calls have run at once. They are kept."""
         return self._core.workspaces
 
-    def run(self, images: npt.NDArray[np.uint8]) -> F32Array:
-        """Logits of a batch of any size. uint8 [B, H, W, 3] -> float32 [B, classes]."""
-        with core_errors():
-            (logits,) = self._core.run([np.ascontiguousarray(images)])
-        result: F32Array = logits.reshape(len(logits), self.program.values[self.program.output].shape[-1])
-        return result
+    def run(self, images: npt.NDArray[np.uint8]) -> AnyArray:
+        """The Program's output for a batch of any size.
+
+        uint8 [B, H, W, C] -> logits float32 [B, classes]; for segmentation float32 [B, cells, classes], or class
+        numbers int32 [B, cells].
+        """
+        (output,) = self._core.run([np.ascontiguousarray(images)])
+        if output.ndim == 3 and output.shape[1] == 1:
+            output = output.reshape(len(output), output.shape[2])
+        return output
 
     def values(self, images: npt.NDArray[np.uint8], names: Sequence[str]) -> dict[str, AnyArray]:
         """Intermediate values by name, each in its stored form (``docs/format.md``) with the batch in front."""
-        with core_errors():
-            results = self._build(list(names)).run([np.ascontiguousarray(images)])
-        return dict(zip(names, results, strict=True))
+        if not names:
+            return {}
+        engine = self._model.engine(list(names), self._threads, self._isa)
+        return dict(zip(names, engine.run([np.ascontiguousarray(images)]), strict=True))
 
     def profile(self, images: npt.NDArray[np.uint8], runs: int = 10) -> list[dict[str, Any]]:
         """Time of each operator of the Program in milliseconds per image, of all runs after one to warm up.
@@ -146,9 +172,8 @@ class Engine:
         others use the machine too.
         """
         batch = [np.ascontiguousarray(images)]
-        with core_errors():
-            self._core.run(batch)
-            seconds = np.array(self._core.profile(batch, runs))
+        self._core.run(batch)
+        seconds = np.array(self._core.profile(batch, runs))
         medians, minima = (1e3 / len(images) * f(seconds, axis=0) for f in (np.median, np.min))
         return [
             {
@@ -159,25 +184,6 @@ class Engine:
             }
             for op, median, least in zip(self.program.ops, medians, minima, strict=True)
         ]
-
-    def _build(self, outputs: list[str]) -> _core.Engine:
-        with core_errors():
-            builder = _core.ProgramBuilder()
-            ids = {name: builder.value(value.type, value.shape) for name, value in self.program.values.items()}
-
-            def lookup(names: Sequence[str]) -> list[int]:
-                for name in names:
-                    if name not in ids:
-                        raise ValueDefinitionError(f"value {name!r:.80} is not declared")
-                return [ids[name] for name in names]
-
-            for op in self.program.ops:
-                for name in op.tensors.values():
-                    if name not in self._tensors:
-                        raise MissingTensorError(f"tensor {name!r:.80} is missing")
-                parameters = {key: np.ascontiguousarray(self._tensors[name]) for key, name in op.tensors.items()}
-                builder.op(op.op, lookup(op.inputs), lookup(op.outputs), dict(op.attrs), parameters)
-            return builder.build(lookup([self.program.input]), lookup(outputs), self._threads, self._isa)
 
 
 _operators: OrderedDict[bytes, _core.Engine] = OrderedDict()
@@ -209,7 +215,7 @@ def run_op(
         ProgramError: the operator violates a rule of ``docs/format.md``.
     """
     key = _operator_key(op, attrs, tensors, input_values, output_values)
-    with _operators_lock, core_errors():
+    with _operators_lock:
         engine = _operators.get(key)
         if engine is None:
             engine = _build_operator(op, attrs, tensors, input_values, output_values)
@@ -218,8 +224,7 @@ def run_op(
                 _operators.popitem(last=False)
         else:
             _operators.move_to_end(key)
-    with core_errors():
-        return engine.run([np.ascontiguousarray(array) for array in inputs])
+    return engine.run([np.ascontiguousarray(array) for array in inputs])
 
 
 def _operator_key(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
+from bitvit import _core
 from bitvit.errors import ImageError, UsageError
-from bitvit.program import BitvitFile, read_file
+from bitvit.program import open_model
+from bitvit.program.metadata import preprocessing_from_json
 from bitvit.program.schema import F32Array, Preprocessing
 from bitvit.runtime.ahead import map_ahead
 from bitvit.runtime.classification import Prediction, check_finite, classify
@@ -71,12 +74,12 @@ class Predictor:
             replaced.
     """
 
-    def __init__(self, file: BitvitFile, info: FileInfo, threads: int | None = None, isa: str | None = None) -> None:
+    def __init__(self, info: FileInfo, engine: Engine) -> None:
         self.info = info
-        self.labels: list[str] = list(file.labels)
-        self.preprocessing = file.preprocessing
-        self.decoding: Decoding = decoding_of(file.preprocessing)
-        self.engine = Engine(file.program, file.tensors, threads=threads, isa=isa)
+        self.labels: list[str] = list(info.labels)
+        self.preprocessing = info.preprocessing
+        self.decoding: Decoding = decoding_of(info.preprocessing)
+        self.engine = engine
 
     @overload
     def predict(self, image: list[ImageSource] | tuple[ImageSource, ...], top_k: int = ...) -> list[Prediction]: ...
@@ -184,18 +187,18 @@ def load(path: str | os.PathLike[str], threads: int | None = None, isa: str | No
     Raises:
         ProgramError: the file cannot be read, or is no sound ``.bitvit`` file; the message names it.
     """
-    file = read_file(path)
-    return Predictor(file, file_info(path, file), threads=threads, isa=isa)
+    model = open_model(path)
+    return Predictor(_file_info(path, model), Engine.of_model(model, threads=threads, isa=isa))
 
 
-def file_info(path: str | os.PathLike[str], file: BitvitFile) -> FileInfo:
-    """The facts about a file that has been read."""
+def _file_info(path: str | os.PathLike[str], model: _core.Model) -> FileInfo:
+    metadata = model.metadata()
     return FileInfo(
         path=os.fspath(path),
         size_bytes=os.stat(path).st_size,
-        n_operators=len(file.program.ops),
-        n_tensors=len(file.tensors),
-        labels=tuple(file.labels),
-        preprocessing=file.preprocessing,
-        provenance=file.provenance,
+        n_operators=model.n_operators,
+        n_tensors=model.n_tensors,
+        labels=tuple(json.loads(metadata["labels"])),
+        preprocessing=preprocessing_from_json(metadata["preprocessing"]),
+        provenance=json.loads(metadata["provenance"]),
     )

@@ -23,7 +23,7 @@ _FILTERS: dict[Interpolation, Image.Resampling] = {
 
 def decoding_of(preprocessing: Preprocessing, max_pixels: int = MAX_PIXELS) -> Decoding:
     """Return how the images for a network are decoded."""
-    return Decoding(getattr(preprocessing, "channels", 3), getattr(preprocessing, "value_range", None), max_pixels)
+    return Decoding(preprocessing.channels, preprocessing.value_range, max_pixels)
 
 
 def load_image(

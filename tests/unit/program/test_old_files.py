@@ -1,4 +1,4 @@
-"""Files written by earlier versions keep their content and their meaning."""
+"""Files written by earlier versions keep their content and their meaning, from the first released version on."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitvit.program import Interpreter, read_bytes, read_file, to_bytes
+from bitvit.program import Interpreter, OlderFormatError, read_file, to_bytes
 from tests.support.tiny_file import tiny_file
 
 FILES = Path(__file__).parent / "files"
 
 
-# version_1: the first form of version 1, in which operators without attributes or parameters have empty objects.
-@pytest.mark.parametrize("name", ["version_1"])
+@pytest.mark.parametrize("name", ["version_2"])
 def test_old_file_is_read_as_what_was_written(name: str) -> None:
     file, expected = read_file(FILES / f"{name}.bitvit"), tiny_file()
     assert file.program == expected.program
     assert (file.labels, file.provenance) == (expected.labels, expected.provenance)
+    assert (file.task, file.colors) == (expected.task, expected.colors)
     assert file.preprocessing == expected.preprocessing
     assert file.tensors.keys() == expected.tensors.keys()
     for key, tensor in expected.tensors.items():
@@ -29,7 +29,10 @@ def test_old_file_is_read_as_what_was_written(name: str) -> None:
     )
 
 
-def test_a_file_written_now_is_the_old_one_without_the_empty_objects() -> None:
-    old, now = (FILES / "version_1.bitvit").read_bytes(), to_bytes(tiny_file())
-    assert len(now) < len(old)
-    assert read_bytes(now).program == read_bytes(old).program
+def test_a_file_written_now_is_that_of_its_version() -> None:
+    assert to_bytes(tiny_file()) == (FILES / "version_2.bitvit").read_bytes()
+
+
+def test_files_from_before_the_first_release_are_refused() -> None:
+    with pytest.raises(OlderFormatError, match="export"):
+        read_file(FILES / "version_1.bitvit")

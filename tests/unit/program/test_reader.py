@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -19,55 +18,23 @@ from bitvit.program import (
     MetadataError,
     NewerFormatError,
     NotABitvitFileError,
+    OlderFormatError,
+    OperatorAttributeError,
     PreprocessingError,
     ProgramError,
     SizeLimitError,
     TensorTypeError,
     TruncatedFileError,
     UnreadableFileError,
+    ValueDefinitionError,
     read_bytes,
     read_file,
     to_bytes,
     write_file,
 )
-from bitvit.program.schema import AnyArray
 from tests.support.random_programs import random_program
+from tests.support.sealed_file import edited, edited_json, parts, sealed
 from tests.support.tiny_file import tiny_file
-
-
-def parts(data: bytes) -> tuple[dict[str, str], dict[str, AnyArray]]:
-    """Metadata and tensors of a file, read without bitvit."""
-    size = int.from_bytes(data[:8], "little")
-    return json.loads(data[8 : 8 + size])["__metadata__"], safetensors.numpy.load(data)
-
-
-def sealed(metadata: dict[str, str], tensors: dict[str, AnyArray]) -> bytes:
-    """A file with a right checksum over whatever it holds, written without bitvit and from the format page."""
-    names = {"float32": "F32", "float64": "F64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8"}
-    content = b"".join(f"{k}\0{metadata[k]}\0".encode() for k in sorted(metadata) if k != "checksum")
-    for name in sorted(tensors):
-        shape = ",".join(map(str, tensors[name].shape))
-        content += f"{name}\0{names[str(tensors[name].dtype)]}\0{shape}\0".encode() + tensors[name].tobytes()
-    metadata["checksum"] = "sha256:" + hashlib.sha256(content).hexdigest()
-    return safetensors.numpy.save(tensors, metadata)
-
-
-def edited(**changes: Any) -> bytes:
-    """The tiny file with metadata replaced (None: removed), and sealed again."""
-    metadata, tensors = parts(to_bytes(tiny_file()))
-    for key, content in changes.items():
-        if content is None:
-            del metadata[key]
-        else:
-            metadata[key] = content if isinstance(content, str) else json.dumps(content)
-    return sealed(metadata, tensors)
-
-
-def edited_json(key: str, change: Callable[[Any], object]) -> bytes:
-    """The tiny file with one JSON entry changed in place."""
-    content = json.loads(parts(to_bytes(tiny_file()))[0][key])
-    change(content)
-    return edited(**{key: content})
 
 
 def test_round_trip_of_random_programs(tmp_path: Path) -> None:
@@ -144,7 +111,43 @@ DEFECTS: dict[str, tuple[type[ProgramError], Callable[[], bytes]]] = {
     ),
     "other safetensors file": (NotABitvitFileError, lambda: safetensors.numpy.save({"w": np.zeros(3, np.float32)})),
     "other format": (NotABitvitFileError, lambda: edited(format="pt")),
-    "newer version": (NewerFormatError, lambda: edited(format_version="2")),
+    "newer version": (NewerFormatError, lambda: edited(format_version="3")),
+    "older version": (OlderFormatError, lambda: edited(format_version="1")),
+    "version with a leading zero": (MetadataError, lambda: edited(format_version="02")),
+    "unknown task": (MetadataError, lambda: edited(task="detection")),
+    "task is missing": (MetadataError, lambda: edited(task=None)),
+    "colors for classification": (LabelsError, lambda: edited(colors=[[0, 0, 0]] * 3)),
+    "colors beyond bytes": (LabelsError, lambda: edited(colors=[[0, 0, 256]] * 3)),
+    "colors are text": (LabelsError, lambda: edited(colors=["#ffffff"] * 3)),
+    "program followed by a null character": (MetadataError, lambda: edited(program="{}\0")),
+    "program behind a byte order mark": (MetadataError, lambda: edited(program="\ufeff{}")),
+    "attribute is null": (
+        OperatorAttributeError,
+        lambda: edited_json("program", lambda p: p["ops"][0].update(attrs={"patch": None})),
+    ),
+    "provenance of too many values": (SizeLimitError, lambda: edited(provenance={"a": [0] * 70_000})),
+    "provenance nests too deep": (
+        MetadataError,
+        lambda: edited(provenance='{"a": ' + "[" * 40 + "]" * 40 + "}"),
+    ),
+    "two channels": (PreprocessingError, lambda: edited_json("preprocessing", lambda p: p.update(channels=2))),
+    "channels of another image": (
+        PreprocessingError,
+        lambda: edited_json("preprocessing", lambda p: p.update(channels=1, mean=[0.5], std=[0.5])),
+    ),
+    "unknown fit": (PreprocessingError, lambda: edited_json("preprocessing", lambda p: p.update(fit="pad"))),
+    "resize far beyond the image": (
+        PreprocessingError,
+        lambda: edited_json("preprocessing", lambda p: p.update(resize_size=8192)),
+    ),
+    "empty value range": (
+        PreprocessingError,
+        lambda: edited_json("preprocessing", lambda p: p.update(value_range=[5, 5])),
+    ),
+    "value range beyond floats": (
+        PreprocessingError,
+        lambda: edited(preprocessing='{"value_range": [0, 1e999]}'),
+    ),
     "much newer version": (NewerFormatError, lambda: edited(format_version="999999999", program=None, future="x")),
     "version is text": (MetadataError, lambda: edited(format_version="one")),
     "version is zero": (MetadataError, lambda: edited(format_version="0")),
@@ -224,6 +227,41 @@ def test_defect_has_its_error(defect: str, tmp_path: Path) -> None:
     assert len(message) < len(str(path)) + 400
 
 
+@pytest.mark.parametrize("n_axes", [5, 65])
+def test_tensors_of_many_axes(n_axes: int) -> None:
+    data = to_bytes(tiny_file())
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["more"] = {"dtype": "U8", "shape": [1] * n_axes, "data_offsets": [len(data) - 8 - size] * 2}
+    header["more"]["data_offsets"][1] += 1
+    text = json.dumps(header).encode()
+    with pytest.raises(SizeLimitError, match="axes"):
+        read_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :] + b"\0")
+
+
+def test_unaligned_tensors_are_read() -> None:
+    """Other writers need not align: the header has any length, and tensors any order."""
+    data = to_bytes(tiny_file())
+    size = int.from_bytes(data[:8], "little")
+    for n_spaces in range(1, 8):
+        moved = (size + n_spaces).to_bytes(8, "little") + data[8 : 8 + size] + b" " * n_spaces + data[8 + size :]
+        again = read_bytes(moved)
+        for name, tensor in tiny_file().tensors.items():
+            np.testing.assert_array_equal(again.tensors[name], tensor)
+            assert not again.tensors[name].flags.writeable
+
+
+def test_text_of_a_file_stays_on_one_line_of_a_message() -> None:
+    def rename(program: Any) -> None:
+        program["ops"][1]["in"] = ["\x1b[31mred\n\u2028\u0085" + "x" * 500]
+
+    with pytest.raises(ValueDefinitionError) as caught:
+        read_bytes(edited_json("program", rename))
+    message = str(caught.value)
+    assert message.isprintable(), message
+    assert len(message) < 250
+
+
 def test_tensors_of_other_types() -> None:
     metadata, tensors = parts(to_bytes(tiny_file()))
     tensors["head.bias"] = tensors["head.bias"].astype(np.float64)
@@ -263,6 +301,13 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 def test_endless_file() -> None:
     with pytest.raises(UnreadableFileError, match="regular"):
         read_file("/dev/zero")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a POSIX system")
+def test_named_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.bitvit")
+    with pytest.raises(UnreadableFileError, match="regular"):
+        read_file(tmp_path / "pipe.bitvit")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a POSIX system")

@@ -90,7 +90,8 @@ DEFECTS: dict[str, tuple[type[ProgramError], Callable[[BitvitFile], object]]] = 
     "no such program output": (ValueDefinitionError, lambda f: setattr(f.program, "output", "classes")),
     "output of other type": (OperandError, lambda f: setattr(f.program, "output", "signs")),
     "input is not u8": (OperandError, change_value("image", "f32", 4, 4, 3)),
-    "input is grey": (OperandError, change_value("image", "u8", 4, 4, 1)),
+    "input of two channels": (OperandError, change_value("image", "u8", 4, 4, 2)),
+    "input is grey, weights are not": (TensorShapeError, change_value("image", "u8", 4, 4, 1)),
     "unknown value type": (OperandError, change_value("signs", "int4", 1, 11)),
     "declared with another shape": (OperandError, change_value("x", "f32", 1, 12)),
     "declared with another type": (OperandError, change_value("signs", "mask", 1, 11)),
@@ -175,7 +176,12 @@ OPERATOR_DEFECTS: list[tuple[str, str, Any, type[ProgramError]]] = [
     ("attention_masks", "planes", [["row_max", float("inf")]], NonFiniteError),
     ("attention_masks", "planes", [[]], OperatorAttributeError),
     ("attention_masks", "planes", [["ones"]] * 9, OperatorAttributeError),
-    ("attention_masks", "planes", [["ones"]], OperatorParameterError),  # thresholds are given, but nothing needs them
+    (
+        "attention_masks",
+        "planes",
+        [["ones"]] * 2,
+        OperatorParameterError,
+    ),  # thresholds are given, but nothing needs them
     ("attention_masks_statistics", "phase", 3, OperatorAttributeError),
     ("attention_masks_statistics", "patches", -1, OperatorAttributeError),
     ("value_planes", "factors", 0.7, OperatorAttributeError),
