@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["printable", "shortened"]
+__all__ = ["for_figure", "printable", "shortened"]
 
 MAX_LENGTH = 200
 """Longest text shown in a line or a cell, unless said otherwise."""
@@ -47,3 +47,8 @@ def _shown(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file name that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def for_figure(text: object, limit: int | None = 60) -> str:
+    """Return `text` as Matplotlib shows it: `$` would begin a formula, which may even be an invalid one."""
+    return printable(text, limit).replace("$", r"\$")

@@ -28,7 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "quantizers": set(),
     "layers": {"quantizers"},
     "models": {"layers", "quantizers"},
-    "tasks": {"program", "runtime"},
+    "tasks": {"program", "runtime", "text"},
     "data": {"program", "runtime", "image_files", "text"},
     "checkpoints": {"models", "layers", "program", "files"},
     "training": {

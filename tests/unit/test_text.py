@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitvit.text import printable, shortened
+from bitvit.text import for_figure, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,11 @@ def test_every_text_is_one_printable_line_within_its_limit(text: str, limit: int
     assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in shown)
     shown.encode("utf-8")
     assert printable(shown, limit) == shown
+
+
+@pytest.mark.parametrize("text", ["cost $5 and $10", "$x^$", "$\\frac{", "plain", "$$$$"])
+def test_figures_show_dollars(text: str) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    label = figure.text(0.1, 0.1, for_figure(text))
+    figure.canvas.draw()
+    assert label._preprocess_math(label.get_text()) == (text, False)

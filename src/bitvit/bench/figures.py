@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitvit.text import for_figure
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -37,7 +39,8 @@ def bench_figure(document: dict[str, Any], path: Path) -> None:
     labels = [_bar_label(result, batch, medians[0]) for result in results]
     axes.bar_label(bars, labels, padding=6, fontsize=9)
     axes.set_xlim(0, 1.4 * max(median + more for median, more in zip(medians, above, strict=True)))
-    axes.set_title(f"{document['name']}, batch {batch}, {document['threads']} thread(s)", loc="left", fontsize=10)
+    title = f"{for_figure(document['name'])}, batch {batch}, {document['threads']} thread(s)"
+    axes.set_title(title, loc="left", fontsize=10)
     axes.set_xlabel("milliseconds an image (median, quartiles)")
     axes.invert_yaxis()
     for column, (key, rows) in enumerate(scaling.items()):

@@ -93,7 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
             print_note(f"{arguments.out} is complete; without --resume it is made anew")
             return 0
     images = ImagesToPredict(arguments.images)
-    with make_writer(kind, target, arguments.file, arguments.top, logits=not arguments.no_logits) as writer:
+    top = min(arguments.top, len(predictor.labels))
+    with make_writer(kind, target, arguments.file, top, logits=not arguments.no_logits) as writer:
         done = writer.resume(arguments.resume)
         failed = _predict_all(predictor, images, writer, done, arguments)
     return 2 if failed or images.failed else 0

@@ -239,6 +239,7 @@ def build_evaluation(
     loaded = _load(name, data_dir, layout, "natural", labels if _is_folder(name) else None)
     where = str(data_dir or name)
     has_split = loaded.val is not None or loaded.test is not None
+    is_default = part is None
     if part is None:
         part = "val" if was_trained_on or loaded.val is not None else "test" if loaded.test is not None else "all"
     if part == "all":
@@ -258,6 +259,11 @@ def build_evaluation(
     if absent:
         shown = ", ".join(f"'{printable(label, 60)}'" for label in absent[:8]) + (", ..." if len(absent) > 8 else "")
         notes.append(f"{where}: {len(absent)} of the network's {len(labels)} classes have no images here: {shown}")
+    if is_default and part == "val" and loaded.val is None and loaded.train is not None and _is_folder(name):
+        notes.append(
+            f"{where}: judged on the {len(images)} of its {len(loaded.train)} images that training did not see; "
+            "--split all takes all"
+        )
     if decoding is not None:
         images = images.decoded(decoding)
     return EvaluationData(name, images, part, tuple(dict.fromkeys(notes)))

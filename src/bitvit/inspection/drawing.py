@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bitvit.inspection.attention_maps import AttentionMaps
 from bitvit.inspection.curves import PHASES, Curve
+from bitvit.text import for_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,7 +135,7 @@ def draw_curves(runs: Mapping[str, Sequence[Curve]]) -> bytes:
             for curve in curves:
                 if curve.phase == phase:
                     top1 = "" if curve.top1 is None else f", top-1 {curve.top1:.1%}"
-                    panel.plot(curve.epochs, curve.train, color=color, lw=1.4, label=f"{name}{top1}")
+                    panel.plot(curve.epochs, curve.train, color=color, lw=1.4, label=f"{for_figure(name)}{top1}")
                     marker = "o" if len(curve.test) < 20 else None
                     panel.plot(curve.test_epochs, curve.test, color=color, lw=1.2, ls="--", marker=marker, ms=3)
         panel.set_title(PHASES[phase], fontsize=9, loc="left")
@@ -153,8 +154,9 @@ def draw_maps(maps: AttentionMaps, pixels: npt.NDArray[np.uint8], labels: Sequen
     figure = _figure(1.55 * columns, 0.55 + 1.5 * count)
     axes = figure.subplots(count, columns, squeeze=False)
     for row, image in enumerate(pixels):
-        axes[row][0].imshow(image, interpolation="nearest")
-        axes[row][0].set_ylabel(labels[row], fontsize=8)
+        shown = image[..., :3] if image.shape[-1] > 1 else np.repeat(image, 3, axis=-1)
+        axes[row][0].imshow(shown, interpolation="nearest")
+        axes[row][0].set_ylabel(for_figure(labels[row]), fontsize=8)
         grey = image.mean(axis=-1)
         height, width = grey.shape
         for column, form in enumerate(maps.maps, start=1):

@@ -236,6 +236,7 @@ def test_evaluation_takes_all_images_of_a_folder_without_splits(tmp_path: Path) 
     assert any("2 of the network's 3 classes have no images" in note for note in found.notes)
     held_out = build_evaluation(str(tmp_path), labels=labels, was_trained_on=True)
     assert (len(held_out.images), held_out.part) == (1, "val")
+    assert any("the 1 of its 5 images that training did not see; --split all" in note for note in held_out.notes)
     fill(tmp_path / "fox")
     with pytest.raises(DataError, match="'fox'"):
         build_evaluation(str(tmp_path), labels=labels)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bitvit.text import for_figure
+
 __all__ = ["draw_confusion_matrix"]
 
 _MOST_NUMBERS = 20
@@ -30,7 +32,7 @@ def draw_confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[s
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the class's images", shrink=0.7)
     if n_classes <= _MOST_NAMES:
-        names = [label.replace("$", r"\$") for label in labels]  # else Matplotlib reads formulas
+        names = [for_figure(label) for label in labels]
         axes.set_xticks(range(n_classes), names, rotation=90, fontsize=8)
         axes.set_yticks(range(n_classes), names, fontsize=8)
     if n_classes <= _MOST_NUMBERS:
