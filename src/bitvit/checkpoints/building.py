@@ -13,6 +13,7 @@ from bitvit.checkpoints.errors import ModelError
 from bitvit.errors import UsageError
 from bitvit.layers import StagedLayer
 from bitvit.models import binarize
+from bitvit.models.input_channels import normalization
 from bitvit.models.semantic_fpn import SegmentationNetwork
 from bitvit.program import Preprocessing
 from bitvit.program.schema import Interpolation
@@ -84,24 +85,27 @@ def preprocessing_for(
     model: nn.Module,
     crop_fraction: float = 1.0,
     interpolation: Interpolation = "bicubic",
+    value_range: tuple[float, float] | None = None,
 ) -> Preprocessing:
-    """Return how images are prepared: the model's input size and normalization, the crop and filter given.
+    """Return how images are prepared: the model's input size, channels and normalization, the crop and filter given.
 
     Args:
         crop_fraction: the shorter side is resized to image size / crop_fraction before the centre is cut out; of no
             effect for segmentation, where the whole image is resized.
+        value_range: values of black and white in images deeper than 8 bits.
     """
     config: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     size = getattr(getattr(model, "patch_embed", None), "img_size", None) or config.get("input_size", (3, 224, 224))[1:]
     height, width = int(size[0]), int(size[1])
-    red, green, blue = config.get("mean", (0.5, 0.5, 0.5))
-    std_red, std_green, std_blue = config.get("std", (0.5, 0.5, 0.5))
+    mean, std = normalization(model)
     stretches = isinstance(model, SegmentationNetwork)
     return Preprocessing(
         image_size=(height, width),
         resize_size=max(height, width) if stretches else round(min(height, width) / crop_fraction),
         fit="stretch" if stretches else "crop",
         interpolation=interpolation,
-        mean=(red, green, blue),
-        std=(std_red, std_green, std_blue),
+        mean=mean,
+        std=std,
+        channels=len(mean),
+        value_range=value_range,
     )

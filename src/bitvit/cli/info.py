@@ -93,7 +93,7 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
         ["file", f"{document['file']} ({format_bytes(document['size_bytes'])}, format {document['format_version']})"],
         [
             "image",
-            f"{height}x{width}, shorter side to {preprocessing['resize_size']}, {preprocessing['interpolation']}",
+            f"{height}x{width}, {_channels(preprocessing)}, {_fit(preprocessing)}, {preprocessing['interpolation']}",
         ],
         ["classes", f"{len(labels)}: {shown}"],
         *([key.replace("_", " "), _text(value)] for key, value in document["provenance"].items()),
@@ -119,6 +119,18 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
     if "profile" in document:
         tables.append(_profile_table(document["profile"], every_operator))
     print_table(*tables)
+
+
+def _channels(preprocessing: dict[str, Any]) -> str:
+    text = {1: "grey", 3: "RGB"}.get(preprocessing["channels"], f"{preprocessing['channels']} channels")
+    if preprocessing["value_range"] is None:
+        return text
+    low, high = preprocessing["value_range"]
+    return f"{text}, black {low:g} and white {high:g} beyond 8 bits"
+
+
+def _fit(preprocessing: dict[str, Any]) -> str:
+    return "stretched" if preprocessing["fit"] == "stretch" else f"shorter side to {preprocessing['resize_size']}"
 
 
 def _profile_table(profile: dict[str, Any], every_operator: bool) -> Table:

@@ -30,7 +30,7 @@ def build_program(packed: PackedModel) -> tuple[Program, dict[str, Array]]:
     Raises:
         ExportError: the model does something that has no Program operator; the message names the module.
     """
-    image = torch.zeros((1, *packed.image_size, 3), dtype=torch.uint8)
+    image = torch.zeros((1, *packed.image_size, len(packed.mean)), dtype=torch.uint8)
     with torch.no_grad():
         traced = torch.export.export(packed, (image,), strict=False)
     graph = Lowering(traced).run()
@@ -56,12 +56,12 @@ def export_model(
     """Pack a trained model, compare it with the original on data, and write it as one file.
 
     Args:
-        model: trained binary model (stage 2 finished), on normalized float images `[B,3,H,W]`.
+        model: trained binary model (stage 2 finished), on normalized float images `[B,C,H,W]`.
         path: file to write; written under a temporary name and renamed.
         labels: class names, one for each logit.
         preprocessing: how images are prepared; by default resized and cropped to the model's image size.
         provenance: stored as it is in the file, with the version and the measured agreement added.
-        images: batches of uint8 images `[B,H,W,3]`, and their targets or None, to measure the agreement on.
+        images: batches of uint8 images `[B,H,W,C]`, and their targets or None, to measure the agreement on.
         threads: threads of the engine during the comparison.
         task: what the model is for.
         colors: red, green, blue of each class, where the task draws with them.
@@ -89,9 +89,6 @@ def export_model(
 def default_preprocessing(packed: PackedModel) -> Preprocessing:
     """Return how images are prepared where nobody says otherwise: resized and cropped to the model's image size."""
     height, width = packed.image_size
-    return Preprocessing((height, width), min(height, width), "bicubic", _three(packed.mean), _three(packed.std))
-
-
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = values
-    return red, green, blue
+    return Preprocessing(
+        (height, width), min(height, width), "bicubic", packed.mean, packed.std, channels=len(packed.mean)
+    )

@@ -15,17 +15,18 @@ from bitvit.export.packed_stems import pack_stem
 from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
 from bitvit.layers.low_bit_layers import LowBitAttention
 from bitvit.models.binary_resnet import ComparisonModel
+from bitvit.models.input_channels import normalization
 
 _BINARY = (layers.BinaryLinear, ChannelwiseBinaryLinear, ChannelwiseBinaryConv2d)
 
 
 class PackedModel(nn.Module):
-    """A packed model on image bytes: uint8 `[B,H,W,3]` -> float32 logits `[B,classes]`.
+    """A packed model on image bytes: uint8 `[B,H,W,C]` -> float32 logits `[B,classes]`.
 
     Attributes:
         model: the network with its binary layers replaced by packed ones.
         image_size: height and width of the images it takes.
-        mean, std: the normalization that is folded into it, three floats each, for pixel values in 0..1.
+        mean, std: the normalization that is folded into it, one float a channel, for pixel values in 0..1.
     """
 
     def __init__(
@@ -38,11 +39,10 @@ class PackedModel(nn.Module):
         self.std = std
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != (*self.image_size, 3):
-            height, width = self.image_size
-            raise ValueError(
-                f"a packed model takes uint8 images [B,{height},{width},3], not {images.dtype} {list(images.shape)}"
-            )
+        expected = (*self.image_size, len(self.mean))
+        if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != expected:
+            shape = ",".join(map(str, expected))
+            raise ValueError(f"a packed model takes uint8 images [B,{shape}], not {images.dtype} {list(images.shape)}")
         logits: Tensor = self.model(images)
         return logits
 
@@ -67,9 +67,7 @@ def pack(model: nn.Module) -> PackedModel:
     if is_for_comparison(model):
         name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture") or type(model).__name__
         raise ExportError(f"{name} is a comparison model for training only and cannot be packed or exported")
-    config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
-    mean = tuple(float(value) for value in config.get("mean", (0.5, 0.5, 0.5)))
-    std = tuple(float(value) for value in config.get("std", (0.5, 0.5, 0.5)))
+    mean, std = normalization(model)
     packed = copy.deepcopy(model).cpu().float().eval()
     packed.requires_grad_(False)
     if not any(isinstance(layer, _BINARY) for layer in packed.modules()):

@@ -47,13 +47,14 @@ def load_image(
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
-    """Bring an image to the network's size. Image in the network's channels -> uint8 `[H,W,C]`.
+    """Bring an image to the network's size.
 
     ``fit="crop"`` resizes the shorter side and crops the centre; ``fit="stretch"`` resizes the whole image, whatever
     its aspect ratio, so that a label map covers all of it.
 
-    Sizes are rounded as in torchvision's Resize and CenterCrop. Of an image more than four times as long as wide only
-    the middle is resized, so that one row of pixels does not become gigabytes.
+    Image in the network's channels -> uint8 `[H,W,C]`. Sizes are rounded as in torchvision's Resize and CenterCrop. Of
+    an image more than four times as long as wide only the middle is resized before it is cropped, so that one row of
+    pixels does not become gigabytes.
     """
     if preprocessing.fit == "stretch":
         return _stretched(image, preprocessing)
@@ -67,7 +68,10 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.
     crop_height, crop_width = preprocessing.image_size
     left = round((image.width - crop_width) / 2)
     top = round((image.height - crop_height) / 2)
-    pixels = np.array(image.crop((left, top, left + crop_width, top + crop_height)), dtype=np.uint8)
+    return _with_channels(np.array(image.crop((left, top, left + crop_width, top + crop_height)), dtype=np.uint8))
+
+
+def _with_channels(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
@@ -75,8 +79,7 @@ def _stretched(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[
     height, width = preprocessing.image_size
     if image.size != (width, height):
         image = image.resize((width, height), _FILTERS[preprocessing.interpolation])
-    pixels = np.array(image, dtype=np.uint8)
-    return pixels if pixels.ndim == 3 else pixels[..., None]
+    return _with_channels(np.array(image, dtype=np.uint8))
 
 
 def _without_far_ends(image: Image.Image) -> Image.Image:

@@ -58,7 +58,7 @@ class TrainingImages(Dataset[tuple[Tensor, Any]]):
 
 
 class EvaluationImages(Dataset[tuple[Tensor, Any]]):
-    """Images exactly as prediction sees them, uint8 `[H,W,3]`, and their targets. Small sets are decoded once and
+    """Images exactly as prediction sees them, uint8 `[H,W,C]`, and their targets. Small sets are decoded once and
     kept."""
 
     def __init__(self, images: TargetSet, preprocessing: Preprocessing) -> None:
@@ -66,7 +66,7 @@ class EvaluationImages(Dataset[tuple[Tensor, Any]]):
         self._preprocessing = preprocessing
         height, width = preprocessing.image_size
         self._cache: list[Tensor] | None = None
-        if len(images) * height * width * 3 <= _CACHE_BYTES:
+        if len(images) * height * width * preprocessing.channels <= _CACHE_BYTES:
             self._cache = [self._decode(position) for position in range(len(images))]
 
     def _decode(self, position: int) -> Tensor:
@@ -164,7 +164,7 @@ def balanced_order(classes: npt.NDArray[np.int64], rng: np.random.Generator) -> 
 def training_loader(
     dataset: TrainingImages, batches: EpochBatches, workers: int, pin_memory: bool = False
 ) -> DataLoader[Any]:
-    """Return the loader of training batches: normalized float images `[B,3,H,W]`, targets."""
+    """Return the loader of training batches: normalized float images `[B,C,H,W]`, targets."""
     return DataLoader(
         dataset,
         batch_sampler=batches,

@@ -111,7 +111,9 @@ class Phase:
         seed_torch(run.recipe.seed, "teacher", "weights")
         model, spec = build_teacher(run.recipe, run.classes.labels)
         data = run.recipe.data
-        preprocessing = preprocessing_for(model, data.crop_fraction, data.interpolation)
+        preprocessing = preprocessing_for(
+            model, data.crop_fraction, data.interpolation, run.data.train.decoding.value_range
+        )
         info = CheckpointInfo(spec, "float", run.classes.labels, preprocessing)
         return _Start(model.train(), self._described(info), None)
 

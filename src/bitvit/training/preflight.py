@@ -29,6 +29,16 @@ def check_before_start(run: Run) -> None:
         raise RecipeError(f"model.name: {run.student.spec.name} is for {meant}, the task is {recipe.task.name}{hint}")
     if recipe.task.name == "segmentation" and recipe.data.balance == "sampling":
         raise RecipeError("data.balance: images of several classes cannot be sampled by class; use weights")
+    channels, wanted = data.train.decoding.channels, run.student.preprocessing.channels
+    if channels != wanted:
+        raise RecipeError(
+            f"data.channels: images are read with {channels} channels, the network takes {wanted}: "
+            f"set data.channels={wanted}"
+        )
+    if channels == 4:
+        for key in ("color_jitter", "auto_augment"):
+            if getattr(recipe.augmentation, key, None):
+                raise RecipeError(f"augmentation.{key}: is for grey and RGB images, not for 4 channels; switch it off")
     if recipe.batch_size > len(data.train):
         raise RecipeError(
             f"batch_size: {recipe.batch_size} is more than the {len(data.train)} training images; "

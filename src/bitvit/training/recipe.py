@@ -60,12 +60,18 @@ class DataChoice:
     """Of images with more than 8 bits whose files do not state it, such as 12; by default that of the largest value."""
     max_pixels: int = MAX_PIXELS
     """Larger images are refused."""
+    channels: int = 3
+    """Of teacher and student: 1 (grey), 3 (RGB) or 4 (RGB and the files' fourth channel)."""
     crop_fraction: float = 1.0
     """In evaluation the shorter side is resized to image size / crop_fraction before the centre is cut out."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     balance: Literal["none", "sampling", "weights"] = "none"
     """For rare classes: "sampling" draws the images of every class equally often, "weights" lets those of rare classes
     count more in the loss."""
+
+    def model_kwargs(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a model with the number of its input channels among them."""
+        return dict(kwargs) if self.channels == 3 else {"in_chans": self.channels, **kwargs}
 
 
 @dataclass(frozen=True)
@@ -245,7 +251,15 @@ class Recipe:
         if content["task"] == asdict(TaskSettings()):
             del content["task"]
         defaults = json.loads(json.dumps(asdict(DataChoice())))
-        for key in ("layout", "class_order", "on_error", "bit_depth", "max_pixels", "balance"):  # later keys as well
+        for key in (
+            "layout",
+            "class_order",
+            "on_error",
+            "bit_depth",
+            "max_pixels",
+            "channels",
+            "balance",
+        ):  # later keys as well
             if content["data"][key] == defaults[key]:
                 del content["data"][key]
         for phase in ("teacher", "stage1", "stage2"):

@@ -28,6 +28,7 @@ def check_recipe(recipe: Recipe) -> None:
     demand(recipe.batch_size >= 1, "batch_size", "must be at least 1")
     demand(0 < data.crop_fraction <= 1, "data.crop_fraction", "must be above 0 and at most 1")
     demand(data.bit_depth is None or 1 <= data.bit_depth <= 32, "data.bit_depth", "must be from 1 to 32, or null")
+    demand(data.channels in (1, 3, 4), "data.channels", "must be 1 (grey), 3 (RGB) or 4")
     demand(data.max_pixels >= 1, "data.max_pixels", "must be at least 1")
     low, high = augmentation.scale
     demand(0 < low <= high <= 1, "augmentation.scale", "must be two shares of the area, 0 < smallest <= largest <= 1")

@@ -39,7 +39,9 @@ def data_of(recipe: Recipe) -> Data:
     """
     choice = recipe.data
     decoding = Decoding(
-        value_range=None if choice.bit_depth is None else range_of_bits(choice.bit_depth), max_pixels=choice.max_pixels
+        channels=choice.channels,
+        value_range=None if choice.bit_depth is None else range_of_bits(choice.bit_depth),
+        max_pixels=choice.max_pixels,
     )
     data = build_data(
         choice.name,

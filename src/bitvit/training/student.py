@@ -52,7 +52,9 @@ class Student:
         choice = recipe.model
         self._given: tuple[nn.Module, CheckpointInfo] | None = None
         if choice.weights is None:
-            spec = ModelSpec(choice.name, len(data.labels), choice.image_size, choice.scheme, dict(choice.kwargs))
+            spec = ModelSpec(
+                choice.name, len(data.labels), choice.image_size, choice.scheme, recipe.data.model_kwargs(choice.kwargs)
+            )
         else:
             self._given = load_checkpoint(choice.weights)
             spec = replace(self._given[1].model, num_classes=len(data.labels))
@@ -62,7 +64,9 @@ class Student:
         """How the network is built."""
         self.model = self._initial_model()
         """With its first weights, and with those of the last finished stage later on."""
-        self.preprocessing = preprocessing_for(self.model, recipe.data.crop_fraction, recipe.data.interpolation)
+        self.preprocessing = preprocessing_for(
+            self.model, recipe.data.crop_fraction, recipe.data.interpolation, data.train.decoding.value_range
+        )
         """How its images are prepared."""
         if self._given is not None:
             known = self._given[1].preprocessing

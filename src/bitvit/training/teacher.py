@@ -95,7 +95,7 @@ def teacher_spec(recipe: Recipe, labels: tuple[str, ...]) -> ModelSpec:
         _compare_labels(path, info.labels, labels)
         return info.model
     choice = recipe.teacher
-    return ModelSpec(choice.model, len(labels), recipe.model.image_size, None, dict(choice.kwargs))
+    return ModelSpec(choice.model, len(labels), recipe.model.image_size, None, recipe.data.model_kwargs(choice.kwargs))
 
 
 def _compare_labels(path: Path, own: tuple[str, ...], wanted: tuple[str, ...]) -> None:

@@ -17,13 +17,14 @@ __all__ = ["BatchMixer", "training_transform"]
 
 
 def training_transform(augmentation: Augmentation, preprocessing: Preprocessing) -> Callable[[Image.Image], Tensor]:
-    """Return the random transform of one training image: RGB of any size -> normalized float32 `[3,H,W]`.
+    """Return the random transform of one training image: of any size, in the network's channels -> normalized float32
+    `[C,H,W]`.
 
     Random resized crop, flips, colour (timm's policy takes the place of jitter), normalization, random erasing.
     """
     height, width = preprocessing.image_size
     transform = create_transform(
-        (3, height, width),
+        (preprocessing.channels, height, width),
         is_training=True,
         scale=augmentation.scale,
         ratio=augmentation.ratio,
