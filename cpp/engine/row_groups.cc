@@ -12,7 +12,7 @@
 namespace bitvit {
 namespace {
 
-constexpr size_t kTileBytes = 96 * 1024;  // that a tile may keep alive: a part of the second-level cache
+constexpr size_t kTileBytes = 192 * 1024;  // that a tile may keep alive: a part of the second-level cache
 constexpr size_t kMinRows = 16;
 constexpr size_t kMaxTileRows = 64;
 // Far more than a network's groups have; the time to lay a group out grows with the square of its steps.

@@ -63,7 +63,53 @@ BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, cons
   return (u32x16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
 }
 
+// The following take 32 numbers of 16 bits.
+BITVIT_INLINE u32x16 popcount_u16(const u32x16& x) { return (u32x16)_mm512_popcnt_epi16((__m512i)x); }
+BITVIT_INLINE u32x16 add_u16(const u32x16& a, const u32x16& b) {
+  return (u32x16)_mm512_add_epi16((__m512i)a, (__m512i)b);
+}
+
+// Number 2 kHalf of the four of a word sixteen times, then number 2 kHalf + 1.
+template <int kHalf>
+BITVIT_INLINE u32x16 spread_u16(uint64_t word) {
+  alignas(64) static constexpr uint16_t kSource[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                                       1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  const __m512i source = _mm512_add_epi16(_mm512_load_si512(kSource), _mm512_set1_epi16(2 * kHalf));
+  return (u32x16)_mm512_permutexvar_epi16(source, _mm512_set1_epi64(static_cast<int64_t>(word)));
+}
+
+// Half of them, widened to 32 bits.
+template <int kHalf>
+BITVIT_INLINE u32x16 widen_u16(const u32x16& x) {
+  const __m512i v = (__m512i)x;
+  return (u32x16)_mm512_cvtepu16_epi32(kHalf == 0 ? _mm512_castsi512_si256(v) : _mm512_extracti64x4_epi64(v, 1));
+}
+
 #else
+
+typedef uint16_t narrow_u16 __attribute__((vector_size(64)));
+
+BITVIT_INLINE u32x16 popcount_u16(const u32x16& x) {
+  narrow_u16 r = (narrow_u16)x;
+  for (int i = 0; i < 32; ++i) r[i] = static_cast<uint16_t>(__builtin_popcount(r[i]));
+  return (u32x16)r;
+}
+
+BITVIT_INLINE u32x16 add_u16(const u32x16& a, const u32x16& b) { return (u32x16)((narrow_u16)a + (narrow_u16)b); }
+
+template <int kHalf>
+BITVIT_INLINE u32x16 spread_u16(uint64_t word) {
+  narrow_u16 r = {};
+  for (int i = 0; i < 32; ++i) r[i] = static_cast<uint16_t>(word >> (16 * (2 * kHalf + i / 16)));
+  return (u32x16)r;
+}
+
+template <int kHalf>
+BITVIT_INLINE u32x16 widen_u16(const u32x16& x) {
+  u32x16 r = {};
+  for (int i = 0; i < 16; ++i) r[i] = ((narrow_u16)x)[16 * kHalf + i];
+  return r;
+}
 
 BITVIT_INLINE u32x16 load_i16_wide(const int16_t* p) {
   typedef int16_t i16x16 __attribute__((vector_size(32)));

@@ -63,18 +63,32 @@ class BinaryConv final : public Operator {
     const AlignedBuffer weight = operands.PackedSigns("weight", width_);
     scale_ = Padded(operands.Parameter("scale").as<float>());
     bias_ = Padded(operands.Parameter("bias").as<float>());
-    PackWeight(weight.as<uint64_t>());
+    const BinaryConvRunKernels& runs = kernels_.runs;
+    has_runs_ = runs.fits != nullptr && runs.fits(shape_, width_);
+    if (has_runs_) {
+      weight_ = AlignedBuffer(runs.packed_bytes(shape_, width_, n_taps));
+      runs.pack(weight.as<uint64_t>(), shape_, width_, n_taps, weight_.data());
+    } else {
+      PackWeight(weight.as<uint64_t>());
+    }
     rows_ = FindTapRanges(height_, kernel_, dilation_);
     columns_ = FindTapRanges(grid_width_, kernel_, dilation_);
     FillOffsets(weight.as<uint64_t>());
     cells_ = std::clamp(kMaxGatheredBytes / RowBytes(), size_t{1}, kMaxCells);
   }
 
-  size_t thread_scratch_bytes(size_t) const override { return ScratchForTaps() + cells_ * RowBytes(); }
+  size_t thread_scratch_bytes(size_t) const override {
+    return ScratchForTaps() + std::max(ScratchForTaps(), cells_ * RowBytes());
+  }
 
   void Run(const RunContext& context) const override {
     context.Parallel(height_ * grid_width_, kCellGrain, [&](size_t begin, size_t end, size_t thread) {
-      RunCells(context, begin, end, static_cast<std::byte*>(context.thread_scratch(thread)));
+      std::byte* const scratch = static_cast<std::byte*>(context.thread_scratch(thread));
+      if (has_runs_) {
+        RunRows(context, begin, end, scratch);
+      } else {
+        RunCells(context, begin, end, scratch);
+      }
     });
   }
 
@@ -158,6 +172,23 @@ class BinaryConv final : public Operator {
     }
   }
 
+  // Neighbouring cells of a row that have the same taps inside the grid are a run.
+  void RunRows(const RunContext& context, size_t begin, size_t end, std::byte* scratch) const {
+    const size_t n_outputs = shape_.n_groups * shape_.group_outputs, n_taps = kernel_ * kernel_;
+    const uint64_t** const taps = reinterpret_cast<const uint64_t**>(scratch);
+    size_t* const steps = reinterpret_cast<size_t*>(scratch + ScratchForTaps());
+    for (size_t cell = begin; cell < end;) {
+      const size_t column = cell % grid_width_, last = std::min(grid_width_, column + (end - cell));
+      size_t next = column + 1;
+      while (next < last && columns_.range_of[next] == columns_.range_of[column]) ++next;
+      const int32_t* const offset = FindTaps(context.input<uint64_t>(0), cell, taps);
+      for (size_t t = 0; t < n_taps; ++t) steps[t] = taps[t] == zeros_.as<uint64_t>() ? 0 : n_words_;
+      kernels_.runs.multiply({taps, steps, n_taps, next - column, offset}, weight_.data(), shape_, width_,
+                             scale_.as<float>(), bias_.as<float>(), context.output<float>(0) + cell * n_outputs);
+      cell += next - column;
+    }
+  }
+
   // The rows of bits of a cell's taps, zeros for those outside the grid. Returns the cell's offsets.
   const int32_t* FindTaps(const uint64_t* x, size_t cell, const uint64_t** taps) const {
     const size_t y = cell / grid_width_, column = cell % grid_width_, kernel = kernel_;
@@ -216,6 +247,7 @@ class BinaryConv final : public Operator {
   BinaryConvShape shape_;
   AxisTaps rows_, columns_;
   AlignedBuffer zeros_, weight_, scale_, bias_, offsets_;
+  bool has_runs_ = false;
 };
 
 }  // namespace

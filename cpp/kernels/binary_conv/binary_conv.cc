@@ -1,11 +1,11 @@
+#include "kernels/binary_conv/binary_conv.h"
+#include "kernels/binary_conv/finish.inl"
 #include "kernels/popcount.h"
 
 namespace bitvit::BITVIT_ISA {
 namespace {
 
-struct i32_lanes {
-  native_i32 v[kParts];
-};
+constexpr BinaryConvRunKernels kRunKernels = {};
 
 BITVIT_INLINE i32_lanes count_differing(const uint32_t* x, const uint32_t* weight, size_t n_units) {
   alignas(64) int32_t counts[16] = {};

@@ -25,10 +25,30 @@ struct BinaryConvParameters {
   const float* bias;
 };
 
+// Cells of a row of the grid along which all taps inside the grid move on together, so that nothing is gathered.
+struct BinaryConvRun {
+  const uint64_t* const* taps;  // rows of bits that the taps of the first cell point to, of zeros for those outside
+  const size_t* steps;          // words from there to the next cell's: 0 for those outside
+  size_t n_taps, n_cells;
+  const int32_t* offset;  // of all these cells
+};
+
+// Only for some shapes; `fits` is nullptr where an instruction set has none.
+struct BinaryConvRunKernels {
+  bool (*fits)(const BinaryConvShape& shape, size_t group_inputs);
+  size_t (*packed_bytes)(const BinaryConvShape& shape, size_t group_inputs, size_t n_taps);
+  // weight: rows of BitWords(group_inputs) words, [output][tap].
+  void (*pack)(const uint64_t* weight, const BinaryConvShape& shape, size_t group_inputs, size_t n_taps, void* packed);
+  // y: rows of n_groups * group_outputs floats. scale, bias: as in BinaryConvParameters.
+  void (*multiply)(const BinaryConvRun& run, const void* packed, const BinaryConvShape& shape, size_t group_inputs,
+                   const float* scale, const float* bias, float* y);
+};
+
 struct BinaryConvKernels {
   // x: [n_cells][group][n_units]; offsets: those of each cell; y: rows of n_groups * group_outputs floats.
   void (*multiply)(const uint32_t* x, const int32_t* const* offsets, const BinaryConvParameters& parameters, float* y,
                    size_t n_cells, const BinaryConvShape& shape);
+  BinaryConvRunKernels runs;
 };
 
 }  // namespace bitvit

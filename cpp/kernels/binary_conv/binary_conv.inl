@@ -1,20 +1,11 @@
 // The loops of binary_conv.h. The including file defines before it, for its instruction set,
-//   counts = count_differing(x, weight, n_units): 16 32-bit popcounts, one for each output of a block.
+//   counts = count_differing(x, weight, n_units): 16 32-bit popcounts, one for each output of a block,
+//   kRunKernels: a constant BinaryConvRunKernels, perhaps of nullptrs.
 #include "kernels/binary_conv/binary_conv.h"
+#include "kernels/binary_conv/finish.inl"
 
 namespace bitvit::BITVIT_ISA {
 namespace {
-
-BITVIT_INLINE f32x16 finish(const i32_lanes& counts, const int32_t* offset, const float* scale, const float* bias) {
-  f32x16 z;
-  BITVIT_UNROLL
-  for (int i = 0; i < kParts; ++i) {
-    native_i32 part;
-    __builtin_memcpy(&part, offset + i * kNativeLanes, sizeof(part));
-    z.v[i] = __builtin_convertvector(part - 2 * counts.v[i], native_f32);
-  }
-  return z * load(scale) + load(bias);
-}
 
 void multiply(const uint32_t* x, const int32_t* const* offsets, const BinaryConvParameters& parameters, float* y,
               size_t n_cells, const BinaryConvShape& shape) {
@@ -43,7 +34,7 @@ void multiply(const uint32_t* x, const int32_t* const* offsets, const BinaryConv
 }  // namespace
 
 const BinaryConvKernels& binary_conv_kernels() {
-  static constexpr BinaryConvKernels kKernels = {multiply};
+  static constexpr BinaryConvKernels kKernels = {multiply, kRunKernels};
   return kKernels;
 }
 

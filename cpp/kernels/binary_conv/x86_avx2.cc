@@ -1,12 +1,11 @@
 // Byte-wise popcounts by table lookup: a lane of 32 bits collects its counts in 4 bytes, which are added up at the end.
-#include "kernels/vector.h"
+#include "kernels/binary_conv/binary_conv.h"
+#include "kernels/binary_conv/finish.inl"
 
 namespace bitvit::avx2 {
 namespace {
 
-struct i32_lanes {
-  native_i32 v[kParts];
-};
+constexpr BinaryConvRunKernels kRunKernels = {};
 
 constexpr size_t kMaxByteUnits = 31;  // 31 * 8 <= 255
 

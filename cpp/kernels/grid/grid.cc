@@ -29,59 +29,90 @@ BITVIT_INLINE int64_t neighbour(size_t position, int32_t distance, size_t size, 
   return rest < 0 ? rest + n : rest;
 }
 
-// The sum of kTaps cells (n_taps where kTaps is 0) in order.
-template <size_t kTaps, typename Get>
-BITVIT_INLINE f32x16 sum_of_cells(const float* const* cells, size_t n_taps, Get get) {
-  f32x16 sum = get(cells[0]);
-  if constexpr (kTaps != 0) {
-    BITVIT_UNROLL
-    for (size_t t = 1; t < kTaps; ++t) sum = sum + get(cells[t]);
-  } else {
-    for (size_t t = 1; t < n_taps; ++t) sum = sum + get(cells[t]);
+// Sums of taps for the cells of a run, along which each tap moves by its own distance: 0 for what lies outside.
+struct TapRun {
+  const float* cells[kMaxTaps];
+  size_t steps[kMaxTaps];
+  size_t n_taps;
+};
+
+// kTaps: n_taps, or 0 for any number of them.
+template <size_t kTaps>
+BITVIT_INLINE void add_taps(const TapRun& run, float divisor, float* y, size_t y_step, size_t width, size_t n_cells) {
+  constexpr size_t kPlaces = kTaps != 0 ? kTaps : kMaxTaps;
+  const size_t n_taps = kTaps != 0 ? kTaps : run.n_taps;
+  const float* cells[kPlaces];
+  for (size_t t = 0; t < n_taps; ++t) cells[t] = run.cells[t];
+  const f32x16 d = broadcast(divisor);
+  const bool divides = divisor != 1.0f;  // dividing by 1 changes nothing
+  for (size_t n = 0; n < n_cells; ++n, y += y_step) {
+    map_channels(y, width, [&](auto get) BITVIT_LAMBDA {
+      f32x16 sum = get(cells[0]);
+      if constexpr (kTaps != 0) {
+        BITVIT_UNROLL
+        for (size_t t = 1; t < kTaps; ++t) sum = sum + get(cells[t]);
+      } else {
+        for (size_t t = 1; t < n_taps; ++t) sum = sum + get(cells[t]);
+      }
+      return divides ? sum / d : sum;
+    });
+    for (size_t t = 0; t < n_taps; ++t) cells[t] += run.steps[t];
   }
-  return sum;
 }
 
-template <size_t kTaps>
-BITVIT_INLINE void add_cells(const float* const* cells, size_t n_taps, float divisor, float* y, size_t width) {
-  if (divisor == 1.0f) {  // dividing by 1 changes nothing
-    map_channels(y, width, [=](auto get) BITVIT_LAMBDA { return sum_of_cells<kTaps>(cells, n_taps, get); });
-  } else {
-    const f32x16 d = broadcast(divisor);
-    map_channels(y, width, [=](auto get) BITVIT_LAMBDA { return sum_of_cells<kTaps>(cells, n_taps, get) / d; });
+BITVIT_INLINE void add_run(const TapRun& run, float divisor, float* y, size_t y_step, size_t width, size_t n_cells) {
+  switch (run.n_taps) {
+    case 1:
+      return add_taps<1>(run, divisor, y, y_step, width, n_cells);
+    case 3:
+      return add_taps<3>(run, divisor, y, y_step, width, n_cells);
+    case 5:
+      return add_taps<5>(run, divisor, y, y_step, width, n_cells);
+    default:
+      return add_taps<0>(run, divisor, y, y_step, width, n_cells);
+  }
+}
+
+// The columns first..last-1 of a row for one group of channels, which begins at x and y. Columns whose taps are all
+// inside are one run, the others runs of one.
+BITVIT_INLINE void stencil_row(const float* x, const Stencil& s, size_t group, size_t row, size_t first, size_t last,
+                               float* y) {
+  const GridTap* const taps = s.taps + s.first_tap[group];
+  const size_t width = s.n_channels / s.n_groups, step = s.n_channels;
+  const int64_t n_columns = static_cast<int64_t>(s.width);
+  TapRun run;
+  run.n_taps = s.first_tap[group + 1] - s.first_tap[group];
+  const float* rows[kMaxTaps];
+  int64_t low = 0, high = n_columns;  // columns with all taps inside
+  for (size_t t = 0; t < run.n_taps; ++t) {
+    const int64_t r = neighbour(row, taps[t].dy, s.height, s.wrap);
+    rows[t] = r < 0 ? nullptr : x + static_cast<size_t>(r) * s.width * step;
+    if (-taps[t].dx > low) low = -taps[t].dx;
+    if (n_columns - taps[t].dx < high) high = n_columns - taps[t].dx;
+  }
+  for (size_t c = first; c < last;) {
+    const bool is_inside = static_cast<int64_t>(c) >= low && static_cast<int64_t>(c) < high;
+    const size_t end = !is_inside ? c + 1 : static_cast<int64_t>(last) < high ? last : static_cast<size_t>(high);
+    for (size_t t = 0; t < run.n_taps; ++t) {
+      const int64_t column = neighbour(c, taps[t].dx, s.width, s.wrap);
+      const bool is_zero = rows[t] == nullptr || column < 0;
+      run.cells[t] = is_zero ? s.zeros : rows[t] + static_cast<size_t>(column) * step;
+      run.steps[t] = is_zero ? 0 : step;
+    }
+    add_run(run, s.divisor, y + (row * s.width + c) * step, step, width, end - c);
+    c = end;
   }
 }
 
 void stencil(const float* x, const Stencil& s, float* y, size_t begin, size_t end) {
   const size_t group_width = s.n_channels / s.n_groups;
-  y += begin * s.n_channels;
-  for (size_t n = begin; n < end; ++n) {
-    const size_t row = n / s.width, column = n % s.width;
-    for (size_t g = 0; g < s.n_groups; ++g, y += group_width) {
-      const float* cells[kMaxTaps];
-      const GridTap* const taps = s.taps + s.first_tap[g];
-      const size_t n_taps = s.first_tap[g + 1] - s.first_tap[g];
-      for (size_t t = 0; t < n_taps; ++t) {
-        const int64_t r = neighbour(row, taps[t].dy, s.height, s.wrap);
-        const int64_t c = neighbour(column, taps[t].dx, s.width, s.wrap);
-        const bool inside = r >= 0 && c >= 0;
-        const size_t cell = static_cast<size_t>(r) * s.width + static_cast<size_t>(c);
-        cells[t] = inside ? x + cell * s.n_channels + g * group_width : s.zeros;
-      }
-      switch (n_taps) {
-        case 1:
-          add_cells<1>(cells, n_taps, s.divisor, y, group_width);
-          break;
-        case 3:
-          add_cells<3>(cells, n_taps, s.divisor, y, group_width);
-          break;
-        case 5:
-          add_cells<5>(cells, n_taps, s.divisor, y, group_width);
-          break;
-        default:
-          add_cells<0>(cells, n_taps, s.divisor, y, group_width);
-      }
+  for (size_t n = begin; n < end;) {
+    const size_t row = n / s.width, first = n % s.width;
+    const size_t last = s.width - first < end - n ? s.width : first + (end - n);
+    for (size_t g = 0; g < s.n_groups; ++g) {
+      stencil_row(x + g * group_width, s, g, row, first, last, y + g * group_width);
     }
+    n += last - first;
   }
 }
 
@@ -164,9 +195,52 @@ BITVIT_INLINE f32x4 sum_of_4(const float* x, size_t group) {
   return sum;
 }
 
+// v holds kRanks ranks one behind the other, each the numbers whose places are equal modulo kRanks. Parts each of them
+// into even and odd places until there are kGroup ranks of a vector each.
+template <size_t kGroup, size_t kRanks>
+BITVIT_INLINE void part_ranks(f32x16* v) {
+  if constexpr (kRanks < kGroup) {
+    constexpr size_t kVectors = kGroup / kRanks;  // of a rank
+    f32x16 w[kGroup];
+    BITVIT_UNROLL
+    for (size_t rank = 0; rank < kRanks; ++rank) {
+      BITVIT_UNROLL
+      for (size_t i = 0; i < kVectors; i += 2) {
+        const f32x16 &a = v[rank * kVectors + i], &b = v[rank * kVectors + i + 1];
+        w[rank * kVectors / 2 + i / 2] = even_lanes(a, b);
+        w[(rank + kRanks) * kVectors / 2 + i / 2] = odd_lanes(a, b);
+      }
+    }
+    BITVIT_UNROLL
+    for (size_t i = 0; i < kGroup; ++i) v[i] = w[i];
+    part_ranks<kGroup, 2 * kRanks>(v);
+  }
+}
+
+// Sixteen means of kGroup neighbours at a time. Returns how many were written.
+template <size_t kGroup>
+BITVIT_INLINE size_t mean_by_ranks(const float* x, float* y, size_t n) {
+  const f32x16 count = broadcast(static_cast<float>(kGroup));
+  size_t o = 0;
+  for (; o + 16 <= n; o += 16, x += 16 * kGroup) {
+    f32x16 v[kGroup];
+    BITVIT_UNROLL
+    for (size_t i = 0; i < kGroup; ++i) v[i] = load(x + 16 * i);
+    part_ranks<kGroup, 1>(v);
+    f32x16 sum = v[0];
+    BITVIT_UNROLL
+    for (size_t i = 1; i < kGroup; ++i) sum = sum + v[i];
+    store(y + o, sum / count);
+  }
+  return o;
+}
+
 void mean_channels(const float* x, size_t group, float* y, size_t n) {
   const float count = static_cast<float>(group);
   size_t o = 0;
+  if (kParts == 1 && group == 2) o = mean_by_ranks<2>(x, y, n);
+  if (kParts == 1 && group == 4) o = mean_by_ranks<4>(x, y, n);
+  if (kParts == 1 && group == 8) o = mean_by_ranks<8>(x, y, n);
   if (group % 4 == 0) {
     const f32x4 divisor = {count, count, count, count};
     for (; o + 4 <= n; o += 4) {
