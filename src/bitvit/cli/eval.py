@@ -83,9 +83,9 @@ def _evaluate_file(arguments: argparse.Namespace) -> tuple[EvaluationData, Evalu
 
     predictor = bitvit.load(arguments.model, threads=arguments.threads)
     stored: Any = predictor.info.provenance.get("data") or {}
-    data = chosen_images(arguments, stored, tuple(predictor.labels), arguments.split)
-    # `task` of the file, once it says one; all files so far are for classification.
-    scorer = task_named("classification").scorer(Classes(data.images.labels), predictor.preprocessing)
+    task = predictor.info.task
+    data = chosen_images(arguments, stored, tuple(predictor.labels), arguments.split, task)
+    scorer = task_named(task).scorer(Classes(data.images.labels), predictor.preprocessing)
     for batch, targets in data.images.batches(predictor.preprocessing, arguments.batch):
-        scorer.add(predictor.logits(batch), targets)
+        scorer.add(predictor.outputs(batch), targets)
     return data, scorer.result()

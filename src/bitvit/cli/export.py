@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.out.absolute().parent}: no such folder to write into")
     from bitvit.checkpoints import load_checkpoint, provenance
     from bitvit.export import export_model
+    from bitvit.tasks import task_named
 
     model, info = load_checkpoint(arguments.run)
     if info.stage != "full":
@@ -61,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         provenance=provenance(info),
         images=batches,
         threads=arguments.threads,
+        task=info.task,
+        colors=info.colors,
     )
     size = arguments.out.stat().st_size
     if arguments.json:
@@ -71,10 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
         ["checkpoint", f"{format_bytes(report.checkpoint_bytes)}, {report.checkpoint_bytes / size:.1f} times the file"]
     )
     if report.identical_predictions is not None:
-        rows.append(["identical predictions", f"{report.identical_predictions:.2%} of {report.images} images"])
+        what = "the pixels of " if info.task == "segmentation" else ""
+        rows.append(["identical predictions", f"{report.identical_predictions:.2%} of {what}{report.images} images"])
+    if report.max_logit_difference is not None:
         rows.append(["largest logit difference", f"{report.max_logit_difference:.3g}"])
     if report.packed_accuracy is not None and report.checkpoint_accuracy is not None:
-        rows.append(["accuracy", f"{report.checkpoint_accuracy:.2%} checkpoint, {report.packed_accuracy:.2%} packed"])
+        name = task_named(info.task).metrics[0].title if info.task == "segmentation" else "accuracy"
+        rows.append([name, f"{report.checkpoint_accuracy:.2%} checkpoint, {report.packed_accuracy:.2%} packed"])
     result = table("", ["", ""], rows, numeric_from=2)
     result.show_header = False
     print_table(result)

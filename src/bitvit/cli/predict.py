@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitvit.cli.arguments import positive
+from bitvit.cli.mask_files import OVERLAYS, MaskFiles
 from bitvit.cli.output import print_error, print_note
 from bitvit.cli.prediction_images import ImagesToPredict, PredictedImage
 from bitvit.cli.prediction_progress import PredictionProgress
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from bitvit.runtime import Predictor
     from bitvit.runtime.predictor import Answer
 
-HELP = "classify images with a .bitvit file; PyTorch is not needed"
+HELP = "classify images, or draw masks of photos, with a .bitvit file; PyTorch is not needed"
 EXAMPLES = (
     "bitvit predict digits.bitvit photo.png",
     "bitvit predict digits.bitvit folder/ --top 1 --json",
     "bitvit predict digits.bitvit archive/ --out archive.csv --resume",
+    "bitvit predict scenes.bitvit photo.jpg folder/ --out masks/ --overlay overlays/",
     "find . -newer last.csv -name '*.jpg' | bitvit predict digits.bitvit - --format jsonl",
     "BITVIT_ISA=scalar bitvit predict digits.bitvit photo.png",
 )
@@ -51,7 +53,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         help="table; json: one document; jsonl: a JSON object a line, as it comes; csv (default: table, or by --out)",
     )
-    output.add_argument("--out", metavar="PATH", default="-", help="file to write; - is standard output (default)")
+    output.add_argument(
+        "--out",
+        metavar="PATH",
+        default="-",
+        help="file to write; - is standard output (default). Segmentation: folder for masks, indexed PNG of the "
+        "photos' own sizes",
+    )
+    output.add_argument(
+        "--overlay",
+        metavar="FOLDER",
+        nargs="?",
+        const="",
+        help="segmentation: draw each photo with its classes' colours, too (default folder: overlays in that of --out)",
+    )
     output.add_argument(
         "--resume", action="store_true", help="with --out .jsonl or .csv: go on where an interrupted command stopped"
     )
@@ -78,10 +93,16 @@ def run(arguments: argparse.Namespace) -> int:
     import bitvit
     from bitvit.runtime.pixel_depth import range_of_bits
 
+    predictor = bitvit.load(arguments.file, threads=arguments.threads)
+    masks = None
+    if predictor.info.task == "segmentation":
+        masks = _mask_files(arguments)
+        arguments.out = "-"
+    elif arguments.overlay is not None:
+        raise UsageError(f"--overlay: {arguments.file} is for classification and draws nothing")
     kind = format_of(arguments.format, arguments.json, arguments.out)
     if arguments.resume and (arguments.out == "-" or kind not in ("jsonl", "csv")):
         raise UsageError("--resume needs --out with a .jsonl or .csv file: only these can be continued")
-    predictor = bitvit.load(arguments.file, threads=arguments.threads)
     if arguments.max_pixels is not None:
         predictor.decoding = replace(predictor.decoding, max_pixels=arguments.max_pixels)
     if arguments.bit_depth is not None:
@@ -96,8 +117,19 @@ def run(arguments: argparse.Namespace) -> int:
     top = min(arguments.top, len(predictor.labels))
     with make_writer(kind, target, arguments.file, top, logits=not arguments.no_logits) as writer:
         done = writer.resume(arguments.resume)
-        failed = _predict_all(predictor, images, writer, done, arguments)
+        failed = _predict_all(predictor, images, writer, done, arguments, masks)
     return 2 if failed or images.failed else 0
+
+
+def _mask_files(arguments: argparse.Namespace) -> MaskFiles:
+    """Return what writes masks and overlays where they are asked for."""
+    folder = None if arguments.out == "-" else Path(arguments.out)
+    overlays = None
+    if arguments.overlay is not None:
+        if not arguments.overlay and folder is None:
+            raise UsageError("--overlay: name its folder, or that of the masks with --out")
+        overlays = Path(arguments.overlay) if arguments.overlay else (folder or Path()) / OVERLAYS
+    return MaskFiles(folder, overlays, arguments.images)
 
 
 def _digest(arguments: argparse.Namespace, kind: str) -> str:
@@ -108,7 +140,12 @@ def _digest(arguments: argparse.Namespace, kind: str) -> str:
 
 
 def _predict_all(
-    predictor: Predictor, images: ImagesToPredict, writer: Writer, done: Counter[str], arguments: argparse.Namespace
+    predictor: Predictor,
+    images: ImagesToPredict,
+    writer: Writer,
+    done: Counter[str],
+    arguments: argparse.Namespace,
+    masks: MaskFiles | None,
 ) -> int:
     """Write the answer for every image; return how many cannot be read."""
     failed = written = 0
@@ -125,6 +162,8 @@ def _predict_all(
                     doubts[answer.note.partition(":")[0]] += 1
                     if sum(doubts.values()) <= 3:
                         print_note(f"note: {printable(name, None)}: {answer.note} (--bit-depth)")
+                if masks is not None and answer.prediction is not None:
+                    masks.write(answer.source, answer.prediction)
                 writer.write(name, answer.prediction, answer.error)
                 written += 1
                 progress.update(written)

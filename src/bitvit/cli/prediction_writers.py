@@ -19,6 +19,7 @@ from bitvit.errors import BitvitError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from bitvit.runtime import Prediction
+    from bitvit.runtime.segmentation import Segmentation
 
 __all__ = ["FORMATS", "PartialFile", "Writer", "format_of", "make_writer"]
 
@@ -129,7 +130,7 @@ class Writer(ABC):
         raise UsageError("only JSON lines and CSV can be continued")
 
     @abstractmethod
-    def write(self, name: str, prediction: Prediction | None, error: BitvitError | None) -> None:
+    def write(self, name: str, prediction: Prediction | Segmentation | None, error: BitvitError | None) -> None:
         """Write the answer for one image, or why there is none."""
 
     def interrupted(self, written: int) -> str:
@@ -156,7 +157,7 @@ class Writer(ABC):
     def _break_off(self) -> None:  # noqa: B027
         """Complete what has begun on standard output, after an error."""
 
-    def _record(self, name: str, prediction: Prediction) -> dict[str, Any]:
+    def _record(self, name: str, prediction: Prediction | Segmentation) -> dict[str, Any]:
         record: dict[str, Any] = {"image": name, **prediction.to_json()}
         if not self._logits:
             record.pop("logits", None)
@@ -169,18 +170,21 @@ class _TableWriter(Writer):
     def __init__(self, target: PartialFile | None, top: int, logits: bool) -> None:
         super().__init__(target, top, logits)
         self._rows: list[list[str]] = []
+        self._share = "probability"
 
-    def write(self, name: str, prediction: Prediction | None, error: BitvitError | None) -> None:
+    def write(self, name: str, prediction: Prediction | Segmentation | None, error: BitvitError | None) -> None:
         if prediction is None:
             return
-        others = ", ".join(f"{label} {probability:.1%}" for label, probability in prediction.top[1:])
-        self._rows.append([name, prediction.label, f"{prediction.probability:.1%}", others])
+        self._share = "probability" if hasattr(prediction, "probability") else "share"
+        (best, share), *others = prediction.top[: self._top]
+        rest = ", ".join(f"{label} {probability:.1%}" for label, probability in others)
+        self._rows.append([name, best, f"{share:.1%}", rest])
         if len(self._rows) >= _ROWS_OF_A_TABLE:
             self._print()
 
     def _print(self) -> None:
         if self._rows:
-            rows = table("", ["image", "class", "probability", "next"], self._rows, numeric_from=4)
+            rows = table("", ["image", "class", self._share, "next"], self._rows, numeric_from=4)
             print_table(rows, file=self._stream)
             self._rows = []
 
@@ -198,7 +202,7 @@ class _JsonWriter(Writer):
         self._file = file
         self._separator = ""
 
-    def write(self, name: str, prediction: Prediction | None, error: BitvitError | None) -> None:
+    def write(self, name: str, prediction: Prediction | Segmentation | None, error: BitvitError | None) -> None:
         if prediction is None:
             return
         self._begin()
@@ -222,7 +226,7 @@ class _JsonWriter(Writer):
 class _JsonLinesWriter(Writer):
     """A JSON object a line; an image that cannot be read has an `error`."""
 
-    def write(self, name: str, prediction: Prediction | None, error: BitvitError | None) -> None:
+    def write(self, name: str, prediction: Prediction | Segmentation | None, error: BitvitError | None) -> None:
         record = self._record(name, prediction) if prediction is not None else {"image": name, "error": str(error)}
         self._stream.write(json.dumps(record, allow_nan=False) + "\n")
         self._stream.flush()
@@ -241,9 +245,9 @@ class _CsvWriter(Writer):
             self._write_row(["image", *columns, "error"])
         return done
 
-    def write(self, name: str, prediction: Prediction | None, error: BitvitError | None) -> None:
+    def write(self, name: str, prediction: Prediction | Segmentation | None, error: BitvitError | None) -> None:
         cells: list[object] = []
-        for label, probability in prediction.top if prediction is not None else ():
+        for label, probability in prediction.top[: self._top] if prediction is not None else ():
             cells += [label, f"{probability:.6g}"]
         cells += [""] * (2 * self._top - len(cells))
         self._write_row([name, *cells, "" if error is None else str(error)])

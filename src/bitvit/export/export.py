@@ -17,7 +17,9 @@ from bitvit.export.lower import Lowering
 from bitvit.export.pack import PackedModel, pack
 from bitvit.export.passes import PASSES
 from bitvit.export.verify import ExportReport, measure_agreement
+from bitvit.models.semantic_fpn import SegmentationNetwork
 from bitvit.program import BitvitFile, Preprocessing, Program, validate, write_file
+from bitvit.program.schema import Fit
 from bitvit.tasks import Classes, task_named
 
 Batch = tuple[npt.NDArray[np.uint8], Any]
@@ -89,6 +91,8 @@ def export_model(
 def default_preprocessing(packed: PackedModel) -> Preprocessing:
     """Return how images are prepared where nobody says otherwise: resized and cropped to the model's image size."""
     height, width = packed.image_size
-    return Preprocessing(
-        (height, width), min(height, width), "bicubic", packed.mean, packed.std, channels=len(packed.mean)
-    )
+    stretches = isinstance(packed.model, SegmentationNetwork)
+    resize = max(height, width) if stretches else min(height, width)
+    fit: Fit = "stretch" if stretches else "crop"
+    channels = len(packed.mean)
+    return Preprocessing((height, width), resize, "bicubic", packed.mean, packed.std, channels=channels, fit=fit)

@@ -48,6 +48,18 @@ def upsample(x: Tensor, grid: Sequence[int], factor: int) -> OperatorCall:
     return OperatorCall("upsample", [(x, rows_value(x))], output, {"grid": list(grid), "factor": factor}, {})
 
 
+@operator("(Tensor x, int[] grid, int[] size) -> Tensor")
+def resize_bilinear(x: Tensor, grid: Sequence[int], size: Sequence[int]) -> OperatorCall:
+    attrs = {"grid": list(grid), "size": list(size)}
+    return OperatorCall("resize_bilinear", [(x, rows_value(x))], _f32(size[0] * size[1], int(x.shape[2])), attrs, {})
+
+
+@operator("(Tensor x) -> Tensor")
+def argmax_channels(x: Tensor) -> OperatorCall:
+    """Scores `[B,N,C]` -> classes, int32 `[B,N]`."""
+    return OperatorCall("argmax_channels", [(x, rows_value(x))], [Value("i32", (int(x.shape[1]),))], {}, {})
+
+
 @operator("(Tensor x, int[] grid, int patch) -> Tensor")
 def merge_patches(x: Tensor, grid: Sequence[int], patch: int) -> OperatorCall:
     """Rows of patches, `[B,N,C]` -> `[B,N/p^2,p^2 C]`."""

@@ -52,7 +52,7 @@ def _fake(call: OperatorCall) -> Any:
     batch = call.inputs[0][0].shape[0]
     results = []
     for value in call.outputs:
-        dtype = torch.float32 if value.type == "f32" else torch.uint8
+        dtype = {"f32": torch.float32, "i32": torch.int32}.get(value.type, torch.uint8)
         results.append(call.inputs[0][0].new_empty((batch, *stored_shape(value.type, value.shape)), dtype=dtype))
     return results[0] if len(results) == 1 else tuple(results)
 

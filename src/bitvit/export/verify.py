@@ -64,7 +64,7 @@ def measure_agreement(
     model.eval()
     device = next(model.parameters()).device
     total = decided = same = labelled = 0
-    difference = 0.0
+    difference: float | None = None
     scorers = [task.scorer(classes, preprocessing) for _ in range(2)]
     try:
         for batch, targets in images:
@@ -77,7 +77,7 @@ def measure_agreement(
             decided += own.size
             same += int((own == packed).sum())
             if found.shape == expected.shape:
-                difference = max(difference, float(np.abs(expected - found).max()))
+                difference = max(difference or 0.0, float(np.abs(expected - found).max()))
             if targets is not None:
                 labelled += len(batch)
                 for scorer, output in zip(scorers, (expected, found), strict=True):
@@ -87,7 +87,7 @@ def measure_agreement(
     return ExportReport(
         images=total,
         identical_predictions=same / decided if decided else None,
-        max_logit_difference=difference if total else None,
+        max_logit_difference=difference,
         metric=task.metrics[0].key,
         checkpoint_accuracy=scorers[0].result().score if labelled else None,
         packed_accuracy=scorers[1].result().score if labelled else None,

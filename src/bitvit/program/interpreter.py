@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bitvit.program.call import Call
 from bitvit.program.errors import OperandError
 from bitvit.program.operators import OPERATORS
-from bitvit.program.schema import AnyArray, F32Array, Op, Program, Value
+from bitvit.program.schema import AnyArray, Op, Program, Value
 from bitvit.program.table import check_operator
 from bitvit.program.validation import validate
 
@@ -34,14 +34,18 @@ class Interpreter:
         self.program = program
         self._tensors = tensors
 
-    def run(self, images: npt.NDArray[np.uint8]) -> F32Array:
-        """Logits of a batch, each image on its own. uint8 [B, H, W, 3] -> float32 [B, classes]."""
+    def run(self, images: npt.NDArray[np.uint8]) -> AnyArray:
+        """Run a batch, each image on its own: uint8 [B, H, W, C] -> logits float32 [B, classes].
+
+        For segmentation the class of each pixel, int32 [B, pixels].
+        """
         if images.ndim != 4:
             raise OperandError(f"images have shape {list(images.shape)}, expected [B, H, W, 3]")
-        logits = np.empty((len(images), self.program.values[self.program.output].shape[1]), dtype=np.float32)
+        output = self.program.values[self.program.output]
+        results = np.empty((len(images), output.shape[-1]), dtype=np.int32 if output.type == "i32" else np.float32)
         for i, image in enumerate(images):
-            logits[i] = self.values(image)[self.program.output][0]
-        return logits
+            results[i] = self.values(image)[self.program.output].reshape(-1)
+        return results
 
     def values(self, image: npt.NDArray[np.uint8]) -> dict[str, AnyArray]:
         """Every value of the Program for one image, by name. uint8 [H, W, 3] -> arrays of the declared shapes."""

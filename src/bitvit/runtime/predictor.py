@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,16 @@ from bitvit import _core
 from bitvit.errors import ImageError, UsageError
 from bitvit.program import open_model
 from bitvit.program.metadata import preprocessing_from_json
-from bitvit.program.schema import F32Array, Preprocessing
+from bitvit.program.schema import AnyArray, F32Array, Preprocessing
 from bitvit.runtime.ahead import map_ahead
 from bitvit.runtime.classification import Prediction, check_finite, classify
 from bitvit.runtime.decoding import Decoding, ImageSource, decode
 from bitvit.runtime.engine import Engine
+from bitvit.runtime.label_maps import default_colors
 from bitvit.runtime.preprocessing import decoding_of, prepare
+from bitvit.runtime.segmentation import Segmentation, segment
 
-__all__ = ["Answer", "FileInfo", "Prediction", "Predictor", "load"]
+__all__ = ["Answer", "FileInfo", "Prediction", "Predictor", "Segmentation", "load"]
 
 _IMAGES_AT_ONCE = 32
 
@@ -41,17 +43,20 @@ class FileInfo:
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     provenance: dict[str, Any]
+    task: str = "classification"
+    colors: tuple[tuple[int, int, int], ...] | None = None
 
 
 @dataclass(frozen=True)
 class Answer(Generic[Source]):
-    """What came of one image of a stream: a prediction, or the error that says why there is none.
+    """What came of one image of a stream: a prediction (see `Predictor.predict`), or the error that says why there is
+    none.
 
     `note` is what looks wrong about an image that could be read.
     """
 
     source: Source
-    prediction: Prediction | None
+    prediction: Any
     error: ImageError | None = None
     note: str | None = None
 
@@ -60,6 +65,7 @@ class Answer(Generic[Source]):
 class _Prepared(Generic[Source]):
     source: Source
     pixels: npt.NDArray[np.uint8] | None
+    size: tuple[int, int] = (0, 0)
     error: ImageError | None = None
     note: str | None = None
 
@@ -81,16 +87,11 @@ class Predictor:
         self.decoding: Decoding = decoding_of(info.preprocessing)
         self.engine = engine
 
-    @overload
-    def predict(self, image: list[ImageSource] | tuple[ImageSource, ...], top_k: int = ...) -> list[Prediction]: ...
+    def predict(self, image: ImageSource | list[ImageSource] | tuple[ImageSource, ...], top_k: int = 5) -> Any:
+        """Return the answer for an image, or for each image of a list.
 
-    @overload
-    def predict(self, image: ImageSource, top_k: int = ...) -> Prediction: ...
-
-    def predict(
-        self, image: ImageSource | list[ImageSource] | tuple[ImageSource, ...], top_k: int = 5
-    ) -> Prediction | list[Prediction]:
-        """The class of an image, or of each image of a list, with logits and probabilities.
+        A `Prediction` (class, logits and probabilities), or of a network for segmentation a `Segmentation` (label map
+        of the photo's own size, and names).
 
         Args:
             image: path, binary stream, Pillow image or array (see `load_image`), or a list of these.
@@ -102,8 +103,9 @@ class Predictor:
         """
         _check_top_k(top_k)
         if not isinstance(image, list | tuple):
-            pixels = prepare(decode(image, self.decoding).image, self.preprocessing)
-            return classify(self.logits(pixels[None])[0], self.labels, top_k)
+            photo = decode(image, self.decoding).image
+            output = self.outputs(prepare(photo, self.preprocessing)[None])[0]
+            return self._meaning(output, (photo.height, photo.width), top_k)
         predictions = []
         for answer in self.stream(image, top_k=top_k):
             if answer.prediction is None:
@@ -139,15 +141,37 @@ class Predictor:
         prepared = map_ahead(self._prepare, images, ahead=2 * batch_size, workers=workers)
         while batch := list(islice(prepared, batch_size)):
             pixels = [item.pixels for item in batch if item.pixels is not None]
-            logits = iter(self.logits(np.stack(pixels)) if pixels else ())
+            outputs = iter(self.outputs(np.stack(pixels)) if pixels else ())
             for item in batch:
-                prediction = classify(next(logits), self.labels, top_k) if item.pixels is not None else None
+                prediction = self._meaning(next(outputs), item.size, top_k) if item.pixels is not None else None
                 yield Answer(item.source, prediction, item.error, item.note)
+
+    def _meaning(self, output: AnyArray, size: tuple[int, int], top_k: int) -> Prediction | Segmentation:
+        """What the network's output for one image of this height and width says."""
+        if self.info.task == "segmentation":
+            colors = self.info.colors or default_colors(len(self.labels))
+            return segment(output, self.labels, colors, self.preprocessing.image_size, size)
+        return classify(output, self.labels, top_k)
 
     def logits(self, images: npt.NDArray[np.uint8]) -> F32Array:
         """Logits of prepared images, the same to the last bit on every processor.
 
         uint8 [B, H, W, C] -> float32 [B, classes].
+
+        Raises:
+            ImageError: the array has another type or shape.
+            OutputValueError: a logit is not finite.
+            UsageError: the network is for segmentation and gives classes, no logits.
+        """
+        if self.info.task == "segmentation":
+            raise UsageError("a network for segmentation has no logits: use predict, or outputs")
+        return self.outputs(images)
+
+    def outputs(self, images: npt.NDArray[np.uint8]) -> AnyArray:
+        """Outputs of prepared images, the same to the last bit on every processor.
+
+        uint8 [B, H, W, C] -> logits float32 [B, classes], or for segmentation the class of each pixel, int32 [B,
+        pixels].
 
         Raises:
             ImageError: the array has another type or shape.
@@ -158,17 +182,19 @@ class Predictor:
             found = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
             raise ImageError(f"expected uint8 [batch, {', '.join(map(str, expected))}], found {found}")
         if not len(images):
-            return np.empty((0, len(self.labels)), dtype=np.float32)
-        logits: F32Array = self.engine.run(np.ascontiguousarray(images))
-        check_finite(logits)
-        return logits
+            output = self.engine.program.values[self.engine.program.output]
+            return np.empty((0, output.shape[-1]), dtype=np.int32 if output.type == "i32" else np.float32)
+        outputs = self.engine.run(np.ascontiguousarray(images))
+        check_finite(outputs)
+        return outputs
 
     def _prepare(self, source: Source) -> _Prepared[Source]:
         try:
             decoded = decode(source, self.decoding)
-            return _Prepared(source, prepare(decoded.image, self.preprocessing), note=decoded.note)
+            size = (decoded.image.height, decoded.image.width)
+            return _Prepared(source, prepare(decoded.image, self.preprocessing), size, note=decoded.note)
         except ImageError as error:
-            return _Prepared(source, None, error)
+            return _Prepared(source, None, error=error)
 
 
 def _check_top_k(top_k: int) -> None:
@@ -201,4 +227,10 @@ def _file_info(path: str | os.PathLike[str], model: _core.Model) -> FileInfo:
         labels=tuple(json.loads(metadata["labels"])),
         preprocessing=preprocessing_from_json(metadata["preprocessing"]),
         provenance=json.loads(metadata["provenance"]),
+        task=metadata["task"],
+        colors=_colors(metadata.get("colors")),
     )
+
+
+def _colors(text: str | None) -> tuple[tuple[int, int, int], ...] | None:
+    return None if text is None else tuple((red, green, blue) for red, green, blue in json.loads(text))
