@@ -53,7 +53,7 @@ class Row:
 def build(name: str, device: torch.device, depth: int | None) -> nn.Module:
     """A model in training mode; a binary one in stage 2 with calibrated scales."""
     kwargs = {} if depth is None else {"depth": depth}
-    model = create_model(name, num_classes=CLASSES, **kwargs)
+    model = create_model(name, num_classes=CLASSES, **kwargs)  # type: ignore[arg-type]
     if is_binary(model):
         set_stage(model, "full")
         calibrate(model, torch.randn(2, *input_size(model)))

@@ -6,7 +6,7 @@ bitvit.
 
 from __future__ import annotations
 
-__all__ = ["BitvitError", "ImageError", "OutOfMemoryError", "OutputError", "UsageError"]
+__all__ = ["BitvitError", "ExportError", "ImageError", "OutOfMemoryError", "OutputError", "UsageError"]
 
 
 class BitvitError(Exception):
@@ -27,3 +27,7 @@ class OutputError(BitvitError):
 
 class OutOfMemoryError(BitvitError, MemoryError):
     """The machine has not enough memory for what was asked."""
+
+
+class ExportError(BitvitError):
+    """A model cannot be packed or written as a Program; the message names the layer and what to do."""

@@ -6,9 +6,9 @@ Differences that belong to the release alone are stated in each test; the import
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from bitvit.layers import BinaryLinear, QuantizedConv2d, QuantizedLinear
+from bitvit.layers import gsb_linear, step_conv, step_linear
 from bitvit.quantizers import (
     binary_weight,
     component_factors,
@@ -87,13 +87,13 @@ def test_nonnegative_activation(golden: dict[str, Tensor]) -> None:
 def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) -> None:
     """Release only: the input scale's gradient is divided by sqrt(numel of the batch), ours by numel of an image."""
     data = case(golden, name)
-    layer = BinaryLinear(20, 12, input_type=input_type)  # type: ignore[arg-type]
+    layer = gsb_linear(20, 12, input_type=input_type)  # type: ignore[arg-type]
     layer.load_state_dict(
         {
             "weight": data["param.weight"],
             "bias": data["param.bias"],
-            "input_shift": data["param.move.bias"],
-            "raw_input_scale": data["param.input_clip_val"],
+            "input_quantizer.shift": data["param.move.bias"],
+            "input_quantizer.raw_scale": data["param.input_clip_val"],
         }
     )
     x = data["in.input"].clone().requires_grad_()
@@ -103,10 +103,13 @@ def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) ->
     torch.testing.assert_close(grad_of(x), data["grad.input"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.input_shift), data["grad.move.bias"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.get_parameter("input_quantizer.shift")), data["grad.move.bias"], **CLOSE)
     factor = x.numel() ** 0.5 / x[0].numel()
     torch.testing.assert_close(
-        grad_of(layer.raw_input_scale), factor * data["grad.input_clip_val"], rtol=1e-4, atol=1e-6
+        grad_of(layer.get_parameter("input_quantizer.raw_scale")),
+        factor * data["grad.input_clip_val"],
+        rtol=1e-4,
+        atol=1e-6,
     )
 
 
@@ -114,8 +117,10 @@ def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) ->
 def test_patch_convolution(golden: dict[str, Tensor], name: str) -> None:
     """Release only: the steps' gradient counts the whole weight, ours one output channel (a factor sqrt(6) here)."""
     data = case(golden, name)
-    layer = QuantizedConv2d(3, 6, kernel_size=4, stride=4)
-    layer.load_state_dict({"weight": data["param.weight"], "bias": data["param.bias"], "raw_step": data["param.alpha"]})
+    layer = step_conv(nn.Conv2d(3, 6, kernel_size=4, stride=4))
+    layer.load_state_dict(
+        {"weight": data["param.weight"], "bias": data["param.bias"], "weight_quantizer.raw_step": data["param.alpha"]}
+    )
     x = data["in.x"].clone().requires_grad_()
     y = layer(x)
     y.backward(data["grad_out"])
@@ -123,20 +128,22 @@ def test_patch_convolution(golden: dict[str, Tensor], name: str) -> None:
     torch.testing.assert_close(grad_of(x), data["grad.x"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.raw_step), 6**0.5 * data["grad.alpha"], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        grad_of(layer.get_parameter("weight_quantizer.raw_step")), 6**0.5 * data["grad.alpha"], rtol=1e-3, atol=1e-5
+    )
 
 
 def test_head(golden: dict[str, Tensor]) -> None:
     """Release only: the input step's gradient counts the whole batch, ours one image (a factor sqrt(3) here)."""
     data = case(golden, "linear_8_8_head")
-    layer = QuantizedLinear(20, 12)
+    layer = step_linear(nn.Linear(20, 12))
     layer.load_state_dict(
         {
             "weight": data["param.weight"],
             "bias": data["param.bias"],
-            "input_shift": data["param.move.bias"],
-            "raw_input_step": data["param.input_clip_val"],
-            "raw_weight_step": data["param.weight_clip_val"],
+            "input_quantizer.shift": data["param.move.bias"],
+            "input_quantizer.raw_step": data["param.input_clip_val"],
+            "weight_quantizer.raw_step": data["param.weight_clip_val"],
         }
     )
     x = data["in.input"].clone().requires_grad_()
@@ -146,10 +153,12 @@ def test_head(golden: dict[str, Tensor]) -> None:
     torch.testing.assert_close(grad_of(x), data["grad.input"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.input_shift), data["grad.move.bias"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.raw_weight_step), data["grad.weight_clip_val"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(grad_of(layer.get_parameter("input_quantizer.shift")), data["grad.move.bias"], **CLOSE)
+    torch.testing.assert_close(
+        grad_of(layer.get_parameter("weight_quantizer.raw_step")), data["grad.weight_clip_val"], rtol=1e-4, atol=1e-5
+    )
     expected = 3**0.5 * data["grad.input_clip_val"]
-    torch.testing.assert_close(grad_of(layer.raw_input_step), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(grad_of(layer.get_parameter("input_quantizer.raw_step")), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_eight_bit_activation(golden: dict[str, Tensor]) -> None:

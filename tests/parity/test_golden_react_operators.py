@@ -10,23 +10,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitvit.layers.channel_affine import ChannelAffine
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
 from bitvit.layers.dilated_mixer import DilatedMixer
 from bitvit.layers.maps import average_pool, channel_quarter_shift, nearest_upsample, roll_mean
+from bitvit.layers.quant_conv import QuantConv2d
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.layers.rprelu import RPReLU
 from bitvit.layers.token_norm import TokenBatchNorm
 from bitvit.layers.window_attention import WindowTokens, join_windows
+from bitvit.models import set_stage
 from bitvit.quantizers.banded_mask import banded_mask
-from bitvit.quantizers.channelwise_weight import channelwise_weight_signs
+from bitvit.quantizers.channelwise_weight import ChannelSignWeight, channelwise_weight_signs
 from bitvit.quantizers.clipped_mask import clipped_mask
 from bitvit.quantizers.decomposition import decompose_attention, initial_decomposition
-from bitvit.quantizers.triangular_sign import triangular_sign
+from bitvit.quantizers.triangular_sign import ShiftedSign, triangular_sign
 from tests.support.golden import operator
 
 # Float32 sums in another order; values are of order 1 to 10.
 CLOSE = {"rtol": 3e-6, "atol": 3e-6}
 FAMILIES = ["binaryvit", "bhvit"]
+RELEASE = ReactOptions(sign_of_zero="zero")
+
+
+def conv(channels: int, outputs: int, kernel: int, *, centre: bool = True, **kwargs: int) -> QuantConv2d:
+    """A binary convolution of maps with the releases' sign of zero."""
+    inputs = ShiftedSign(channels, "zero")
+    return QuantConv2d(channels, outputs, kernel, weight=ChannelSignWeight(centre, "zero"), input=inputs, **kwargs)
 
 
 def leaf(value: Tensor) -> Tensor:
@@ -83,21 +91,21 @@ def test_clipped_mask(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("width", [20, 64, 130])
 def test_binary_linear(family: str, width: int) -> None:
-    module = ChannelwiseBinaryLinear(width, 12, sign_of_zero="zero")
+    module = RELEASE.make_linear(width, 12)
     check_module(module, operator(family, f"linear_w1a1_k{width}"), {"weight": "weight"}, "input")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("width", [20, 64, 130])
 def test_binary_weights_with_real_input(family: str, width: int) -> None:
-    module = ChannelwiseBinaryLinear(width, 12, sign_of_zero="zero")
-    module.set_activation_binarization(False)
+    module = RELEASE.make_linear(width, 12)
+    set_stage(module, "weights")
     check_module(module, operator(family, f"linear_w1a32_k{width}"), {"weight": "weight"}, "input")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_binary_linear_with_bias(family: str) -> None:
-    """Our layer has no bias, as no network here uses one: the quantizers are composed directly."""
+    """No network here has a bias in such a layer: the quantizers are composed directly."""
     data = operator(family, "linear_w1a1_bias")
     x, weight, bias = (leaf(data[name]) for name in ("in.input", "param.weight", "param.bias"))
     signs, scale = channelwise_weight_signs(weight, sign_of_zero="zero")
@@ -110,15 +118,13 @@ def test_binary_linear_with_bias(family: str) -> None:
 
 @pytest.mark.parametrize("width", [20, 64, 130])
 def test_recu_linear(width: int) -> None:
-    module = ChannelwiseBinaryLinear(width, 12, recu=True, sign_of_zero="zero")
+    module = ReactOptions(recu=True, sign_of_zero="zero").make_linear(width, 12)
     check_module(module, operator("bhvit", f"linear_w1a1_recu_k{width}"), {"weight": "weight"}, "input")
 
 
 @pytest.mark.parametrize("dilation", [1, 3, 5])
 def test_grouped_dilated_convolution(dilation: int) -> None:
-    module = ChannelwiseBinaryConv2d(
-        8, 8, 3, padding=dilation, dilation=dilation, groups=4, bias=True, sign_of_zero="zero"
-    )
+    module = conv(8, 8, 3, padding=dilation, dilation=dilation, groups=4)
     data = operator("bhvit", f"conv2d_w1a1_same_d{dilation}_g4")
     check_module(module, data, {"weight": "weight", "bias": "bias"}, "input", maps=True)
 
@@ -127,14 +133,14 @@ def test_grouped_dilated_convolution(dilation: int) -> None:
 def test_patch_convolution(family: str, centre: bool) -> None:
     data = operator(family, "conv2d_w1a1_patch")
     out, channels = data["param.weight"].shape[:2]
-    module = ChannelwiseBinaryConv2d(channels, out, 2, stride=2, centre=centre, sign_of_zero="zero")
+    module = conv(channels, out, 2, stride=2, bias=False, centre=centre)
     check_module(module, data, {"weight": "weight"}, "input", maps=True)
 
 
 def test_padding_follows_the_sign() -> None:
     data = operator("binaryvit", "conv2d_w1a1_pad1")
     out, channels = data["param.weight"].shape[:2]
-    module = ChannelwiseBinaryConv2d(channels, out, 3, padding=1, bias=True, centre=False, sign_of_zero="zero")
+    module = conv(channels, out, 3, padding=1, centre=False)
     check_module(module, data, {"weight": "weight", "bias": "bias"}, "input", maps=True)
 
 

@@ -6,10 +6,15 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bitvit.models.reference.gsb_layers import ReleaseConv2d, ReleaseHead, ReleaseLinear, release_weight
+from bitvit.layers import QuantConv2d, QuantLinear
 from bitvit.models.reference.gsb_quantizers import (
+    ReleaseRound,
+    ReleaseSign,
+    ReleaseStepActivation,
+    ReleaseStepWeight,
+    ReleaseWeight,
     elastic_sign,
     elastic_steps,
     initial_band_scales,
@@ -49,7 +54,9 @@ def test_activations(name: str, bounds: tuple[int, int] | None) -> None:
 def test_weights() -> None:
     data = operator("gsb", "bwn_layerwise")
     weight = leaf(data["in.input"])
-    y = release_weight(weight)
+    signs, scale = ReleaseWeight()(weight)
+    assert scale is not None
+    y = signs * scale
     y.backward(data["grad_out"])
     torch.testing.assert_close(y, data["out"], **CLOSE)
     torch.testing.assert_close(weight.grad, data["grad.input"], **CLOSE)
@@ -110,15 +117,16 @@ def test_first_values_of_activations(name: str, factor: float, bounds: tuple[int
 @pytest.mark.parametrize("name", ["conv2dq_w8", "conv2dq_w8_lazy"])
 def test_patch_convolution(name: str) -> None:
     data = operator("gsb", name)
-    module = ReleaseConv2d(3, 6, kernel_size=(4, 4), stride=(4, 4))
-    parameters = {"weight": module.weight, "bias": module.bias, "alpha": module.raw_step}
+    module = QuantConv2d.from_float(nn.Conv2d(3, 6, 4, 4), weight=ReleaseStepWeight(6), input=None)
+    step = module.get_parameter("weight_quantizer.raw_step")
+    parameters = {"weight": module.weight, "bias": module.bias, "alpha": step}
     with torch.no_grad():
         for theirs, parameter in parameters.items():
             assert parameter is not None
             parameter.copy_(data[f"param.{theirs}"])
         if name.endswith("lazy"):
-            module.calibrate(data["in.x"])
-            torch.testing.assert_close(module.raw_step, data["param.alpha"], **CLOSE)
+            module.fit_weight()
+            torch.testing.assert_close(step, data["param.alpha"], **CLOSE)
     x = leaf(data["in.x"])
     y = module(x)
     y.backward(data["grad_out"])
@@ -132,14 +140,15 @@ def test_patch_convolution(name: str) -> None:
 @pytest.mark.parametrize("name", ["linear_1_1_sym", "linear_1_1_asym", "linear_8_8_head"])
 def test_linear(name: str) -> None:
     data = operator("gsb", name)
-    module: ReleaseLinear | ReleaseHead
+    names = {"weight": "weight", "bias": "bias", "move.bias": "input_quantizer.shift"}
     if name == "linear_8_8_head":
-        module = ReleaseHead(20, 12)
-        extra = {"input_clip_val": module.raw_input_step, "weight_clip_val": module.raw_weight_step}
+        module = QuantLinear(20, 12, weight=ReleaseStepWeight(), input=ReleaseStepActivation(20))
+        names |= {"input_clip_val": "input_quantizer.raw_step", "weight_clip_val": "weight_quantizer.raw_step"}
     else:
-        module = ReleaseLinear(20, 12, input_type="signed" if name.endswith("_sym") else "nonnegative")
-        extra = {"input_clip_val": module.raw_input_scale}
-    parameters = {"weight": module.weight, "bias": module.bias, "move.bias": module.input_shift, **extra}
+        inputs = (ReleaseSign if name.endswith("_sym") else ReleaseRound)((20,))
+        module = QuantLinear(20, 12, weight=ReleaseWeight(), input=inputs)
+        names |= {"input_clip_val": "input_quantizer.raw_scale"}
+    parameters = {theirs: module.get_parameter(ours) for theirs, ours in names.items()}
     with torch.no_grad():
         for theirs, parameter in parameters.items():
             parameter.copy_(data[f"param.{theirs}"])

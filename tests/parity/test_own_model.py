@@ -17,15 +17,15 @@ from torch import nn
 
 import bitvit
 from bitvit.export import ExportError, build_program, pack
-from bitvit.layers import calibrate
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d
+from bitvit.layers import QuantConv2d, QuantLinear, calibrate, gsb_linear
 from bitvit.program import Interpreter
+from bitvit.quantizers import ChannelSignWeight, ShiftedSign
 from bitvit.runtime import Engine, available_isas
 from bitvit.training import Recipe
 from tests.support.random_models import perturb, random_images
 
 ROOT = Path(__file__).parents[2]
-NETWORK, USE, OWN_LAYER = re.findall(
+NETWORK, USE, OWN_ESTIMATORS, OWN_LAYER = re.findall(
     r"^```python\n(.*?)^```", (ROOT / "docs" / "own-model.md").read_text(), flags=re.DOTALL | re.MULTILINE
 )
 NAME = "hybrid_micro_patch2_16"
@@ -102,6 +102,12 @@ def test_it_trains_exports_and_predicts(network: ModuleType, tmp_path: Path, mon
     assert names["logits"].shape == (1, 10)
 
 
+def map_conv(channels: int, kernel: int, **arguments: Any) -> QuantConv2d:
+    """A binary convolution of maps with the estimators of BHViT."""
+    estimators = {"weight": ChannelSignWeight(), "input": ShiftedSign(channels)}
+    return QuantConv2d(channels, channels, kernel, **{**estimators, **arguments})
+
+
 class EveryOperation(nn.Module):
     """What the page's table allows beside the layers of the network that it shows."""
 
@@ -112,7 +118,7 @@ class EveryOperation(nn.Module):
         self.pretrained_cfg = {"input_size": (3, 12, 18), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
         self.embed = PatchEmbed((12, 18), 3, 3, 18, norm_layer=nn.LayerNorm)
         self.binary = layer(18, 18)
-        self.conv = ChannelwiseBinaryConv2d(18, 18, 5, padding=6, dilation=3, groups=3, bias=True)
+        self.conv = map_conv(18, 5, padding=6, dilation=3, groups=3)
         self.scale = nn.Parameter(torch.linspace(0.5, 2, 18))
         self.position = nn.Parameter(torch.randn(4, 6, 18))
         self.relu = nn.ReLU()
@@ -133,7 +139,7 @@ class EveryOperation(nn.Module):
 
 
 def own_layer() -> type[nn.Linear]:
-    """The page's third block: a binary layer of the user's own, and its packed twin."""
+    """The page's fourth block: a binary layer of the user's own, and its packed twin."""
     names: dict[str, Any] = {"__name__": "own_layer"}
     exec(compile(OWN_LAYER.replace("from __future__ import annotations\n", ""), "own-model.md", "exec"), names)
     layer: type[nn.Linear] = names["MedianLinear"]
@@ -145,15 +151,93 @@ def test_every_supported_operation_and_a_layer_of_ones_own() -> None:
     assert_engine_equals_interpreter(EveryOperation(own_layer()), seed=4)
 
 
+class OnlyOwn(nn.Module):
+    """A network whose only binary layer is the user's own."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        from timm.layers import PatchEmbed
+
+        self.pretrained_cfg = {"input_size": (3, 12, 12), "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
+        self.embed = PatchEmbed(12, 3, 3, 20)
+        self.binary = layer
+        self.head = nn.Linear(20, 5)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.embed(images)
+        logits: torch.Tensor = self.head((x + self.binary(x)).mean(dim=1))
+        return logits
+
+
+def test_a_model_whose_only_binary_layer_is_the_users_own() -> None:
+    torch.manual_seed(5)
+    assert_engine_equals_interpreter(OnlyOwn(own_layer()(20, 20)), seed=5)
+
+
+def own_estimators() -> dict[str, Any]:
+    """The page's third block: a weight and an activation estimator of the user's own."""
+    names: dict[str, Any] = {"__name__": "own_estimators"}
+    exec(compile(OWN_ESTIMATORS, "own-model.md", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("kind", ["linear", "convolution", "react", "attention"])
+def test_an_estimator_of_ones_own_trains_packs_and_runs_in_every_layer(kind: str) -> None:
+    """One file is enough: both stages, calibration, training steps, the engine to the bit, complexity."""
+    from functools import partial
+
+    from bitvit.complexity import complexity
+    from bitvit.layers import BinaryAttention, ReactLinear, ReactOptions
+    from bitvit.models import set_stage
+    from bitvit.quantizers import GsbAttention
+
+    names = own_estimators()
+    weight, sign = names["MedianWeight"], names["ThresholdSign"]
+    torch.manual_seed(6)
+    layer: nn.Module
+    if kind == "linear":
+        layer = QuantLinear(20, 20, weight=weight(), input=sign())
+    elif kind == "convolution":
+        conv = QuantConv2d(20, 20, 3, padding=1, weight=weight(), input=sign())
+        layer = nn.Sequential(nn.Unflatten(1, (4, 4)), conv, nn.Flatten(1, 2))
+    elif kind == "react":
+        layer = ReactLinear(20, 20, ReactOptions(weight=weight, activation=lambda channels: sign()))
+    else:
+        linear = partial(QuantLinear, weight=weight(), input=sign())
+        layer = BinaryAttention(20, 2, GsbAttention(2, 16), sign(), query=sign(), key=sign(), linear=linear)
+    model = OnlyOwn(layer)
+    images = random_images(model, count=8, seed=6).normalized
+    targets = torch.arange(8) % 5
+    losses = []
+    for stage in ("weights", "full"):
+        set_stage(model, stage)  # type: ignore[arg-type]
+        if stage == "full":
+            calibrate(model, images)
+        optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+        for _ in range(30):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(images), targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(float(loss.detach()))
+        assert losses[-1] < losses[-30] - 0.05
+    scales = [s for m in model.modules() if isinstance(m, sign) for s in m.scale_parameters()]
+    assert scales == ["raw_scale"] * len(scales)
+    assert scales
+    counted = complexity(model, (3, 12, 12))
+    assert counted.total.charge.bops > 0
+    assert counted.total.binary_parameters > 0
+    assert set(counted.uncounted) <= {"the model itself (OnlyOwn)", "binary.0 (Unflatten)"}
+    assert_engine_equals_interpreter(model, seed=6)
+
+
 class _Refused(nn.Module):
     def __init__(self, operation: Any) -> None:
         super().__init__()
         from timm.layers import PatchEmbed
 
-        from bitvit.layers import BinaryLinear
-
         self.embed = PatchEmbed(8, 2, 3, 16)
-        self.binary = BinaryLinear(16, 16)
+        self.binary = gsb_linear(16, 16)
         self.operation = operation
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -182,12 +266,12 @@ def test_what_cannot_be_exported_is_named(operation: Any, message: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"stride": 2, "padding": 1}, {"padding": 0}, {"padding": 1, "dilation": 2}, {"padding": 1, "signed_input": True}],
+    [{"stride": 2, "padding": 1}, {"padding": 0}, {"padding": 1, "dilation": 2}, {"padding": 1, "input": None}],
     ids=str,
 )
 def test_convolutions_that_cannot_be_packed_say_so(arguments: dict[str, Any]) -> None:
     from timm.layers import PatchEmbed
 
-    conv = ChannelwiseBinaryConv2d(8, 8, 3, **arguments)
+    conv = map_conv(8, 3, **arguments)
     with pytest.raises(ExportError, match="binary convolution"):
         pack(nn.Sequential(PatchEmbed(8, 2, 3, 8, output_fmt="NHWC"), conv))

@@ -11,30 +11,58 @@ import torch
 from torch import Tensor, nn
 
 from bitvit import layers
-from bitvit.export import ExportError, pack_layer
-from bitvit.layers.channel_affine import ChannelAffine
-from bitvit.layers.dilated_mixer import DilatedMixer
-from bitvit.layers.react_attention import ReactAttention
-from bitvit.layers.react_branches import PoolingBranches, ShiftBranches
-from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling
-from bitvit.layers.react_linear import ReactLinear, ReactOptions
-from bitvit.layers.rprelu import RPReLU
-from bitvit.layers.token_norm import TokenBatchNorm
-from bitvit.layers.window_attention import WindowAttention
+from bitvit.export import ExportError
+from bitvit.layers import (
+    BinaryDownsampling,
+    ChannelAffine,
+    DilatedMixer,
+    FloatDownsampling,
+    PoolingBranches,
+    QuantConv2d,
+    QuantLinear,
+    ReactAttention,
+    ReactLinear,
+    ReactOptions,
+    RPReLU,
+    ShiftBranches,
+    TokenBatchNorm,
+    WindowAttention,
+    gsb_linear,
+    packed_form,
+    step_linear,
+)
 from bitvit.models import BinarizationScheme, binarize, create_model
+from bitvit.quantizers import (
+    BandedAttention,
+    ChannelSignWeight,
+    LearnedSign,
+    LowBitActivation,
+    LowBitWeight,
+    RealActivation,
+    TensorSignWeight,
+    XnorAttention,
+)
 from tests.support.random_models import perturb
 
 OPTIONS = ReactOptions()
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    "linear": (layers.BinaryLinear(20, 9), (2, 5, 20)),
-    "linear without bias": (layers.BinaryLinear(64, 9, bias=False), (2, 5, 64)),
-    "linear type A": (layers.BinaryLinear(33, 9, input_type="nonnegative"), (2, 5, 33)),
-    "linear type A by sign": (layers.BinaryLinear(33, 9, input_type="nonnegative", type_a="sign"), (2, 5, 33)),
-    "linear xnor": (layers.BinaryLinear(20, 9, statistics="xnor"), (3, 5, 20)),
-    "linear xnor type A": (layers.BinaryLinear(20, 9, input_type="nonnegative", statistics="xnor"), (3, 5, 20)),
-    "8-bit linear": (layers.QuantizedLinear(20, 9), (2, 20)),
-    "8-bit linear of tokens": (layers.QuantizedLinear(20, 9), (2, 5, 20)),
+    "linear": (gsb_linear(20, 9), (2, 5, 20)),
+    "linear without bias": (gsb_linear(64, 9, bias=False), (2, 5, 64)),
+    "linear type A": (gsb_linear(33, 9, input_type="nonnegative"), (2, 5, 33)),
+    "linear type A by sign": (gsb_linear(33, 9, input_type="nonnegative", type_a="sign"), (2, 5, 33)),
+    "linear xnor": (gsb_linear(20, 9, statistics="xnor"), (3, 5, 20)),
+    "linear xnor type A": (gsb_linear(20, 9, input_type="nonnegative", statistics="xnor"), (3, 5, 20)),
+    "8-bit linear": (step_linear(nn.Linear(20, 9)), (2, 20)),
+    "8-bit linear of tokens": (step_linear(nn.Linear(20, 9)), (2, 5, 20)),
+    "channel weights on a learned scale": (
+        QuantLinear(20, 9, weight=ChannelSignWeight(), input=LearnedSign((20,))),
+        (2, 4, 3, 20),
+    ),
+    "convolution on a learned scale": (
+        QuantConv2d(12, 8, 3, padding=2, dilation=2, groups=2, weight=TensorSignWeight(), input=LearnedSign((12,))),
+        (2, 5, 4, 12),
+    ),
     "batch norm": (TokenBatchNorm(12), (2, 5, 12)),
     "affine": (ChannelAffine(12, 0.1), (2, 4, 4, 12)),
     "rprelu": (RPReLU(12), (2, 4, 4, 12)),
@@ -50,7 +78,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "float downsampling": (FloatDownsampling(12, 24, (2, 3), OPTIONS), (2, 4, 6, 12)),
     "window attention": (WindowAttention(24, 3, 3, OPTIONS), (2, 6, 3, 24)),
     "window attention of one window": (WindowAttention(24, 2, 3, OPTIONS), (2, 3, 3, 24)),
-    "window attention with bands": (WindowAttention(24, 2, 3, OPTIONS, quantizer="banded"), (2, 6, 6, 24)),
+    "window attention with bands": (WindowAttention(24, 2, 3, OPTIONS, attention=BandedAttention()), (2, 6, 6, 24)),
 }
 
 
@@ -86,7 +114,7 @@ def _prepare(layer: nn.Module, x: Tensor, seed: int) -> None:
 def _compare(layer: nn.Module, x: Tensor, *arguments: object) -> None:
     with torch.no_grad():
         expected = layer(x, *arguments)
-        packed = pack_layer(layer)
+        packed = packed_form(layer)
         assert packed is not None
         found = packed(x, *arguments)
     assert found.shape == expected.shape
@@ -114,7 +142,8 @@ def test_packed_gsb_attention_agrees(name: str) -> None:
 @pytest.mark.parametrize("phase", [1, 2])
 def test_packed_xnor_attention_agrees_in_both_phases(phase: int) -> None:
     layer = _attention(**SCHEMES["xnor"])
-    layer.attention.phase.fill_(phase)  # type: ignore[union-attr, operator]
+    assert isinstance(layer.attention, XnorAttention)
+    layer.attention.set_phase(phase)
     x = torch.randn((3, 18, 32), generator=torch.Generator().manual_seed(8))
     _prepare(layer, x, seed=5)
     _compare(layer, x)
@@ -131,7 +160,25 @@ def test_packed_react_attention_agrees(reduction: int) -> None:
 
 
 def test_a_stage_1_layer_cannot_be_packed() -> None:
-    layer = layers.BinaryLinear(8, 8)
-    layer.set_activation_binarization(False)
+    layer = gsb_linear(8, 8)
+    assert layer.input_quantizer is not None
+    layer.input_quantizer.set_activation_binarization(False)
     with pytest.raises(ExportError, match="stage 2"):
-        pack_layer(layer)
+        packed_form(layer)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        QuantLinear(8, 8, weight=LowBitWeight(2), input=LowBitActivation(2)),
+        QuantLinear(8, 8, weight=TensorSignWeight(), input=LowBitActivation(1)),
+        QuantLinear(8, 8, weight=TensorSignWeight(), input=RealActivation()),
+        QuantLinear(8, 8, weight=TensorSignWeight(), input=None),
+        QuantLinear(8, 8, weight=step_linear(nn.Linear(8, 8)).weight_quantizer, input=LearnedSign((8,))),
+    ],
+    ids=str,
+)
+def test_estimators_without_packed_form_say_so(layer: QuantLinear) -> None:
+    with pytest.raises(ExportError, match="has no packed form") as caught:
+        packed_form(layer)
+    assert "\n" not in str(caught.value)

@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 from bitvit.layers import (
     BinaryAttention,
+    BinaryDownsampling,
     BinaryMlp,
-    GsbAttentionBinarizer,
-    GsbValueBinarizer,
-    QuantizedConv2d,
-    QuantizedLinear,
+    QuantConv2d,
+    ReactMlp,
+    ReactOptions,
+    RPReLU,
+    TokenBatchNorm,
+    step_conv,
+    step_linear,
 )
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d
-from bitvit.layers.react_downsampling import BinaryDownsampling
-from bitvit.layers.react_linear import ReactMlp, ReactOptions
-from bitvit.layers.rprelu import RPReLU
-from bitvit.layers.token_norm import TokenBatchNorm
+from bitvit.quantizers import ChannelSignWeight, GsbAttention, GsbValue, ShiftedSign
 
 
 class ConvolutionBlock(nn.Module):
@@ -27,7 +27,16 @@ class ConvolutionBlock(nn.Module):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.norm = TokenBatchNorm(channels)
-        self.conv = ChannelwiseBinaryConv2d(channels, channels, 3, padding=dilation, dilation=dilation, groups=2)
+        self.conv = QuantConv2d(
+            channels,
+            channels,
+            3,
+            padding=dilation,
+            dilation=dilation,
+            groups=2,
+            weight=ChannelSignWeight(),
+            input=ShiftedSign(channels),
+        )
         self.activation = RPReLU(channels)
         self.mlp = ReactMlp(channels, 2 * channels, ReactOptions())
 
@@ -44,10 +53,10 @@ class AttentionBlock(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(channels)
         self.attention = BinaryAttention(
-            channels, heads, GsbAttentionBinarizer(heads, tokens), GsbValueBinarizer(heads, channels // heads)
+            channels, heads, GsbAttention(heads, tokens), GsbValue(heads, channels // heads)
         )
         self.norm2 = nn.LayerNorm(channels)
-        self.mlp = BinaryMlp(channels, 3 * channels)
+        self.mlp = BinaryMlp.of_width(channels, 3 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
@@ -64,14 +73,14 @@ class Hybrid(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.embed = PatchEmbed(img_size, 2, in_chans, channels, output_fmt="NHWC")
-        self.embed.proj = QuantizedConv2d.from_float(self.embed.proj)
+        self.embed.proj = step_conv(self.embed.proj)
         side = img_size // 4
         self.convolutions = nn.Sequential(ConvolutionBlock(channels, 1), ConvolutionBlock(channels, 2))
         self.downsampling = BinaryDownsampling(channels, 2 * channels, (side, side), ReactOptions(), centre=True)
         self.attentions = nn.Sequential(*(AttentionBlock(2 * channels, heads, side * side) for _ in range(2)))
         self.norm = nn.LayerNorm(2 * channels)
         self.dropout = nn.Dropout(0.1)
-        self.head = QuantizedLinear(2 * channels, num_classes)
+        self.head = step_linear(nn.Linear(2 * channels, num_classes))
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.convolutions(self.embed(images))

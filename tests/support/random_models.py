@@ -28,7 +28,7 @@ def perturb(model: nn.Module, seed: int) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             leaf = name.rsplit(".", 1)[-1]
-            if leaf in ("bias", "input_shift", "shift", "omega", "before", "after", "embedding", "pos_embed"):
+            if leaf in ("bias", "shift", "omega", "before", "after", "embedding", "pos_embed"):
                 parameter.add_(0.2 * noise(parameter))
             elif leaf == "offset":
                 parameter.add_(0.02 * noise(parameter))

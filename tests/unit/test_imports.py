@@ -19,15 +19,16 @@ SOURCE = ROOT / "src" / "bitvit"
 # Package -> the packages of bitvit that it may import besides itself and bitvit.errors.
 ARROWS: dict[str, set[str]] = {
     "errors": set(),
+    "charge": set(),
     "timm_hook": set(),
     "files": set(),
     "text": set(),
     "image_files": {"text"},
     "program": {"files"},
     "runtime": {"program", "image_files", "text"},
-    "quantizers": set(),
-    "layers": {"quantizers"},
-    "models": {"layers", "quantizers"},
+    "quantizers": {"charge"},
+    "layers": {"quantizers", "charge"},
+    "models": {"layers", "quantizers", "charge"},
     "tasks": {"program", "runtime", "text"},
     "data": {"program", "runtime", "image_files", "text"},
     "checkpoints": {"models", "layers", "program", "files"},
@@ -46,6 +47,7 @@ ARROWS: dict[str, set[str]] = {
     "export": {"tasks", "models", "layers", "quantizers", "program", "runtime"},
     "studies": {
         "tasks",
+        "layers",
         "checkpoints",
         "files",
         "training",

@@ -96,7 +96,7 @@ def subject_of_model(name: str) -> Subject:
     from bitvit.models import create_model
 
     def build(image_size: int | None) -> nn.Module:
-        return create_model(name, **({} if image_size is None else {"img_size": image_size}))
+        return create_model(name) if image_size is None else create_model(name, img_size=image_size)
 
     return _packed(name, name, build(None), build)
 

@@ -6,29 +6,20 @@ import torch
 from torch import nn
 
 from bitvit.layers.channel_affine import ChannelAffine
-from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling
-from bitvit.layers.react_linear import ReactLinear
 from bitvit.layers.token_norm import TokenBatchNorm
-from bitvit.models.pyramid import PyramidStem
-
-# Modules whose forward pass applies a batch normalization directly to the output of a product.
-_PAIRS: dict[type[nn.Module], tuple[str, str]] = {
-    ReactLinear: ("linear", "norm"),
-    BinaryDownsampling: ("conv", "norm_out"),
-    FloatDownsampling: ("conv", "norm_out"),
-    PyramidStem: ("conv", "norm"),
-}
 
 
 def fold_norms(model: nn.Module) -> None:
     """Fold batch normalizations into the products before them; the others become a scale and a shift.
 
-    In place; the model's evaluation output changes by rounding only.
+    In place; the model's evaluation output changes by rounding only. A module that applies a batch normalization
+    directly to the output of a product names the two: ``norm_after = ("conv", "norm")``.
     """
     for module in list(model.modules()):
-        product_name, norm_name = next((pair for kind, pair in _PAIRS.items() if isinstance(module, kind)), ("", ""))
-        if not product_name:
+        names = getattr(module, "norm_after", None)
+        if names is None:
             continue
+        product_name, norm_name = names
         product, norm = getattr(module, product_name), getattr(module, norm_name)
         if isinstance(product, nn.Linear | nn.Conv2d) and isinstance(norm, TokenBatchNorm):
             _fold(product, norm)

@@ -11,8 +11,8 @@ from torch import nn
 
 from bitvit.checkpoints.errors import ModelError
 from bitvit.errors import UsageError
-from bitvit.layers import StagedLayer
-from bitvit.models import binarize
+from bitvit.layers import is_staged
+from bitvit.models import create_model
 from bitvit.models.input_channels import normalization
 from bitvit.models.semantic_fpn import SegmentationNetwork
 from bitvit.program import Preprocessing
@@ -37,8 +37,8 @@ class ModelSpec:
 
 
 def is_binary(model: nn.Module) -> bool:
-    """Tell whether a model has binary layers."""
-    return any(isinstance(module, StagedLayer) for module in model.modules())
+    """Tell whether a model is trained in stages, as those with quantized activations are."""
+    return is_staged(model)
 
 
 def build_model(spec: ModelSpec) -> nn.Module:
@@ -56,16 +56,12 @@ def build_model(spec: ModelSpec) -> nn.Module:
         raise ModelError(
             f"unknown model '{spec.name}': `bitvit models` lists bitvit's own, timm.list_models() all others"
         )
-    model = _create(spec.name, kwargs)
-    if spec.scheme is not None:
-        try:
-            model = (
-                _create(spec.name, {**kwargs, "scheme": spec.scheme})
-                if is_binary(model)
-                else binarize(model, spec.scheme)
-            )
-        except UsageError as error:
-            raise ModelError(f"model '{spec.name}': {error}") from None
+    try:
+        model = _create(spec.name, {**kwargs, "scheme": spec.scheme})
+    except UsageError as error:
+        if spec.scheme is None:
+            raise
+        raise ModelError(f"model '{spec.name}': {error}") from None
     if isinstance(model, VisionTransformerDistilled):
         model.set_distilled_training(True)
     return model
@@ -73,7 +69,7 @@ def build_model(spec: ModelSpec) -> nn.Module:
 
 def _create(name: str, kwargs: dict[str, Any]) -> nn.Module:
     try:
-        model: nn.Module = timm.create_model(name, pretrained=False, **kwargs)
+        model: nn.Module = create_model(name, pretrained=False, **kwargs)
     except UsageError:
         raise
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:

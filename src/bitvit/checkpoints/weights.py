@@ -11,8 +11,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from bitvit.checkpoints.errors import CheckpointError, ModelError
-from bitvit.layers import QuantizedConv2d, QuantizedLinear
-from bitvit.layers.low_bit_layers import LowBitLinear
+from bitvit.layers.quant_linear import QuantizedProduct
 from bitvit.models.pyramid import Pyramid
 from bitvit.models.reference import CheckpointImportError, read_checkpoint
 from bitvit.models.semantic_fpn import SegmentationNetwork
@@ -45,16 +44,14 @@ def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
                 "use a teacher of the same shape, or model.init=scratch"
             )
     student.load_state_dict({name: source[name] for name in shared}, strict=False)
-    refit_steps(student)
+    refit_weights(student)
 
 
-def refit_steps(model: nn.Module) -> None:
-    """Fit the steps of all quantized weights to the weights."""
+def refit_weights(model: nn.Module) -> None:
+    """Fit the estimators of all quantized weights to the weights."""
     for module in model.modules():
-        if isinstance(module, QuantizedConv2d):
-            module.reset_step()
-        elif isinstance(module, (QuantizedLinear, LowBitLinear)):
-            module.reset_weight_step()
+        if isinstance(module, QuantizedProduct):
+            module.fit_weight()
 
 
 def copy_all_but_heads(source: nn.Module, target: nn.Module) -> None:
@@ -72,8 +69,8 @@ def copy_all_but_heads(source: nn.Module, target: nn.Module) -> None:
     target.load_state_dict(shared, strict=False)
     replaced = {name.rpartition(".")[0] for name in own.keys() - shared.keys()}
     for name, module in target.named_modules():
-        if name in replaced and isinstance(module, QuantizedLinear):
-            module.reset_weight_step()
+        if name in replaced and isinstance(module, QuantizedProduct):
+            module.fit_weight()
 
 
 def copy_backbone(source: nn.Module, target: SegmentationNetwork) -> None:
@@ -106,7 +103,7 @@ def copy_backbone(source: nn.Module, target: SegmentationNetwork) -> None:
             problem = "is missing" if found is None else f"is {list(found.shape)}, expected {list(value.shape)}"
             raise CheckpointError(f"model.weights: {name.removeprefix('backbone.')} {problem}: not this backbone")
     target.load_state_dict(chosen, strict=False)
-    refit_steps(target)
+    refit_weights(target)
 
 
 def _resampled(embedding: Tensor, name: str, source: nn.Module, target: nn.Module) -> Tensor:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from bitvit.complexity import rules_binary, rules_comparison, rules_react  # noqa: F401 (they register the rules of our layers)
-from bitvit.complexity.charge import Charge, Cost, total
+from bitvit.charge import Call, Charge
+from bitvit.complexity.cost import Cost, total
 from bitvit.complexity.model_bytes import packed_bytes
-from bitvit.complexity.rules import Call, find_rule
+from bitvit.complexity.rules import find_rule
 from bitvit.errors import BitvitError
+from bitvit.layers import has_binary_layers, is_binary
 from bitvit.models import create_model
 
 # A block is a numbered child of a list called `blocks`, as in timm; its parts are its children.
@@ -132,7 +133,7 @@ def complexity(model: str | nn.Module, input_size: tuple[int, int, int] | None =
         return _count(type(model).__name__, model, input_size)
     with torch.device("meta"):
         module = create_model(model, **kwargs)
-    if not any(rules_binary.has_binary_weight(layer) for layer in module.modules()):
+    if not has_binary_layers(module):
         try:
             return _count(model, module, input_size)
         except ComplexityError:
@@ -195,7 +196,7 @@ def _charging(model: nn.Module, uncounted: list[str]) -> Iterator[dict[str, Char
 def _cost(module: nn.Module, charge: Charge, packed_bytes: int) -> Cost:
     own = dict(module.named_parameters(recurse=False))
     parameters = sum(parameter.numel() for parameter in own.values())
-    binary = own["weight"].numel() if rules_binary.has_binary_weight(module) else 0
+    binary = own["weight"].numel() if is_binary(module) else 0
     float_bytes = 4 * parameters
     return Cost(charge, parameters, binary, float_bytes, packed_bytes)
 

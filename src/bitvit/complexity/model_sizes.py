@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from bitvit.complexity.rules_binary import has_binary_weight
+from bitvit.layers import is_binary
 from bitvit.models import create_model
 
 
@@ -19,6 +19,6 @@ def parameter_counts(name: str) -> dict[str, Any]:
         "input_size": list(config.get("input_size", (3, 224, 224))),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "binary_parameters": sum(
-            module.get_parameter("weight").numel() for module in model.modules() if has_binary_weight(module)
+            module.get_parameter("weight").numel() for module in model.modules() if is_binary(module)
         ),
     }

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitvit.export.errors import ExportError
+from bitvit.errors import ExportError
 from bitvit.program import Op, Program, Value
 from bitvit.program.schema import ValueType
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
+from bitvit.errors import ExportError
 from bitvit.export import grid_operators, operators  # noqa: F401  (their import registers the operators)
-from bitvit.export.errors import ExportError
 from bitvit.export.graph import Array, Graph, GraphOp
 from bitvit.export.operator_library import DESCRIPTIONS
 from bitvit.program import Value

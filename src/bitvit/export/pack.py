@@ -7,17 +7,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from bitvit import layers
-from bitvit.export import packed_maps, packed_react_attention, packed_release  # noqa: F401  (their import registers packed layers)
-from bitvit.export.errors import ExportError
-from bitvit.export.packed_layers import pack_layer
-from bitvit.export.packed_stems import pack_stem
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
-from bitvit.layers.low_bit_layers import LowBitAttention
-from bitvit.models.binary_resnet import ComparisonModel
+from bitvit.errors import ExportError
+from bitvit.export.packed_stems import packed_stem
+from bitvit.layers.facts import has_binary_layers, is_comparison_only, packed_form
 from bitvit.models.input_channels import normalization
-
-_BINARY = (layers.BinaryLinear, ChannelwiseBinaryLinear, ChannelwiseBinaryConv2d)
 
 
 class PackedModel(nn.Module):
@@ -26,7 +19,7 @@ class PackedModel(nn.Module):
     Attributes:
         model: the network with its binary layers replaced by packed ones.
         image_size: height and width of the images it takes.
-        mean, std: the normalization that is folded into it, one float a channel, for pixel values in 0..1.
+        mean, std: the normalization that is folded into it, one float for each channel, for pixel values in 0..1.
     """
 
     def __init__(
@@ -47,11 +40,6 @@ class PackedModel(nn.Module):
         return logits
 
 
-def is_for_comparison(model: nn.Module) -> bool:
-    """Tell whether a model is one of those that bitvit only trains, to compare with, and cannot pack."""
-    return isinstance(model, ComparisonModel) or any(isinstance(module, LowBitAttention) for module in model.modules())
-
-
 def pack(model: nn.Module) -> PackedModel:
     """Replace each binary layer of a trained model by its packed twin, on a copy.
 
@@ -64,17 +52,20 @@ def pack(model: nn.Module) -> PackedModel:
     Raises:
         ExportError: the model has no binary layer, or one that cannot be packed.
     """
-    if is_for_comparison(model):
+    if is_comparison_only(model):
         name = (getattr(model, "pretrained_cfg", None) or {}).get("architecture") or type(model).__name__
         raise ExportError(f"{name} is a comparison model for training only and cannot be packed or exported")
     mean, std = normalization(model)
     packed = copy.deepcopy(model).cpu().float().eval()
     packed.requires_grad_(False)
-    if not any(isinstance(layer, _BINARY) for layer in packed.modules()):
-        raise ExportError(f"{type(model).__name__} has no binary layer to pack: binarize and train it first")
+    if not has_binary_layers(packed):
+        raise ExportError(
+            f"{type(model).__name__} has no binary layer to pack: binarize and train it first "
+            "(a binary layer of your own says is_binary = True)"
+        )
     size = _replace(packed, torch.tensor(mean), torch.tensor(std))
     if size is None:
-        raise ExportError(f"{type(model).__name__} has no first layer that can be packed (see bitvit.export.pack_stem)")
+        raise ExportError(f"{type(model).__name__} has no first layer that can be packed (see docs/own-model.md)")
     return PackedModel(packed, size, mean, std)
 
 
@@ -82,12 +73,12 @@ def _replace(module: nn.Module, mean: Tensor, std: Tensor) -> tuple[int, int] | 
     """Swap layers in place, depth first from the top; return the image size that the patch embedding takes."""
     size: tuple[int, int] | None = None
     for name, child in list(module.named_children()):
-        stem = pack_stem(child, mean, std)
+        stem = packed_stem(child, mean, std)
         if stem is not None:
             layer, size = stem
             setattr(module, name, layer)
             continue
-        twin = pack_layer(child)
+        twin = packed_form(child)
         if twin is not None:
             setattr(module, name, twin)
             continue

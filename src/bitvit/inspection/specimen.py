@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bitvit.checkpoints import CheckpointInfo, is_binary, load_checkpoint
 from bitvit.data import ImageSet
 from bitvit.errors import UsageError
-from bitvit.export import is_for_comparison
+from bitvit.layers import is_comparison_only
 from bitvit.training.evaluation import normalize
 
 
@@ -56,7 +56,7 @@ def open_specimen(path: Path, images: ImageSet, count: int) -> Specimen:
     student, info = load_checkpoint(path)
     if not is_binary(student) or info.stage != "full":
         raise UsageError(f"{path}: holds no finished binary network, so there is no binarization to inspect")
-    if is_for_comparison(student):
+    if is_comparison_only(student):
         raise UsageError(
             f"{path}: {info.model.name} is a comparison method, whose binarization cannot be taken apart; inspect a "
             "network that can be packed, and name this run after it for its loss curves"

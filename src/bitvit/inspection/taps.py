@@ -60,12 +60,12 @@ def _hooks(module: nn.Module, real: Callable[[Tensor], None], binary: Callable[[
     if isinstance(module, Attention):
         handle = module.register_forward_pre_hook(lambda layer, inputs: real(_probabilities(layer, inputs[0])))
     else:
-        quantizer: Any = module.quantizer if isinstance(module, AttentionCore) else module.attention
+        quantizer: Any = module.attention
 
         def keep(layer: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
             real(inputs[0].detach().clone())
-            levels, scale = output if isinstance(output, tuple) else (output, torch.ones(()))
-            binary((levels * scale).detach().clone())
+            levels, scale = output
+            binary((levels if scale is None else levels * scale).detach().clone())
 
         handle = quantizer.register_forward_hook(keep)
     try:

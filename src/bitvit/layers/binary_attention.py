@@ -1,47 +1,66 @@
 """Multi-head self-attention on bits (GSB Fig. 8c, Eq. 7 and 35)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from bitvit.layers.attention_binarizers import GsbAttentionBinarizer, XnorAttentionBinarizer
-from bitvit.layers.binary_linear import BinaryLinear, Statistics
-from bitvit.layers.sign_activation import SignActivation
-from bitvit.layers.value_binarizer import GsbValueBinarizer
+from bitvit.charge import SOFTMAX, Call, Charge
+from bitvit.errors import ExportError
+from bitvit.layers.facts import ATTENTION, QUERY_KEY, VALUE, RealParts
+from bitvit.layers.gsb_linear import gsb_linear
+from bitvit.layers.packed_attention import PackedAttentionCore
+from bitvit.layers.quant_linear import QuantLinear, pack_binary_linear
+from bitvit.quantizers.estimator import ActivationEstimator, AttentionEstimator, ValueEstimator, product_of
+from bitvit.quantizers.learned_scale import LearnedSign
+
+LinearFactory = Callable[[int, int, bool], nn.Module]
+"""Makes a linear layer from input channels, output channels and whether it has a bias."""
+
+ATTENTION_PARTS: RealParts = {ATTENTION: ("attention",), VALUE: ("value",), QUERY_KEY: ("query", "key")}
+PLAIN_VALUE = 4  # the only component of a plain sign is charged like each component of GSB's values
 
 
 class BinaryAttention(nn.Module):
     """Multi-head self-attention whose linear layers, queries, keys, attention and values are binary; a drop-in for
     timm's.
 
-    ``Y = proj(A_b * V_b)`` with ``A_b = attention(softmax(Q_b K_b^T / sqrt(D)))``, ``V_b = value(V)``, where Q_b and
-    K_b are signs with a learned scale, or signs alone with XNOR statistics. With real activations (stage 1) only the
-    weights are binary.
+    ``Y = proj(A_b * V_b)`` with ``A_b = attention(softmax(Q_b K_b^T / sqrt(D)))``, ``V_b = value(V)``. With real
+    activations (stage 1) only the weights are binary.
 
     Args:
         dim: channels C.
         num_heads: heads H; D = C/H.
-        attention: binarizer of the attention probabilities.
-        value: binarizer of V.
-        statistics: source of translation and scale of the linear layers' inputs, Q and K.
+        attention: estimator of the attention probabilities.
+        value: estimator of V ``[B, H, N, D]``.
+        query, key: estimators of queries and keys ``[B, H, N, D]``; by default signs with a learned scale.
+        linear: makes the linear layers, by default `gsb_linear`.
         qkv_bias, proj_bias: real-valued biases.
         attn_drop, proj_drop: dropout rates on attention and output.
 
     Attributes:
-        qkv, proj: `BinaryLinear`. query, key: `SignActivation`. attention, value: the binarizers.
-        binarize_activations: False in stage 1.
+        qkv, proj: the linear layers.
 
     Shape: ``[B, N, C]``, both.
 
     Source: GSB Eq. 7 (baseline) and Eq. 35.
     """
 
+    real_parts = ATTENTION_PARTS
+
     def __init__(
         self,
         dim: int,
         num_heads: int,
-        attention: GsbAttentionBinarizer | XnorAttentionBinarizer,
-        value: GsbValueBinarizer | SignActivation,
-        statistics: Statistics = "learned",
+        attention: AttentionEstimator,
+        value: ValueEstimator | ActivationEstimator,
+        *,
+        query: ActivationEstimator | None = None,
+        key: ActivationEstimator | None = None,
+        linear: LinearFactory = gsb_linear,
         qkv_bias: bool = True,
         proj_bias: bool = True,
         attn_drop: float = 0.0,
@@ -52,41 +71,97 @@ class BinaryAttention(nn.Module):
             raise ValueError(f"dim {dim} is not divisible by num_heads {num_heads}")
         self.num_heads = num_heads
         self.head_dim = dim // num_heads
-        self.binarize_activations = True
-        self.qkv = BinaryLinear(dim, 3 * dim, bias=qkv_bias, statistics=statistics)
-        self.query = SignActivation(num_heads, self.head_dim, statistics, scaled=False)
-        self.key = SignActivation(num_heads, self.head_dim, statistics, scaled=False)
+        shape = (num_heads, 1, self.head_dim)
+        self.qkv = linear(dim, 3 * dim, qkv_bias)
+        self.query = LearnedSign(shape) if query is None else query
+        self.key = LearnedSign(shape) if key is None else key
         self.attention = attention
         self.value = value
         self.attn_drop = nn.Dropout(attn_drop)
-        self.proj = BinaryLinear(dim, dim, bias=proj_bias, statistics=statistics)
+        self.proj = linear(dim, dim, proj_bias)
         self.proj_drop = nn.Dropout(proj_drop)
 
-    def score_scale(self) -> float:
-        """The factor of ``sign(Q) . sign(K)`` inside the softmax: both learned scales (if any) over ``sqrt(D)``."""
-        scale: float = self.head_dim**-0.5
-        for signs in (self.query, self.key):
-            if signs.statistics == "learned":
-                scale *= float(signs.scale.detach())
-        return scale
-
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        if attn_mask is not None or is_causal:
-            raise ValueError("binary attention takes no attention mask")
+        refuse_mask(attn_mask, is_causal)
         batch, tokens, dim = x.shape
         q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
-        if self.binarize_activations:
-            q, k = self.query(q), self.key(k)
+        q, query_scale = self.query(q)
+        k, key_scale = self.key(k)
         # Scores decide thresholds: autocast must not round them.
         with torch.autocast(x.device.type, enabled=False):
-            scores = (q @ k.transpose(-2, -1)) * self.head_dim**-0.5
+            scores = (q @ k.transpose(-2, -1)) * product_of(self.head_dim**-0.5, query_scale, key_scale)
             probabilities = scores.softmax(dim=-1)
-        if self.binarize_activations:
-            probabilities, v = self.attention(probabilities), self.value(v)
-        y = (self.attn_drop(probabilities) @ v).transpose(1, 2).reshape(batch, tokens, dim)
+        levels, attention_scale = self.attention(probabilities)
+        v, value_scale = self.value(v)
+        y = self.attn_drop(levels) @ v
+        scale = product_of(attention_scale, value_scale)
+        y = (y if scale is None else y * scale).transpose(1, 2).reshape(batch, tokens, dim)
         projected: Tensor = self.proj_drop(self.proj(y))
         return projected
 
-    def set_activation_binarization(self, enabled: bool) -> None:
-        """See `StagedLayer`."""
-        self.binarize_activations = enabled
+    def charge(self, call: Call) -> Charge:
+        """Scores, softmax, and the product with V: one binary product for each pair of components (Eq. 35)."""
+        _, tokens, channels = call.input
+        pairs = self.attention.planes * self.value.planes
+        products = tokens * tokens * channels * (1 + pairs)
+        other = SOFTMAX * tokens * tokens * self.num_heads + pairs * tokens * channels
+        if not self.attention.enabled:
+            return Charge(flops=2 * tokens * tokens * channels, other_flops=other)
+        plain = PLAIN_VALUE * tokens * channels if isinstance(self.value, ActivationEstimator) else 0
+        return Charge(bops=products, flops=plain, other_flops=other)
+
+    def float_twin(self) -> nn.Module:
+        from timm.layers import Attention
+
+        qkv, proj = cast(nn.Linear, self.qkv), cast(nn.Linear, self.proj)
+        return Attention(
+            self.num_heads * self.head_dim,
+            num_heads=self.num_heads,
+            qkv_bias=qkv.bias is not None,
+            proj_bias=proj.bias is not None,
+        )
+
+    def packed(self) -> nn.Module:
+        return PackedBinaryAttention(self)
+
+
+def refuse_mask(attn_mask: Tensor | None, is_causal: bool) -> None:
+    """Refuse what timm's blocks may ask of an attention layer and a binary one has not."""
+    if attn_mask is not None or is_causal:
+        raise ValueError("binary attention takes no attention mask")
+
+
+class PackedBinaryAttention(nn.Module):
+    """Packed `BinaryAttention` (GSB Eq. 9-35): float32 `[B,N,C]` -> float32 `[B,N,C]`.
+
+    The input is binarized once for the three projections; the shift of values is folded into the bias of theirs.
+    """
+
+    def __init__(self, layer: BinaryAttention) -> None:
+        super().__init__()
+        if not (isinstance(layer.qkv, QuantLinear) and isinstance(layer.proj, QuantLinear)):
+            raise ExportError("binary attention is packed with QuantLinear as its linear layers")
+        dim = layer.num_heads * layer.head_dim
+        query, key, value = (slice(i * dim, (i + 1) * dim) for i in range(3))
+        self.query_linear = pack_binary_linear(layer.qkv, query)
+        self.key_linear = pack_binary_linear(layer.qkv, key)
+        self.value_linear = pack_binary_linear(layer.qkv, value, layer.value.value_planes().shift)
+        self.core = PackedAttentionCore(
+            layer.num_heads,
+            layer.head_dim,
+            layer.query,
+            layer.key,
+            layer.attention,
+            layer.value,
+            shifts_values=False,
+        )
+        self.proj = layer.proj.packed()
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        refuse_mask(attn_mask, is_causal)
+        bits, stats = self.query_linear.bits(x)
+        query, key, value = (
+            linear.from_bits(bits, stats) for linear in (self.query_linear, self.key_linear, self.value_linear)
+        )
+        packed: Tensor = self.proj(self.core(query, key, value))
+        return packed

@@ -1,24 +1,23 @@
 """The feed-forward part of a transformer block on bits."""
 
+from typing import cast
+
 from torch import Tensor, nn
 
-from bitvit.layers.binary_linear import BinaryLinear, Statistics, TypeA
+from bitvit.charge import Call, Charge
+from bitvit.layers.gsb_linear import gsb_linear
 
 
 class BinaryMlp(nn.Module):
     """Two binary linear layers around an activation function; a drop-in for timm's ``Mlp`` with the same parameter
     names.
 
-    ``y = fc2(act(fc1(x)))``; the input of fc1 is type B (signed), that of fc2 type A (non-negative, after GELU).
+    ``y = fc2(act(fc1(x)))``.
 
     Args:
-        in_features: input channels C.
-        hidden_features: channels between the two layers.
-        out_features: output channels, by default C.
-        statistics: source of the inputs' translation and scale.
-        type_a: binarization of fc2's input.
-        bias: real-valued biases of fc1 and fc2.
-        act_layer: the activation function between them.
+        fc1: from C to the hidden channels. Its input is type B (signed).
+        fc2: from the hidden channels. Its input is type A (non-negative, after GELU).
+        act: the activation function between them, by default GELU.
         drop: dropout rates after the activation function and after fc2.
 
     Shape: ``[B, N, C] -> [B, N, out_features]``.
@@ -27,25 +26,34 @@ class BinaryMlp(nn.Module):
     """
 
     def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        out_features: int | None = None,
-        statistics: Statistics = "learned",
-        type_a: TypeA = "round",
-        bias: tuple[bool, bool] = (True, True),
-        act_layer: type[nn.Module] = nn.GELU,
-        drop: tuple[float, float] = (0.0, 0.0),
+        self, fc1: nn.Module, fc2: nn.Module, act: nn.Module | None = None, drop: tuple[float, float] = (0.0, 0.0)
     ) -> None:
         super().__init__()
-        self.fc1 = BinaryLinear(in_features, hidden_features, bias=bias[0], statistics=statistics)
-        self.act = act_layer()
+        self.fc1 = fc1
+        self.act = nn.GELU() if act is None else act
         self.drop1 = nn.Dropout(drop[0])
-        self.fc2 = BinaryLinear(
-            hidden_features, out_features or in_features, bias[1], "nonnegative", statistics, type_a
-        )
+        self.fc2 = fc2
         self.drop2 = nn.Dropout(drop[1])
+
+    @classmethod
+    def of_width(cls, channels: int, hidden: int) -> "BinaryMlp":
+        """Make GSB's feed-forward part, with learned scales, of C channels and so many hidden ones."""
+        return cls(gsb_linear(channels, hidden), gsb_linear(hidden, channels, input_type="nonnegative"))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.drop2(self.fc2(self.drop1(self.act(self.fc1(x)))))
         return y
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
+
+    def float_twin(self) -> nn.Module:
+        from timm.layers import Mlp
+
+        fc1, fc2 = cast(nn.Linear, self.fc1), cast(nn.Linear, self.fc2)
+        return Mlp(
+            fc1.in_features,
+            fc1.out_features,
+            fc2.out_features,
+            bias=(fc1.bias is not None, fc2.bias is not None),
+        )

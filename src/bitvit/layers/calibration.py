@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bitvit.errors import BitvitError
-from bitvit.layers.staged import CalibratedLayer
+from bitvit.quantizers.estimator import Estimator
 
 
 class CalibrationError(BitvitError):
@@ -16,13 +16,13 @@ class CalibrationError(BitvitError):
 def calibrate(model: nn.Module, images: Tensor) -> None:
     """Set every learned scale of a model from one batch of images.
 
-    One forward pass in evaluation mode without gradients: each layer with learned scales sets them from its own input
-    just before it uses them, so later layers see inputs that are already quantized as they will be in training (GSB Eq.
-    21-25 and 34 for attention and values, least squares for the other activations, the covered range for 8-bit inputs).
+    One forward pass in evaluation mode without gradients: each estimator fits its scales to what it quantizes just
+    before it does, so later layers see inputs that are already quantized as they will be in training (GSB Eq. 21-25 and
+    34 for attention and values, least squares for other activations, the covered range for 8-bit inputs and weights).
 
     Args:
         model: a binarized model in stage 2 (activations binary).
-        images: normalized images ``[B, 3, H, W]``; some dozens of training images are enough.
+        images: normalized images ``[B, C, H, W]``; some dozens of training images are enough.
 
     Raises:
         CalibrationError: the batch is empty or not finite, or a layer was not reached (for instance because the model
@@ -32,15 +32,19 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
         raise CalibrationError("calibration needs at least one image, got an empty batch")
     if not bool(torch.isfinite(images).all()):
         raise CalibrationError("calibration images contain NaN or infinity: check the data set and its normalization")
-    waiting = {name: module for name, module in model.named_modules() if isinstance(module, CalibratedLayer)}
+    waiting = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, Estimator) and module.is_fitted_to_data
+    }
     reached: set[int] = set()
 
-    def set_scales(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if isinstance(module, CalibratedLayer):
-            module.calibrate(inputs[0])
-            reached.add(id(module))
+    def fit(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        assert isinstance(module, Estimator)
+        module.fit(inputs[0])
+        reached.add(id(module))
 
-    hooks = [module.register_forward_pre_hook(set_scales) for module in model.modules()]
+    hooks = [module.register_forward_pre_hook(fit) for module in waiting.values()]
     was_training = [(module, module.training) for module in model.modules()]
     try:
         model.eval()

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
+from bitvit.layers.packed import PackedAffine
+
 
 class ChannelAffine(nn.Module):
     """Scale and shift of each channel: ``y = x * scale + shift``.
@@ -13,7 +16,7 @@ class ChannelAffine(nn.Module):
 
     Shape: ``[..., C] -> [..., C]``.
 
-    Source: "LayerScale" of BinaryViT and BHViT (MODELS section 3).
+    Source: "LayerScale" of BinaryViT and BHViT (docs/models.md section 3).
     """
 
     def __init__(self, channels: int, initial_scale: float) -> None:
@@ -24,6 +27,12 @@ class ChannelAffine(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift the last axis."""
         return x * self.scale + self.shift
+
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=call.elements_out)
+
+    def packed(self) -> nn.Module:
+        return PackedAffine(self.scale, self.shift)
 
     def extra_repr(self) -> str:
         return f"{self.scale.numel()}"

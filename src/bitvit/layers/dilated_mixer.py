@@ -1,12 +1,16 @@
 """MSGDC: BHViT's token mixer of its first stages, three binary grouped dilated convolutions."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d
-from bitvit.layers.react_linear import ReactOptions
+from bitvit.layers.facts import INPUTS, RealParts, packed_child
+from bitvit.layers.packed import PackedBits, as_rows, grid_of, like_map
+from bitvit.layers.quant_conv import PackedBinaryConv, QuantConv2d
+from bitvit.layers.react_linear import ReactOptions, draw_weight
 from bitvit.layers.rprelu import RPReLU
-from bitvit.layers.shifted_sign import ShiftedSign
 
 DILATIONS = (1, 3, 5)
 GROUPS = 4
@@ -24,25 +28,27 @@ class DilatedMixer(nn.Module):
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
-    Source: MODELS section 5.
+    Source: docs/models.md section 5.
     """
+
+    real_parts: ClassVar[RealParts] = {INPUTS: ("sign",)}
 
     def __init__(self, channels: int, options: ReactOptions) -> None:
         super().__init__()
         if channels % GROUPS:
             raise UsageError(f"the dilated mixer needs a multiple of {GROUPS} channels, got {channels}")
-        self.sign = ShiftedSign(channels, options.sign_of_zero)
+        self.sign = options.make_sign(channels)
         self.convs = nn.ModuleList(
-            ChannelwiseBinaryConv2d(
+            QuantConv2d(
                 channels,
                 channels,
                 3,
                 padding=dilation,
                 dilation=dilation,
                 groups=GROUPS,
-                bias=True,
-                signed_input=True,
-                sign_of_zero=options.sign_of_zero,
+                weight=options.make_filter(),
+                input=None,
+                initialize=draw_weight,
             )
             for dilation in DILATIONS
         )
@@ -51,9 +57,36 @@ class DilatedMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix neighbouring tokens."""
-        signs = self.sign(x)
+        signs, scale = self.sign(x)
+        signs = signs if scale is None else signs * scale
         first, second, third = (
             activation(conv(signs)) for conv, activation in zip(self.convs, self.activations, strict=True)
         )
         result: Tensor = self.norm(first + second + third)
         return result
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
+
+    def packed(self) -> nn.Module:
+        return PackedDilatedMixer(self)
+
+
+class PackedDilatedMixer(nn.Module):
+    """Packed `DilatedMixer`: the input is binarized once for the three convolutions."""
+
+    def __init__(self, layer: DilatedMixer) -> None:
+        super().__init__()
+        form = layer.sign.packed_bits()
+        self.sign = PackedBits(form, len(layer.convs[0].weight))  # type: ignore[arg-type]
+        self.convs = nn.ModuleList(PackedBinaryConv(conv, form.scale) for conv in layer.convs)  # type: ignore[arg-type]
+        self.activations = nn.ModuleList(packed_child(activation) for activation in layer.activations)
+        self.norm = packed_child(layer.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bits, _ = self.sign(as_rows(x))
+        grid = grid_of(x)
+        first, second, third = (
+            activation(conv(bits, grid)) for conv, activation in zip(self.convs, self.activations, strict=True)
+        )
+        return like_map(self.norm(first + second + third), x)

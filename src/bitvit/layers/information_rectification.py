@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
+
 
 class InformationRectification(nn.Module):
     """Standardize a head's queries or keys, then shift and scale them, before they are quantized.
@@ -32,6 +34,9 @@ class InformationRectification(nn.Module):
         """Rectify queries or keys."""
         variance, mean = torch.var_mean(x, dim=(-2, -1), keepdim=True, correction=0)
         return (x - mean + self.beta) / (self.gamma * torch.sqrt(variance + self.eps))
+
+    def charge(self, call: Call) -> Charge:
+        return Charge(flops=6 * call.elements_in)  # sum, subtract, square and sum, shift, divide, scale
 
     def extra_repr(self) -> str:
         return f"heads={self.gamma.shape[0]}, head_dim={self.beta.shape[2]}"

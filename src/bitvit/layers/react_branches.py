@@ -1,11 +1,17 @@
 """Extra branches beside the FFN: average pooling (BinaryViT) and shifts (BHViT)."""
 
+import json
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.layers.channel_affine import ChannelAffine
+from bitvit.layers.facts import packed_child
 from bitvit.layers.maps import average_pool, channel_quarter_shift, roll_mean
+from bitvit.layers.packed import as_rows, grid_of, like_map, ops
+
+Taps = list[list[int]]
 
 
 def _affine(channels: int, affine: bool) -> nn.Module:
@@ -24,7 +30,7 @@ class PoolingBranches(nn.Module):
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
-    Source: multi-branch average pooling, MODELS section 4.
+    Source: multi-branch average pooling, docs/models.md section 4.
     """
 
     def __init__(self, channels: int, kernels: Sequence[int] = (3, 5), *, affine: bool = True) -> None:
@@ -43,6 +49,22 @@ class PoolingBranches(nn.Module):
             total = branch if total is None else total + branch
         return x.new_zeros(()) if total is None else total
 
+    def charge(self, call: Call) -> Charge:
+        """Along height and width a sum of k elements and a division each; every branch is added."""
+        return Charge(other_flops=sum(2 * kernel + 2 for kernel in self.kernels) * call.elements_in)
+
+    def packed(self) -> nn.Module:
+        sizes = []
+        for kernel, height, width in zip(self.kernels, self.along_height, self.along_width, strict=True):
+            reach = range(-(kernel // 2), kernel // 2 + 1)
+            sizes.append(
+                [
+                    StencilBranch([[[d, 0] for d in reach]], False, kernel, height),
+                    StencilBranch([[[0, d] for d in reach]], False, kernel, width),
+                ]
+            )
+        return PackedBranches(sizes)
+
     def extra_repr(self) -> str:
         return f"kernels={self.kernels}"
 
@@ -60,7 +82,7 @@ class ShiftBranches(nn.Module):
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
-    Source: the shift module, MODELS section 5.
+    Source: the shift module, docs/models.md section 5.
     """
 
     def __init__(self, channels: int, kernels: Sequence[int] = (3, 5), *, affine: bool = True) -> None:
@@ -81,5 +103,62 @@ class ShiftBranches(nn.Module):
             total = branch if total is None else total + branch
         return x.new_zeros(()) if total is None else total
 
+    def charge(self, call: Call) -> Charge:
+        """Along height and width a sum of k elements and a division each; every branch is added."""
+        return Charge(other_flops=sum(2 * kernel + 3 for kernel in self.kernels) * call.elements_in)
+
+    def packed(self) -> nn.Module:
+        """`torch.roll(x, s)` reads the cell at distance -s."""
+        sizes = []
+        parts = zip(self.kernels, self.along_height, self.along_width, self.along_channels, strict=True)
+        for kernel, height, width, quarters in parts:
+            radius = kernel // 2
+            reach = [0] + [sign * d for d in range(1, radius + 1) for sign in (-1, 1)]
+            shifts: list[Taps] = [[[-radius, 0]], [[radius, 0]], [[0, -radius]], [[0, radius]]]
+            sizes.append(
+                [
+                    StencilBranch([[[d, 0] for d in reach]], True, kernel, height),
+                    StencilBranch([[[0, d] for d in reach]], True, kernel, width),
+                    StencilBranch(shifts, True, 1, quarters),
+                ]
+            )
+        return PackedBranches(sizes)
+
     def extra_repr(self) -> str:
         return f"kernels={self.kernels}"
+
+
+class StencilBranch(nn.Module):
+    """A mean or shift of neighbouring cells, then its LayerScale: map -> map."""
+
+    def __init__(self, groups: list[Taps], wrap: bool, divisor: int, affine: nn.Module) -> None:
+        super().__init__()
+        self.groups = json.dumps(groups)
+        self.wrap = wrap
+        self.divisor = divisor
+        self.affine = packed_child(affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = ops.stencil(as_rows(x), grid_of(x), self.groups, self.wrap, self.divisor)
+        branch: Tensor = self.affine(like_map(rows, x))
+        return branch
+
+
+class PackedBranches(nn.Module):
+    """Sum of stencil branches, in the order of the trainable layer: each size's branches are added up, then the
+    sizes."""
+
+    def __init__(self, sizes: list[list[StencilBranch]]) -> None:
+        super().__init__()
+        self.sizes = nn.ModuleList(nn.Sequential(*branches) for branches in sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor | None = None
+        for branches in self.sizes:
+            first, *rest = branches.children()
+            branch: Tensor = first(x)
+            for part in rest:
+                branch = branch + part(x)
+            total = branch if total is None else total + branch
+        assert total is not None
+        return total

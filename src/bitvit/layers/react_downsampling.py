@@ -1,12 +1,17 @@
 """Downsampling between the stages of BinaryViT and BHViT: a 2 x 2 convolution of stride 2, binary or full precision."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d
+from bitvit.layers.facts import packed_child
 from bitvit.layers.maps import average_pool, channels_first, channels_last
-from bitvit.layers.react_linear import ReactOptions, tile_channels
+from bitvit.layers.packed import PackedBinaryLinear, PackedBits, as_rows, grid_of, ops
+from bitvit.layers.quant_conv import QuantConv2d
+from bitvit.layers.react_linear import ReactOptions, draw_weight, tile_channels
 from bitvit.layers.rprelu import RPReLU
 
 
@@ -30,6 +35,9 @@ class PositionEmbedding(nn.Module):
         """Add the embedding."""
         return x + self.embedding
 
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=call.elements_out)
+
 
 class BinaryDownsampling(nn.Module):
     """Halve a map and widen its channels with a binary convolution.
@@ -39,13 +47,15 @@ class BinaryDownsampling(nn.Module):
     Args:
         in_channels: C. out_channels: a multiple of C.
         size: height and width of the output map.
-        centre: centre each filter before taking signs (see `ChannelwiseBinaryConv2d`).
+        centre: centre each filter before taking signs (see `ChannelSignWeight`).
         options: shared choices of the network.
 
     Shape: map ``[B, 2h, 2w, C] -> [B, h, w, C']``.
 
-    Source: MODELS section 3.
+    Source: docs/models.md section 3.
     """
+
+    norm_after = ("conv", "norm_out")
 
     def __init__(
         self, in_channels: int, out_channels: int, size: tuple[int, int], options: ReactOptions, *, centre: bool
@@ -58,8 +68,15 @@ class BinaryDownsampling(nn.Module):
             )
         self.out_channels = out_channels
         self.norm_in = options.make_norm(in_channels)
-        self.conv = ChannelwiseBinaryConv2d(
-            in_channels, out_channels, 2, stride=2, centre=centre, sign_of_zero=options.sign_of_zero
+        self.conv = QuantConv2d(
+            in_channels,
+            out_channels,
+            2,
+            stride=2,
+            bias=False,
+            weight=options.make_filter(centre),
+            input=options.make_sign(in_channels),
+            initialize=draw_weight,
         )
         self.norm_out = options.make_norm(out_channels)
         self.activation = RPReLU(out_channels)
@@ -73,12 +90,20 @@ class BinaryDownsampling(nn.Module):
         result: Tensor = self.position(y.flatten(1, 2))
         return torch.unflatten(result, 1, self.position.size)
 
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=call.elements_in + call.elements_out)  # the average pooling, the residual sum
+
+    def packed(self) -> nn.Module:
+        return PackedBinaryDownsampling(self)
+
 
 class FloatDownsampling(nn.Module):
     """Halve a map and widen its channels in full precision: ``y = norm_out(conv_2x2/2(norm_in(x))) + position``.
 
     Args and shape as `BinaryDownsampling`; the convolution has no bias. Source: the ``somefp`` variants.
     """
+
+    norm_after = ("conv", "norm_out")
 
     def __init__(self, in_channels: int, out_channels: int, size: tuple[int, int], options: ReactOptions) -> None:
         super().__init__()
@@ -92,3 +117,57 @@ class FloatDownsampling(nn.Module):
         y = self.norm_out(channels_last(self.conv(channels_first(self.norm_in(x)))))
         result: Tensor = self.position(y.flatten(1, 2))
         return torch.unflatten(result, 1, self.position.size)
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
+
+    def packed(self) -> nn.Module:
+        return PackedFloatDownsampling(self)
+
+
+class PackedBinaryDownsampling(nn.Module):
+    """Packed `BinaryDownsampling`: a 2 x 2 patch of bits is one long row of a binary linear layer."""
+
+    def __init__(self, layer: BinaryDownsampling) -> None:
+        super().__init__()
+        conv = layer.conv
+        assert conv.input_quantizer is not None
+        form = conv.input_quantizer.packed_bits()
+        if form.kind != "sign" or form.threshold is None or form.scaled_by_image:
+            raise conv.no_packed_form("binary downsampling takes signs around fixed thresholds")
+        signs, scale = conv.packed_signs()
+        self.channels = conv.in_channels
+        self.times = layer.out_channels // self.channels
+        self.norm_in = packed_child(layer.norm_in)
+        self.sign = PackedBits(form, self.channels)
+        signs = signs.permute(0, 2, 3, 1).flatten(1)
+        self.conv = PackedBinaryLinear(signs, scale, None, replace(form, threshold=form.threshold.new_zeros(())))
+        self.norm_out = packed_child(layer.norm_out)
+        self.activation = packed_child(layer.activation)
+        self.position = layer.position
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = grid_of(x)
+        rows = as_rows(self.norm_in(x))
+        pooled = ops.repeat_channels(ops.pool(rows, grid, "average", 2, 2, 0), self.times)
+        bits = ops.merge_patches_sign(self.sign(rows)[0], grid, 2, self.channels)
+        y: Tensor = self.position(self.activation(self.norm_out(self.conv.from_bits(bits, None)) + pooled))
+        return y.reshape(len(x), *self.position.size, y.shape[-1])
+
+
+class PackedFloatDownsampling(nn.Module):
+    """`FloatDownsampling` on rows of 2 x 2 patches."""
+
+    def __init__(self, layer: FloatDownsampling) -> None:
+        super().__init__()
+        self.norm_in = packed_child(layer.norm_in)
+        weight = layer.conv.weight.detach().float().permute(0, 2, 3, 1).flatten(1).contiguous()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", torch.zeros(len(weight)))
+        self.norm_out = packed_child(layer.norm_out)
+        self.position = layer.position
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = ops.merge_patches(as_rows(self.norm_in(x)), grid_of(x), 2)
+        y: Tensor = self.position(self.norm_out(ops.linear_f32(rows, self.weight, self.bias)))
+        return y.reshape(len(x), *self.position.size, y.shape[-1])

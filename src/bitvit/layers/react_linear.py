@@ -1,16 +1,25 @@
 """The binary linear unit of BinaryViT and BHViT: shift, sign, binary weights, norm, residual, RPReLU."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
 from bitvit.layers.channel_affine import ChannelAffine
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryLinear
+from bitvit.layers.facts import packed_child
+from bitvit.layers.packed import as_rows, like_map, ops
+from bitvit.layers.quant_linear import QuantLinear
 from bitvit.layers.rprelu import RPReLU
 from bitvit.layers.token_norm import NormKind, make_norm
-from bitvit.quantizers.triangular_sign import SignOfZero
+from bitvit.quantizers.channelwise_weight import ChannelSignWeight
+from bitvit.quantizers.estimator import ActivationEstimator, WeightEstimator
+from bitvit.quantizers.recu import RecuWeight
+from bitvit.quantizers.triangular_sign import ShiftedSign, SignOfZero
 
 
 @dataclass(frozen=True)
@@ -22,16 +31,51 @@ class ReactOptions:
         norm_eps: its epsilon.
         recu: ReCU gradient for linear weights.
         sign_of_zero: ``"zero"`` reproduces the authors' ``torch.sign``; a compatibility variant for their checkpoints.
+        weight: makes the estimator of linear weights, in place of the published one.
+        activation: makes the estimator of inputs, queries, keys and values of so many channels, in place of the
+            published one.
     """
 
     norm: NormKind = "batch"
     norm_eps: float = 1e-5
     recu: bool = False
     sign_of_zero: SignOfZero = "plus"
+    weight: Callable[[], WeightEstimator] | None = None
+    activation: Callable[[int], ActivationEstimator] | None = None
 
     def make_norm(self, channels: int) -> nn.Module:
         """Return a new normalization of ``channels`` channels."""
         return make_norm(self.norm, channels, self.norm_eps)
+
+    def make_weight(self) -> WeightEstimator:
+        """Return a new estimator of linear weights."""
+        if self.weight is not None:
+            return self.weight()
+        return RecuWeight(sign_of_zero=self.sign_of_zero) if self.recu else self.make_filter()
+
+    def make_filter(self, centre: bool = True) -> WeightEstimator:
+        """Return a new estimator of a convolution's weights; ``centre`` subtracts each filter's mean."""
+        return ChannelSignWeight(centre, self.sign_of_zero)
+
+    def make_sign(self, channels: int) -> ActivationEstimator:
+        """Return a new estimator of ``channels`` channels of activations."""
+        return ShiftedSign(channels, self.sign_of_zero) if self.activation is None else self.activation(channels)
+
+    def make_linear(self, in_features: int, out_features: int) -> QuantLinear:
+        """Return a new binary linear layer without a bias (a normalization follows)."""
+        return QuantLinear(
+            in_features,
+            out_features,
+            bias=False,
+            weight=self.make_weight(),
+            input=self.make_sign(in_features),
+            initialize=draw_weight,
+        )
+
+
+def draw_weight(weight: Tensor) -> None:
+    """Draw a binary layer's first weights as the authors do: normal, standard deviation 0.02."""
+    nn.init.trunc_normal_(weight, std=0.02)
 
 
 def tile_channels(x: Tensor, channels: int) -> Tensor:
@@ -60,8 +104,10 @@ class ReactLinear(nn.Module):
     Raises:
         UsageError: neither width divides the other.
 
-    Source: MODELS section 3.
+    Source: docs/models.md section 3.
     """
+
+    norm_after = ("linear", "norm")
 
     def __init__(self, in_features: int, out_features: int, options: ReactOptions) -> None:
         super().__init__()
@@ -72,9 +118,7 @@ class ReactLinear(nn.Module):
             )
         self.in_features = in_features
         self.out_features = out_features
-        self.linear = ChannelwiseBinaryLinear(
-            in_features, out_features, recu=options.recu, sign_of_zero=options.sign_of_zero
-        )
+        self.linear = options.make_linear(in_features, out_features)
         self.norm = options.make_norm(out_features)
         self.activation = RPReLU(out_features)
 
@@ -88,6 +132,39 @@ class ReactLinear(nn.Module):
         """Apply the unit to the last axis."""
         result: Tensor = self.activation(self.norm(self.linear(x)) + self.residual(x))
         return result
+
+    def charge(self, call: Call) -> Charge:
+        """The residual sum, and the average of adjacent channels where the layer contracts."""
+        averages = call.elements_in if self.in_features > self.out_features else 0
+        return Charge(other_flops=call.elements_out + averages)
+
+    def packed(self) -> nn.Module:
+        return PackedReactLinear(self)
+
+
+class PackedReactLinear(nn.Module):
+    """Packed `ReactLinear`; any leading axes."""
+
+    def __init__(self, layer: ReactLinear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.linear = packed_child(layer.linear)
+        self.norm = packed_child(layer.norm)
+        self.activation = packed_child(layer.activation)
+
+    def residual(self, rows: Tensor) -> Tensor:
+        """The input at the output's width: itself, repeated, or averaged over adjacent channels."""
+        if self.out_features == self.in_features:
+            return rows
+        if self.out_features > self.in_features:
+            repeated: Tensor = ops.repeat_channels(rows, self.out_features // self.in_features)
+            return repeated
+        averaged: Tensor = ops.mean_channels(rows, self.in_features // self.out_features)
+        return averaged
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = as_rows(x)
+        return like_map(self.activation(self.norm(self.linear(rows)) + self.residual(rows)), x)
 
 
 class ReactMlp(nn.Module):
@@ -111,3 +188,6 @@ class ReactMlp(nn.Module):
         """Apply the FFN to the last axis."""
         result: Tensor = self.affine(self.contract(self.expand(x)))
         return result
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's

@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
+from bitvit.layers.packed import as_rows, like_map, ops
+
 
 class RPReLU(nn.Module):
     """Parametric ReLU with learned shifts.
@@ -12,24 +15,47 @@ class RPReLU(nn.Module):
     slopes start at 0.25, shifts at 0.
 
     Args:
-        channels: size of the last axis.
+        channels: number of channels.
+        channels_last: channels are the last axis; else the second, ``[B, C, H, W]``.
 
-    Shape: ``[..., C] -> [..., C]``.
+    Shape: ``[..., C] -> [..., C]``, or ``[B, C, H, W]``, both.
 
-    Source: ReActNet; MODELS section 3.
+    Source: ReActNet, Eq. 2.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, channels_last: bool = True) -> None:
         super().__init__()
-        self.before = nn.Parameter(torch.zeros(channels))
+        self.channels_last = channels_last
+        shift = (channels,) if channels_last else (channels, 1, 1)
+        self.before = nn.Parameter(torch.zeros(shift))
         self.slope = nn.Parameter(torch.full((channels,), 0.25))
-        self.after = nn.Parameter(torch.zeros(channels))
+        self.after = nn.Parameter(torch.zeros(shift))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the activation over the last axis."""
+        """Apply the activation."""
         shifted = x - self.before
+        if not self.channels_last:
+            return F.prelu(shifted, self.slope) + self.after
         rows = F.prelu(shifted.reshape(-1, shifted.shape[-1]), self.slope)
         return rows.view(shifted.shape) + self.after
 
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=3 * call.elements_out)  # subtract, slope, add
+
+    def packed(self) -> nn.Module:
+        return PackedRPReLU(self)
+
     def extra_repr(self) -> str:
         return f"{self.slope.numel()}"
+
+
+class PackedRPReLU(nn.Module):
+    """Packed `RPReLU`."""
+
+    def __init__(self, layer: RPReLU) -> None:
+        super().__init__()
+        for name in ("before", "slope", "after"):
+            self.register_buffer(name, getattr(layer, name).detach().float().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return like_map(ops.rprelu(as_rows(x), self.before, self.slope, self.after), x)

@@ -2,18 +2,140 @@
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
-from bitvit.layers.maps import channels_first, channels_last, nearest_upsample
-from bitvit.layers.quantized_ends import QuantizedLinear
-from bitvit.layers.react_conv import ReactConv
-from bitvit.layers.react_linear import ReactLinear, ReactOptions
+from bitvit.layers.gsb_linear import step_linear
+from bitvit.layers.maps import average_pool, channels_first, nearest_upsample
+from bitvit.layers.packed import as_rows, grid_of, ops
+from bitvit.layers.quant_conv import MapConv2d, QuantConv2d
+from bitvit.layers.react_linear import ReactLinear, ReactOptions, draw_weight
+from bitvit.layers.rprelu import RPReLU
 
 
-def double(x: Tensor) -> Tensor:
-    """Enlarge a map to twice its size: ``[B, H, W, C] -> [B, 2H, 2W, C]``."""
-    return nearest_upsample(x, (2 * x.shape[1], 2 * x.shape[2]))
+class ReactConv(nn.Module):
+    """Binary convolution of a map with its normalization, identity residual and activation.
+
+    ``y = rprelu(norm(conv_3x3(sign(x + shift))) + x)``; zero padding follows the sign, so padded elements contribute 0.
+
+    Args:
+        channels: C.
+        options: shared choices of the network.
+
+    Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
+
+    Source: the unit of `ReactLinear` (docs/models.md section 3) with a 3 x 3 convolution, as in ReActNet.
+    """
+
+    norm_after = ("conv", "norm")
+
+    def __init__(self, channels: int, options: ReactOptions) -> None:
+        super().__init__()
+        self.conv = QuantConv2d(
+            channels,
+            channels,
+            3,
+            padding=1,
+            bias=False,
+            weight=options.make_filter(),
+            input=options.make_sign(channels),
+            initialize=draw_weight,
+        )
+        self.norm = options.make_norm(channels)
+        self.activation = RPReLU(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the unit to a map."""
+        result: Tensor = self.activation(self.norm(self.conv(x)) + x)
+        return result
+
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=call.elements_out)  # the residual sum
+
+
+class RealConv(nn.Module):
+    """The unit of the decoder in full precision: ``y = relu(norm(conv_3x3(x)))``.
+
+    Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
+    """
+
+    norm_after = ("conv", "norm")
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = MapConv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = ReactOptions().make_norm(channels)
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the unit to a map."""
+        result: Tensor = self.activation(self.norm(self.conv(x)))
+        return result
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
+
+
+class Double(nn.Module):
+    """Enlarge a map to twice its size by repeating its elements: ``[B, H, W, C] -> [B, 2H, 2W, C]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge a map."""
+        return nearest_upsample(x, (2 * x.shape[1], 2 * x.shape[2]))
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # elements are copied
+
+    def packed(self) -> nn.Module:
+        return PackedDouble()
+
+
+class PackedDouble(nn.Module):
+    """Packed `Double`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = grid_of(x)
+        rows: Tensor = ops.upsample(as_rows(x), [height, width], 2)
+        return rows.reshape(len(x), 2 * height, 2 * width, rows.shape[-1])
+
+
+class MapPool(nn.Module):
+    """Average-pool a map: ``[B, k H, k W, C] -> [B, H, W, C]``.
+
+    Args:
+        kernel: k.
+    """
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool a map."""
+        k = self.kernel
+        return average_pool(x, (k, k), (k, k), (0, 0))
+
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=call.elements_in)
+
+    def packed(self) -> nn.Module:
+        return PackedMapPool(self.kernel)
+
+
+class PackedMapPool(nn.Module):
+    """Packed `MapPool`."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = grid_of(x)
+        rows: Tensor = ops.pool(as_rows(x), [height, width], "average", self.kernel, self.kernel, 0)
+        return rows.reshape(len(x), height // self.kernel, width // self.kernel, rows.shape[-1])
 
 
 class PatchExpansion(nn.Module):
@@ -41,23 +163,68 @@ class PatchExpansion(nn.Module):
     def extra_repr(self) -> str:
         return f"factor={self.factor}"
 
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # elements are rearranged
 
-class RealConv(nn.Module):
-    """The unit of the decoder in full precision: ``y = relu(norm(conv_3x3(x)))``.
+    def packed(self) -> nn.Module:
+        return PackedPatchExpansion(self.factor)
 
-    Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
-    """
 
-    def __init__(self, channels: int) -> None:
+class PackedPatchExpansion(nn.Module):
+    """Packed `PatchExpansion`: the parts of a token's channels as rows of their own, then in the order of the map."""
+
+    def __init__(self, factor: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm = ReactOptions().make_norm(channels)
-        self.activation = nn.ReLU()
+        self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the unit to a map."""
-        result: Tensor = self.activation(self.norm(channels_last(self.conv(channels_first(x)))))
-        return result
+        f = self.factor
+        height, width = grid_of(x)
+        order = torch.arange(height * width * f * f, dtype=torch.int32).reshape(height, width, f, f)
+        order = order.permute(0, 2, 1, 3).reshape(-1)
+        rows: Tensor = ops.gather_rows(ops.reshape_rows(as_rows(x), len(order)), order)
+        return rows.reshape(len(x), f * height, f * width, rows.shape[-1])
+
+
+class ScoreResize(nn.Module):
+    """Enlarge the scores of a map bilinearly to the size of the image (half-pixel centres, edges repeated).
+
+    Packed, it goes on to the class of every pixel: the index of its largest score, the lowest among equals.
+
+    Args:
+        size: H and W.
+
+    Shape: map ``[B, h, w, classes] -> [B, classes, H, W]``; packed, int32 ``[B, H W]``.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge the scores."""
+        return F.interpolate(channels_first(x), size=self.size, mode="bilinear", align_corners=False)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
+
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=9 * call.elements_out)  # three sums of two products
+
+    def packed(self) -> nn.Module:
+        return PackedLabelMap(self.size)
+
+
+class PackedLabelMap(nn.Module):
+    """Packed `ScoreResize`: map of scores -> class of every pixel."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        labels: Tensor = ops.argmax_channels(ops.resize_bilinear(as_rows(x), grid_of(x), list(self.size)))
+        return labels
 
 
 def _unit(channels: int, options: ReactOptions | None) -> nn.Module:
@@ -81,8 +248,8 @@ class SemanticFpn(nn.Module):
         channels: D, width of the decoder. Between each ``in_channels`` and D one must be a multiple of the other.
         num_classes: classes.
         options: shared choices of the network; None builds the decoder in full precision.
-        expansions: for each map how often finer it is to become (`PatchExpansion`); all 1 for a true pyramid.
-        dropout: share of channels that training drops before the classifier.
+        expansions: for each map how often finer it is to become (`PatchExpansion`); all 1 by default.
+        dropout: share of elements that training drops before the classifier.
 
     Shape: maps ``[B, H / 2^i, W / 2^i, C_i]`` -> ``[B, H, W, classes]``.
 
@@ -113,6 +280,7 @@ class SemanticFpn(nn.Module):
             _lateral(width, channels * factor**2, options) for width, factor in zip(in_channels, factors, strict=True)
         )
         self.expansions = nn.ModuleList(PatchExpansion(f) if f > 1 else nn.Identity() for f in factors)
+        self.enlarge = Double()
         self.branches = nn.ModuleList(
             nn.ModuleList(_unit(channels, options) for _ in range(max(level, 1))) for level in range(len(in_channels))
         )
@@ -121,7 +289,7 @@ class SemanticFpn(nn.Module):
         classifier = nn.Linear(channels, num_classes)
         nn.init.trunc_normal_(classifier.weight, std=0.02)
         nn.init.zeros_(classifier.bias)
-        self.classifier: nn.Module = classifier if options is None else QuantizedLinear.from_float(classifier)
+        self.classifier: nn.Module = classifier if options is None else step_linear(classifier)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the scores."""
@@ -129,12 +297,19 @@ class SemanticFpn(nn.Module):
         parts = zip(self.norms, self.laterals, self.expansions, maps, strict=True)
         for norm, lateral, expansion, x in reversed(list(parts)):
             p = expansion(lateral(norm(x)))
-            features.insert(0, p + double(features[0]) if features else p)
+            features.insert(0, p + self.enlarge(features[0]) if features else p)
         total: Tensor | None = None
         for level, (branch, x) in enumerate(zip(self.branches, features, strict=True)):
             for unit in branch:  # type: ignore[attr-defined]
-                x = unit(x) if level == 0 else double(unit(x))
+                x = unit(x) if level == 0 else self.enlarge(unit(x))
             total = x if total is None else total + x
         assert total is not None
         result: Tensor = self.classifier(self.dropout(self.norm(total)))
         return result
+
+    def charge(self, call: Call) -> Charge:
+        """The sums of maps: three top-down, each of a size, and three of the finest size."""
+        finest = call.elements_out // self.classifier.weight.shape[0] * self.norm.weight.shape[0]  # type: ignore[index]
+        n_maps = len(self.norms)
+        top_down = sum(finest // 4**level for level in range(n_maps - 1))
+        return Charge(other_flops=(n_maps - 1) * finest + top_down)

@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bitvit.layers.packed import PackedAffine
+
 NormKind = Literal["batch", "layer"]
 
 
@@ -32,6 +34,9 @@ class TokenBatchNorm(nn.BatchNorm1d):
         assert self.running_var is not None
         scale = self.weight / torch.sqrt(self.running_var + self.eps)
         return scale, self.bias - self.running_mean * scale
+
+    def packed(self) -> nn.Module:
+        return PackedAffine(*self.folded())
 
 
 def make_norm(kind: NormKind, channels: int, eps: float = 1e-5) -> nn.Module:

@@ -3,13 +3,17 @@
 import torch
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
-from bitvit.layers.attention_quantizers import AttentionQuantizerKind
 from bitvit.layers.channel_affine import ChannelAffine
+from bitvit.layers.facts import packed_child
 from bitvit.layers.maps import average_pool, max_pool, nearest_upsample
+from bitvit.layers.packed import as_rows, as_vector, grid_of, ops
 from bitvit.layers.react_attention import AttentionCore
 from bitvit.layers.react_linear import ReactLinear, ReactOptions
 from bitvit.layers.rprelu import RPReLU
+from bitvit.quantizers.decomposition import DecomposedAttention
+from bitvit.quantizers.estimator import AttentionEstimator
 
 
 def split_windows(x: Tensor, window: int) -> Tensor:
@@ -58,6 +62,13 @@ class WindowTokens(nn.Module):
         result: Tensor = self.norm(torch.cat([windows, shared], dim=2).flatten(0, 1))
         return result
 
+    def charge(self, call: Call) -> Charge:
+        """Maximum and mean of every cell, and their mixture."""
+        return Charge(other_flops=2 * call.elements_in + 3 * (call.elements_in // self.window**2))
+
+    def packed(self) -> nn.Module:
+        return PackedWindowTokens(self)
+
 
 class WindowMerge(nn.Module):
     """Merge what each window returned for its own tokens and for the summary tokens.
@@ -83,6 +94,12 @@ class WindowMerge(nn.Module):
         summary = nearest_upsample(torch.unflatten(shared.mean(dim=1), 1, grid), size)
         return self.share * join_windows(own, self.window, size) + (1 - self.share) * summary
 
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=4 * call.elements_out)  # mean over windows, two shares, sum
+
+    def packed(self) -> nn.Module:
+        return PackedWindowMerge(self)
+
 
 class WindowAttention(nn.Module):
     """Multi-scale multi-head attention over windows and summary tokens.
@@ -92,7 +109,7 @@ class WindowAttention(nn.Module):
 
     Args:
         channels: C. num_heads: H. window: w; the map's height and width must be multiples of it.
-        quantizer: ``"decomposed"`` (default of BHViT) or ``"banded"`` (its GSB variant).
+        attention: estimator of the attention probabilities, by default `DecomposedAttention`.
         options: shared choices of the network. affine: scale and shift the output (initially 0.1).
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
@@ -100,7 +117,7 @@ class WindowAttention(nn.Module):
     Raises:
         UsageError: the map cannot be cut into windows.
 
-    Source: MODELS section 5.
+    Source: docs/models.md section 5.
     """
 
     def __init__(
@@ -110,7 +127,7 @@ class WindowAttention(nn.Module):
         window: int,
         options: ReactOptions,
         *,
-        quantizer: AttentionQuantizerKind = "decomposed",
+        attention: AttentionEstimator | None = None,
         affine: bool = True,
     ) -> None:
         super().__init__()
@@ -118,7 +135,9 @@ class WindowAttention(nn.Module):
         self.query = ReactLinear(channels, channels, options)
         self.key = ReactLinear(channels, channels, options)
         self.value = ReactLinear(channels, channels, options)
-        self.core = AttentionCore(channels, num_heads, quantizer, options)
+        self.core = AttentionCore(
+            channels, num_heads, DecomposedAttention(num_heads) if attention is None else attention, options
+        )
         self.norm = options.make_norm(channels)
         self.activation = RPReLU(channels)
         self.merge = WindowMerge(channels, window)
@@ -133,6 +152,96 @@ class WindowAttention(nn.Module):
         tokens = self.tokens(x)
         query, key, value = self.query(tokens), self.key(tokens), self.value(tokens)
         context = self.norm(self.core(query, key, value))
+        merged = self.merge(self.activation(context + query + key + value), size)
+        result: Tensor = self.affine(self.output(merged))
+        return result
+
+    def charge(self, call: Call) -> Charge:
+        return Charge(other_flops=3 * call.elements_out)  # the sum of context, q, k and v
+
+    def packed(self) -> nn.Module:
+        return PackedWindowAttention(self)
+
+
+def window_cells(grid: list[int], window: int) -> Tensor:
+    """Row of the map of each token of each window: int64 `[windows, w w]`, windows and tokens row-major."""
+    cells = torch.arange(grid[0] * grid[1]).view(grid[0] // window, window, grid[1] // window, window)
+    return cells.transpose(1, 2).reshape(-1, window * window)
+
+
+class PackedWindowTokens(nn.Module):
+    """Packed `WindowTokens`: map `[B,H,W,C]` -> rows `[B,windows (w w + windows),C]`, window after window."""
+
+    def __init__(self, layer: WindowTokens) -> None:
+        super().__init__()
+        self.window = layer.window
+        mix = layer.mix.detach().double()
+        zero = torch.zeros_like(mix).float()
+        self.register_buffer("mix", mix.float())
+        self.register_buffer("rest", (1.0 - mix).float())
+        self.register_buffer("zero", zero)
+        self.norm = layer.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid, window = grid_of(x), self.window
+        rows, padding = as_rows(x), (self.window - 1) // 2
+        largest = ops.affine(ops.pool(rows, grid, "max", window, window, padding), self.mix, self.zero)
+        mean = ops.affine(ops.pool(rows, grid, "average", window, window, padding), self.rest, self.zero)
+        cells = window_cells(grid, window)
+        summaries = torch.arange(len(cells)).expand(len(cells), -1) + grid[0] * grid[1]
+        index = torch.cat([cells, summaries], dim=1).flatten().int()
+        result: Tensor = self.norm(ops.gather_rows(ops.concat_rows(rows, largest + mean), index))
+        return result
+
+
+class PackedWindowMerge(nn.Module):
+    """Packed `WindowMerge`: rows `[B,windows (w w + windows),C]` -> map `[B,H,W,C]`."""
+
+    def __init__(self, layer: WindowMerge) -> None:
+        super().__init__()
+        self.window = layer.window
+        share = layer.share.detach().double()
+        self.register_buffer("share", share.float())
+        self.register_buffer("rest", (1.0 - share).float())
+        self.register_buffer("zero", as_vector(0.0, len(share)))
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        grid = [size[0] // self.window, size[1] // self.window]
+        windows, own = grid[0] * grid[1], self.window * self.window
+        first = torch.arange(windows)[:, None] * (own + windows)
+        cells = window_cells(list(size), self.window)
+        place = (first + torch.arange(own)).flatten()[cells.flatten().argsort()]
+        summary_rows = (first + own + torch.arange(windows)).flatten()
+        summary = ops.reshape_rows(ops.gather_rows(x, summary_rows.int()), windows)
+        summary = ops.upsample(ops.reshape_rows(ops.mean_rows(summary), windows), grid, self.window)
+        kept = ops.affine(ops.gather_rows(x, place.int()), self.share, self.zero)
+        merged: Tensor = kept + ops.affine(summary, self.rest, self.zero)
+        return merged.reshape(len(x), *size, merged.shape[-1])
+
+
+class PackedWindowAttention(nn.Module):
+    """Packed `WindowAttention`: map `[B,H,W,C]` -> map."""
+
+    def __init__(self, layer: WindowAttention) -> None:
+        super().__init__()
+        self.window = layer.tokens.window
+        self.tokens = packed_child(layer.tokens)
+        self.query = packed_child(layer.query)
+        self.key = packed_child(layer.key)
+        self.value = packed_child(layer.value)
+        self.core = packed_child(layer.core)
+        self.norm = packed_child(layer.norm)
+        self.activation = packed_child(layer.activation)
+        self.merge = packed_child(layer.merge)
+        self.output = packed_child(layer.output)
+        self.affine = packed_child(layer.affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = (int(x.shape[1]), int(x.shape[2]))
+        windows = (size[0] // self.window) * (size[1] // self.window)
+        tokens = self.tokens(x)
+        query, key, value = self.query(tokens), self.key(tokens), self.value(tokens)
+        context = self.norm(self.core(query, key, value, windows))
         merged = self.merge(self.activation(context + query + key + value), size)
         result: Tensor = self.affine(self.output(merged))
         return result

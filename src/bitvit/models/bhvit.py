@@ -1,36 +1,41 @@
 """BHViT: a binary hybrid pyramid, convolutions first and window attention later (CVPR 2025)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from bitvit.layers.attention_quantizers import AttentionQuantizerKind
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryConv2d, ChannelwiseBinaryLinear
+from bitvit.errors import UsageError
 from bitvit.layers.dilated_mixer import DilatedMixer
+from bitvit.layers.quant_conv import QuantConv2d
+from bitvit.layers.quant_linear import QuantLinear
 from bitvit.layers.react_branches import ShiftBranches
 from bitvit.layers.react_linear import ReactMlp, ReactOptions
 from bitvit.layers.token_norm import NormKind
 from bitvit.layers.window_attention import WindowAttention
+from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
 from bitvit.models.pyramid import (
+    FEATURES,
     Pyramid,
     PyramidStage,
     PyramidStem,
-    as_pair,
+    ResidualBlock,
     make_downsampling,
     make_head,
     rising_rates,
     stage_sizes,
 )
+from bitvit.quantizers.banded_mask import BandedAttention
+from bitvit.quantizers.decomposition import DecomposedAttention
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 CONVOLUTION_STAGES = 2
 """Stages that mix tokens with `DilatedMixer`; the later ones attend in windows."""
 
 
-class BhvitBlock(nn.Module):
+class BhvitBlock(ResidualBlock):
     """One block: a token mixer and an FFN, each with a residual; shift branches beside the FFN.
 
     ``x = x + mixer(norm1(x))``; ``h = norm2(x)``; ``x = x + mlp(h) + branches(h)``.
@@ -101,7 +106,7 @@ class Bhvit(Pyramid):
     Raises:
         UsageError: sizes that do not fit each other.
 
-    Source: BHViT (MODELS sections 3 and 5).
+    Source: BHViT (docs/models.md sections 3 and 5).
     """
 
     def __init__(
@@ -136,7 +141,8 @@ class Bhvit(Pyramid):
             in_chans, embed_dims[0], patch_size, sizes[0], options.make_norm(embed_dims[0]), gelu=True
         )
         rates = iter(rising_rates(drop_path_rate, sum(depths)))
-        quantizer: AttentionQuantizerKind = attention
+        if attention not in ("decomposed", "banded"):
+            raise UsageError(f"attention is 'decomposed' or 'banded', not {attention!r}")
         stages = []
         for i in range(count):
             channels = embed_dims[i]
@@ -147,10 +153,13 @@ class Bhvit(Pyramid):
                 )
             blocks = []
             for _ in range(depths[i]):
-                mixer: nn.Module = DilatedMixer(channels, options)
-                if i >= CONVOLUTION_STAGES:
+                mixer: nn.Module
+                if i < CONVOLUTION_STAGES:
+                    mixer = DilatedMixer(channels, options)
+                else:
+                    estimator = BandedAttention() if attention == "banded" else DecomposedAttention(num_heads[i])
                     mixer = WindowAttention(
-                        channels, num_heads[i], windows[i], options, quantizer=quantizer, affine=affine
+                        channels, num_heads[i], windows[i], options, attention=estimator, affine=affine
                     )
                 blocks.append(
                     BhvitBlock(
@@ -171,15 +180,81 @@ class Bhvit(Pyramid):
 def weight_oscillation_loss(model: nn.Module) -> Tensor:
     """Return BHViT's regularizer against weight oscillation: the mean over binary layers of ``mean(| |w| - 1 |)``.
 
-    Weighted 0.1 beside 0.9 of the distillation loss in the published recipe (MODELS section 5).
+    Weighted 0.1 beside 0.9 of the distillation loss in the published recipe (docs/models.md section 5).
 
     Args:
-        model: any network; its `ChannelwiseBinaryLinear` and `ChannelwiseBinaryConv2d` layers count.
+        model: any network; its linear layers and convolutions with one scale for each output channel count.
 
     Returns:
         A scalar, 0 for a network without such layers.
     """
-    layers = [m for m in model.modules() if isinstance(m, ChannelwiseBinaryLinear | ChannelwiseBinaryConv2d)]
+    layers = [m for m in model.modules() if isinstance(m, QuantLinear | QuantConv2d) and m.is_binary]
     if not layers:
         return torch.zeros(())
     return torch.stack([(layer.weight.abs() - 1).abs().mean() for layer in layers]).mean()
+
+
+def build_bhvit(name: str, pretrained: bool = False, **kwargs: Any) -> Bhvit:
+    """Build a network under a registered name; see `Bhvit` for the arguments."""
+    return build_network(Bhvit, name, pretrained, FEATURES, **kwargs)
+
+
+_TINY = {"depths": (2, 2, 6, 2)}
+_MICRO = {
+    "patch_size": 2,
+    "embed_dims": (32, 64, 128, 256),
+    "depths": (2, 2, 4, 2),
+    "num_heads": (1, 1, 4, 8),
+    "mlp_dims": (128, 256, 512, 1024),
+    "window_size": 2,
+}
+_TEST = {
+    "patch_size": 2,
+    "embed_dims": (8, 16, 32, 64),
+    "depths": (1, 1, 2, 1),
+    "num_heads": (1, 1, 2, 4),
+    "mlp_dims": (32, 32, 64, 128),
+    "window_size": 2,
+}
+_ODD = _TEST | {
+    "patch_size": 4,
+    "embed_dims": (12, 36, 36, 108),
+    "depths": (1, 1, 2, 1),
+    "num_heads": (1, 1, 3, 4),
+    "mlp_dims": (36, 72, 36, 324),
+    "window_size": (1, 1, 3, 3),
+}
+_SOMEFP = {"binary_downsampling": False}
+
+VARIANTS = {
+    "bhvit_small_patch4_224": Variant(
+        "BHViT-Small: widths 64 to 512, 19 blocks; images of a multiple of 224 pixels.", 224, 1000
+    ),
+    "bhvit_small_patch4_224_somefp": Variant(
+        "BHViT-Small with full-precision downsampling; images of a multiple of 224 pixels.", 224, 1000, _SOMEFP
+    ),
+    "bhvit_tiny_patch4_224": Variant(
+        "BHViT-Tiny: widths 64 to 512, 12 blocks; images of a multiple of 224 pixels.", 224, 1000, _TINY
+    ),
+    "bhvit_tiny_patch4_224_somefp": Variant(
+        "BHViT-Tiny with full-precision downsampling; images of a multiple of 224 pixels.", 224, 1000, _TINY | _SOMEFP
+    ),
+    "bhvit_micro_patch2_32": Variant(
+        "BHViT for 32 x 32 images: widths 32 to 256, windows of 2; images of a multiple of 32 pixels.", 32, 10, _MICRO
+    ),
+    "bhvit_micro_patch2_32_somefp": Variant(
+        "The micro size with full-precision downsampling; images of a multiple of 32 pixels.",
+        *(32, 10, _MICRO | _SOMEFP),
+    ),
+    "test_bhvit": Variant("Tiny, for tests: widths 8 to 64, windows of 2.", 32, 10, _TEST),
+    "test_bhvit_somefp": Variant("Tiny, with full-precision downsampling.", 32, 10, _TEST | _SOMEFP),
+    "test_bhvit_gsb": Variant("Tiny, with GSB attention.", 32, 10, _TEST | {"attention": "banded"}),
+    "test_bhvit_recu": Variant("Tiny, with ReCU gradients.", 32, 10, _TEST | {"recu": True}),
+    "test_bhvit_odd": Variant("Tiny, with widths that fill no word, several windows of 3.", 96, 7, _ODD),
+    "test_bhvit_plain": Variant(
+        "Tiny, without shift branches and affine outputs.",
+        *(32, 10, _TEST | {"branch_kernels": (), "affine": False}),
+    ),
+}
+
+register_family(__name__, build_bhvit, VARIANTS, lambda v: model_cfg(v.image_size, v.num_classes, "stem.conv"))

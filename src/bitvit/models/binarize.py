@@ -12,18 +12,17 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
 from bitvit.errors import BitvitError
-from bitvit.layers import (
-    BinaryAttention,
-    BinaryLinear,
-    BinaryMlp,
-    GsbAttentionBinarizer,
-    GsbValueBinarizer,
-    QuantizedConv2d,
-    QuantizedLinear,
-    SignActivation,
-    XnorAttentionBinarizer,
-)
+from bitvit.layers.binary_attention import BinaryAttention
+from bitvit.layers.binary_mlp import BinaryMlp
+from bitvit.layers.facts import has_binary_layers
+from bitvit.layers.gsb_linear import InputType, gsb_input, head_sign, step_conv, step_linear
+from bitvit.layers.quant_linear import QuantLinear
 from bitvit.models.scheme import BinarizationScheme, SchemeLike, resolve_scheme
+from bitvit.quantizers.estimator import ActivationEstimator, AttentionEstimator, ValueEstimator
+from bitvit.quantizers.gsb_attention import GsbAttention
+from bitvit.quantizers.gsb_value import GsbValue
+from bitvit.quantizers.weight_sign import TensorSignWeight
+from bitvit.quantizers.xnor_attention import XnorAttention
 
 
 class UnsupportedModelError(BitvitError):
@@ -34,7 +33,8 @@ def binarize(model: nn.Module, scheme: SchemeLike = "gsb") -> nn.Module:
     """Make a binary student of a vision transformer.
 
     Attention, Mlp, patch convolution and heads are replaced in a deep copy, which keeps the model's weights and the
-    names of its parameters; parameters of the quantizers are added. The student is in stage 2 (see
+    names of its parameters; parameters of the quantizers are added. No random number is drawn. The student is in stage
+    2 (see
     `bitvit.models.set_stage`); its learned scales want `bitvit.layers.calibrate`. Its scheme is
     ``student.binarization_scheme``.
 
@@ -58,7 +58,7 @@ def _check(model: nn.Module) -> None:
     name = type(model).__name__
     if not isinstance(model, VisionTransformer):
         raise UnsupportedModelError(f"{name} is not a timm VisionTransformer, the only kind that can be binarized")
-    if any(isinstance(module, BinaryLinear) for module in model.modules()):
+    if has_binary_layers(model):
         raise UnsupportedModelError(f"this {name} is already binary")
     if not isinstance(model.patch_embed, PatchEmbed) or not isinstance(model.patch_embed.proj, nn.Conv2d):
         raise UnsupportedModelError(f"patch embedding {type(model.patch_embed).__name__} has no binary form")
@@ -99,11 +99,7 @@ def _binarize_in_place(model: nn.Module, scheme: BinarizationScheme) -> nn.Modul
         block.attn = _binary_attention(block.attn, scheme, num_tokens, num_patches)
         block.mlp = _binary_mlp(block.mlp, scheme)
     if scheme.first_last_bits == 8:
-        model.patch_embed.proj = QuantizedConv2d.from_float(model.patch_embed.proj)
-        for name in ("head", "head_dist"):
-            head = getattr(model, name, None)
-            if isinstance(head, nn.Linear):
-                setattr(model, name, QuantizedLinear.from_float(head))
+        quantize_ends(model)
     like = model.pos_embed if model.pos_embed is not None else next(model.parameters())
     model.to(device=like.device, dtype=like.dtype)
     model.train(model.training)
@@ -111,51 +107,51 @@ def _binarize_in_place(model: nn.Module, scheme: BinarizationScheme) -> nn.Modul
     return model
 
 
+def quantize_ends(model: VisionTransformer) -> None:
+    """Give the patch convolution and the heads 8-bit weights, in place."""
+    projection = model.patch_embed.proj
+    assert isinstance(projection, nn.Conv2d)
+    model.patch_embed.proj = step_conv(projection)
+    for name in ("head", "head_dist"):
+        head = getattr(model, name, None)
+        if isinstance(head, nn.Linear):
+            setattr(model, name, step_linear(head))
+
+
 def _binary_attention(attn: Any, scheme: BinarizationScheme, num_tokens: int, num_patches: int) -> BinaryAttention:
-    heads, head_dim = attn.num_heads, attn.head_dim
-    attention: GsbAttentionBinarizer | XnorAttentionBinarizer
+    heads, head_dim, statistics = attn.num_heads, attn.head_dim, scheme.linear_statistics
+    attention: AttentionEstimator = XnorAttention(num_patches)
     if scheme.gsb_attention:
-        attention = GsbAttentionBinarizer(
+        attention = GsbAttention(
             heads,
             num_tokens,
             components=scheme.components_attention,
             offset=scheme.offset,
             offset_bits=scheme.offset_bits,
-            base=scheme.base_map,
-            type_a=scheme.type_a,
+            base="sign" if scheme.type_a == "sign" else scheme.base_map,
         )
-    else:
-        attention = XnorAttentionBinarizer(num_patches)
-    value: GsbValueBinarizer | SignActivation
+    value: ValueEstimator | ActivationEstimator = head_sign(heads, head_dim, statistics)
     if scheme.gsb_value:
-        value = GsbValueBinarizer(heads, head_dim, scheme.components_value)
-    else:
-        value = SignActivation(heads, head_dim, scheme.linear_statistics)
-    binary = BinaryAttention(
+        value = GsbValue(heads, head_dim, scheme.components_value)
+    projections = iter((attn.qkv, attn.proj))
+    return BinaryAttention(
         heads * head_dim,
         heads,
         attention,
         value,
-        statistics=scheme.linear_statistics,
-        qkv_bias=attn.qkv.bias is not None,
-        proj_bias=attn.proj.bias is not None,
+        query=head_sign(heads, head_dim, statistics, scaled=False),
+        key=head_sign(heads, head_dim, statistics, scaled=False),
+        linear=lambda *shape: _binary_linear(next(projections), scheme, "signed"),
         attn_drop=attn.attn_drop.p,
         proj_drop=attn.proj_drop.p,
     )
-    binary.load_state_dict(attn.state_dict(), strict=False)
-    return binary
 
 
 def _binary_mlp(mlp: Any, scheme: BinarizationScheme) -> BinaryMlp:
-    binary = BinaryMlp(
-        mlp.fc1.in_features,
-        mlp.fc1.out_features,
-        mlp.fc2.out_features,
-        statistics=scheme.linear_statistics,
-        type_a=scheme.type_a,
-        bias=(mlp.fc1.bias is not None, mlp.fc2.bias is not None),
-        drop=(mlp.drop1.p, mlp.drop2.p),
-    )
-    binary.act = mlp.act
-    binary.load_state_dict(mlp.state_dict(), strict=False)
-    return binary
+    fc1, fc2 = _binary_linear(mlp.fc1, scheme, "signed"), _binary_linear(mlp.fc2, scheme, "nonnegative")
+    return BinaryMlp(fc1, fc2, mlp.act, (mlp.drop1.p, mlp.drop2.p))
+
+
+def _binary_linear(linear: nn.Linear, scheme: BinarizationScheme, input_type: InputType) -> QuantLinear:
+    inputs = gsb_input(linear.in_features, input_type, scheme.linear_statistics, scheme.type_a)
+    return QuantLinear.from_float(linear, weight=TensorSignWeight(), input=inputs)

@@ -1,6 +1,7 @@
 """BinaryViT: a pyramid of binary attention blocks with pooling branches (2023)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from timm.layers import DropPath
@@ -10,11 +11,13 @@ from bitvit.layers.react_attention import ReactAttention
 from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_linear import ReactMlp, ReactOptions
 from bitvit.layers.token_norm import NormKind
+from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
 from bitvit.models.pyramid import (
+    FEATURES,
     Pyramid,
     PyramidStage,
     PyramidStem,
-    as_pair,
+    ResidualBlock,
     make_downsampling,
     make_head,
     rising_rates,
@@ -23,7 +26,7 @@ from bitvit.models.pyramid import (
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 
-class BinaryVitBlock(nn.Module):
+class BinaryVitBlock(ResidualBlock):
     """One block: attention and FFN, each with a residual; pooling branches beside the FFN.
 
     ``x = x + attention(norm1(x))``; ``h = norm2(x)``; ``x = x + mlp(h) + branches(h)``.
@@ -93,7 +96,7 @@ class BinaryVit(Pyramid):
     Raises:
         UsageError: sizes that do not fit each other.
 
-    Source: BinaryViT (MODELS sections 3 and 4).
+    Source: BinaryViT (docs/models.md sections 3 and 4).
     """
 
     def __init__(
@@ -148,3 +151,61 @@ class BinaryVit(Pyramid):
             stages.append(PyramidStage(downsampling, blocks))
         self.stages = nn.ModuleList(stages)
         self.norm, self.head = make_head(options, embed_dims[-1], num_classes)
+
+
+def build_binaryvit(name: str, pretrained: bool = False, **kwargs: Any) -> BinaryVit:
+    """Build a network under a registered name; see `BinaryVit` for the arguments."""
+    return build_network(BinaryVit, name, pretrained, FEATURES, **kwargs)
+
+
+_MICRO = {
+    "patch_size": 2,
+    "embed_dims": (32, 64, 128, 256),
+    "depths": (2, 2, 4, 2),
+    "num_heads": (1, 2, 4, 8),
+    "mlp_dims": (128, 256, 512, 1024),
+    "reductions": (4, 2, 1, 1),
+}
+_TEST = {
+    "patch_size": 2,
+    "embed_dims": (8, 16, 32, 64),
+    "depths": (1, 1, 2, 1),
+    "num_heads": (1, 2, 2, 4),
+    "mlp_dims": (32, 32, 64, 128),
+    "reductions": (4, 2, 1, 1),
+}
+_ODD = _TEST | {
+    "patch_size": 4,
+    "embed_dims": (12, 36, 36, 108),
+    "depths": (1, 2, 1, 1),
+    "num_heads": (1, 3, 2, 4),
+    "mlp_dims": (36, 72, 36, 324),
+    "reductions": (2, 2, 1, 1),
+}
+_SOMEFP = {"binary_downsampling": False}
+
+VARIANTS = {
+    "binaryvit_small_patch4_224": Variant(
+        "BinaryViT-Small: widths 64 to 512, 19 blocks; images of a multiple of 32 pixels.", 224, 1000
+    ),
+    "binaryvit_small_patch4_224_somefp": Variant(
+        "BinaryViT-Small with full-precision downsampling; images of a multiple of 32 pixels.", 224, 1000, _SOMEFP
+    ),
+    "binaryvit_micro_patch2_32": Variant(
+        "BinaryViT for 32 x 32 images: widths 32 to 256, 10 blocks; images of a multiple of 16 pixels.", 32, 10, _MICRO
+    ),
+    "binaryvit_micro_patch2_32_somefp": Variant(
+        "The micro size with full-precision downsampling; images of a multiple of 16 pixels.",
+        *(32, 10, _MICRO | _SOMEFP),
+    ),
+    "test_binaryvit": Variant("Tiny, for tests: widths 8 to 64, 16 x 16 images, last map 1 x 1.", 16, 10, _TEST),
+    "test_binaryvit_somefp": Variant("Tiny, with full-precision downsampling.", 16, 10, _TEST | _SOMEFP),
+    "test_binaryvit_odd": Variant("Tiny, with widths that fill no word.", 32, 7, _ODD),
+    "test_binaryvit_layer_norm": Variant("Tiny, with LayerNorm for BatchNorm.", 16, 10, _TEST | {"norm": "layer"}),
+    "test_binaryvit_plain": Variant(
+        "Tiny, without pooling branches and affine outputs: the pyramid alone.",
+        *(16, 10, _TEST | {"branch_kernels": (), "affine": False}),
+    ),
+}
+
+register_family(__name__, build_binaryvit, VARIANTS, lambda v: model_cfg(v.image_size, v.num_classes, "stem.conv"))

@@ -1,52 +1,112 @@
-"""Binary DeiT with group superposition binarization, the paper's model, in its sizes."""
+"""Binary DeiT: group superposition binarization (the paper's model) and its baseline with XNOR-Net statistics."""
+
+from __future__ import annotations
 
 from typing import Any
 
-from timm.models import generate_default_cfgs, register_model
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.deit import VisionTransformerDistilled
+from torch import nn
 
-from bitvit.models.deit_build import BASE_224, MICRO_32, MICRO_32_COARSE, SMALL_224, TINY_224, build_student, deit_cfg
-from bitvit.models.scheme import SCHEMES
-
-_GSB = SCHEMES["gsb"]
-
-default_cfgs = generate_default_cfgs(
-    {
-        "gsb_deit_tiny_patch16_224.untrained": deit_cfg(224, 1000),
-        "gsb_deit_small_patch16_224.untrained": deit_cfg(224, 1000),
-        "gsb_deit_base_patch16_224.untrained": deit_cfg(224, 1000),
-        "gsb_deit_micro_patch4_32.untrained": deit_cfg(32, 10),
-        "gsb_deit_micro_patch8_32.untrained": deit_cfg(32, 10),
-    }
+from bitvit.models.binarize import binarize
+from bitvit.models.deit import (
+    BASE_224,
+    MICRO_32,
+    MICRO_32_COARSE,
+    ODD_20,
+    SINGLE,
+    SMALL_224,
+    TEST_16,
+    TINY_224,
+    build_deit,
+    deit_cfg,
 )
+from bitvit.models.entrypoints import Variant, register_family
+from bitvit.models.scheme import SchemeLike, resolve_scheme
 
 
-@register_model
-def gsb_deit_tiny_patch16_224(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """GSB DeiT-Tiny: 192 channels, 12 blocks, 3 heads, class and distillation token."""
-    return build_student("gsb_deit_tiny_patch16_224", TINY_224, _GSB, pretrained, **kwargs)
+def build_gsb_deit(
+    name: str,
+    pretrained: bool = False,
+    *,
+    base_scheme: str = "gsb",
+    scheme_changes: dict[str, Any] | None = None,
+    scheme: SchemeLike | None = None,
+    **kwargs: Any,
+) -> nn.Module:
+    """Build a binary DeiT from scratch, with timm's initial weights.
+
+    Binarizing draws no random numbers, so the first weights of a seed are those of the full-precision DeiT, whatever
+    the scheme. In training mode a distilled student returns ``(class logits, distillation logits)``, in evaluation
+    their mean.
+
+    Args:
+        name: the registered name. pretrained: load published weights (there are none yet).
+        base_scheme, scheme_changes: the scheme of this name, and what it changes.
+        scheme: another scheme, or a mapping of fields to change in that of this name.
+        kwargs: ``distilled``, and arguments of timm's ``VisionTransformer``.
+    """
+    default = resolve_scheme(base_scheme)
+    default = resolve_scheme(scheme_changes or {}, default)
+    resolved = default if scheme is None else resolve_scheme(scheme, default)
+    teacher: nn.Module = build_deit(name, pretrained, **kwargs)
+    if kwargs.get("features_only", False):  # timm wrapped the network
+        teacher.model = binarize(teacher.get_submodule("model"), resolved)
+        return teacher
+    student = binarize(teacher, resolved)
+    if isinstance(student, VisionTransformerDistilled):
+        student.set_distilled_training(True)
+    return student
 
 
-@register_model
-def gsb_deit_small_patch16_224(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """GSB DeiT-Small, the model of the paper's tables: 384 channels, 12 blocks, 6 heads, class and distillation
-    token."""
-    return build_student("gsb_deit_small_patch16_224", SMALL_224, _GSB, pretrained, **kwargs)
+def _variant(
+    summary: str, image_size: int, num_classes: int, shape: dict[str, Any], base: str = "gsb", **changes: Any
+) -> Variant:
+    return Variant(summary, image_size, num_classes, {**shape, "base_scheme": base, "scheme_changes": changes})
 
 
-@register_model
-def gsb_deit_base_patch16_224(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """GSB DeiT-Base: 768 channels, 12 blocks, 12 heads, class and distillation token."""
-    return build_student("gsb_deit_base_patch16_224", BASE_224, _GSB, pretrained, **kwargs)
+_SIZES = {
+    "tiny_patch16_224": ("Tiny: 192 channels, 12 blocks, 3 heads", 224, 1000, TINY_224),
+    "small_patch16_224": ("Small, as in the paper's tables: 384 channels, 12 blocks, 6 heads", 224, 1000, SMALL_224),
+    "base_patch16_224": ("Base: 768 channels, 12 blocks, 12 heads", 224, 1000, BASE_224),
+    "micro_patch4_32": ("for 32 x 32 images: 96 channels, 4 blocks, 3 heads, 64 patches", 32, 10, MICRO_32),
+    "micro_patch8_32": ("for 32 x 32 images, trains in minutes on a CPU: 16 patches", 32, 10, MICRO_32_COARSE),
+}
 
+VARIANTS = {
+    f"{family}_deit_{size}": _variant(f"{title} DeiT {what}.", image_size, num_classes, shape, scheme)
+    for family, title, scheme in (("gsb", "GSB", "gsb"), ("binary", "Baseline", "baseline"))
+    for size, (what, image_size, num_classes, shape) in _SIZES.items()
+}
 
-@register_model
-def gsb_deit_micro_patch4_32(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """GSB DeiT for 32 x 32 images: 96 channels, 4 blocks, 3 heads, 64 patches."""
-    return build_student("gsb_deit_micro_patch4_32", MICRO_32, _GSB, pretrained, **kwargs)
+# Tiny networks for tests, one for each choice of a scheme; each runs in milliseconds.
+TEST_VARIANTS = {
+    "test_gsb_deit": _variant("GSB with its defaults: 32 channels, 2 blocks, 2 heads, 18 tokens.", 16, 10, TEST_16),
+    "test_gsb_deit_odd": _variant("Widths that fill no word: 36 channels, heads of 12, 126 hidden.", 20, 7, ODD_20),
+    "test_gsb_deit_single": _variant("Without a distillation token.", 16, 10, {**TEST_16, **SINGLE}),
+    "test_gsb_deit_float_offset": _variant("Phi in float32.", 16, 10, TEST_16, offset_bits=32),
+    "test_gsb_deit_row_offset": _variant(
+        "Phi learned for each head and query.", 16, 10, TEST_16, offset="row", offset_bits=32
+    ),
+    "test_gsb_deit_mean_offset": _variant("Phi = mean(A).", 16, 10, TEST_16, offset="mean"),
+    "test_gsb_deit_no_offset": _variant("Phi = 0.", 16, 10, TEST_16, offset="none"),
+    "test_gsb_deit_no_components": _variant(
+        "k_a = k_v = 0.", 16, 10, TEST_16, components_attention=0, components_value=0
+    ),
+    "test_gsb_deit_many_components": _variant(
+        "k_a = 4, k_v = 3, odd widths, 8-bit offset for each head and query.",
+        *(20, 7, ODD_20),
+        components_attention=4,
+        components_value=3,
+        offset="row",
+    ),
+    "test_gsb_deit_mask_base": _variant("A_bin defined like the masks.", 16, 10, TEST_16, base_map="mask"),
+    "test_gsb_deit_sign": _variant("Sign for type A activations.", 16, 10, TEST_16, type_a="sign"),
+    "test_gsb_deit_plain_value": _variant("GSB attention with a plain sign for V.", 16, 10, TEST_16, gsb_value=False),
+    "test_gsb_deit_float_ends": _variant(
+        "Real-valued patch convolution and heads.", 16, 10, TEST_16, first_last_bits=32
+    ),
+    "test_binary_deit": _variant("The baseline.", 16, 10, TEST_16, "baseline"),
+    "test_binary_deit_odd": _variant("The baseline with widths that fill no word.", 20, 7, ODD_20, "baseline"),
+}
 
-
-@register_model
-def gsb_deit_micro_patch8_32(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """GSB DeiT for 32 x 32 images that trains in minutes on a CPU: 96 channels, 4 blocks, 3 heads, 16 patches."""
-    return build_student("gsb_deit_micro_patch8_32", MICRO_32_COARSE, _GSB, pretrained, **kwargs)
+register_family(__name__, build_gsb_deit, {**VARIANTS, **TEST_VARIANTS}, deit_cfg)

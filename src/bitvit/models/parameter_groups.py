@@ -5,7 +5,7 @@ from torch import nn
 _EXEMPT_NAMES = frozenset(
     {
         *("pos_embed", "cls_token", "dist_token", "class_token", "embedding"),
-        *("shift", "input_shift", "omega", "offset", "bias"),
+        *("shift", "omega", "offset", "bias"),
     }
 )
 

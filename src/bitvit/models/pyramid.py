@@ -6,23 +6,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
+from bitvit.layers.facts import packed_child
 from bitvit.layers.maps import channels_first, channels_last
+from bitvit.layers.patch_conv import PackedPatchConv
 from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling, PositionEmbedding
 from bitvit.layers.react_linear import ReactOptions
 
-
-def as_pair(value: int | Sequence[int]) -> tuple[int, int]:
-    """Return ``(height, width)`` from one number or two."""
-    if isinstance(value, int):
-        return value, value
-    height, width = value
-    return int(height), int(width)
+FEATURES = {"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}
+"""How timm extracts features: the maps of all stages."""
 
 
 def rising_rates(last: float, count: int) -> list[float]:
     """Return stochastic depths of ``count`` blocks, rising linearly from 0 to ``last``."""
     return [last * index / max(count - 1, 1) for index in range(count)]
+
+
+class ResidualBlock(nn.Module):
+    """Base of blocks that add a token mixer, an FFN and, where they have them, branches to their input."""
+
+    branches: nn.Module | None
+
+    def charge(self, call: Call) -> Charge:
+        """The residual sums."""
+        return Charge(other_flops=(2 if self.branches is None else 3) * call.elements_out)
 
 
 class PyramidStem(nn.Module):
@@ -36,6 +44,8 @@ class PyramidStem(nn.Module):
 
     Shape: images ``[B, 3, h p, w p]`` -> map ``[B, h, w, C]``.
     """
+
+    norm_after = ("conv", "norm")
 
     def __init__(
         self, in_channels: int, channels: int, patch_size: int, size: tuple[int, int], norm: nn.Module, *, gelu: bool
@@ -52,6 +62,29 @@ class PyramidStem(nn.Module):
         result: Tensor = self.position(x.flatten(1, 2))
         return torch.unflatten(result, 1, self.position.size)
 
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
+
+    def packed_stem(self, mean: Tensor, std: Tensor) -> tuple[nn.Module, tuple[int, int]]:
+        height, width = self.position.size
+        patch = int(self.conv.kernel_size[0])
+        return PackedPyramidStem(self, mean, std), (height * patch, width * patch)
+
+
+class PackedPyramidStem(nn.Module):
+    """Packed `PyramidStem`: uint8 `[B,h p,w p,I]` -> map `[B,h,w,C]`."""
+
+    def __init__(self, layer: PyramidStem, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.conv = PackedPatchConv(layer.conv, mean, std)
+        self.norm = packed_child(layer.norm)
+        self.activation = layer.activation
+        self.position = layer.position
+
+    def forward(self, image: Tensor) -> Tensor:
+        x: Tensor = self.position(self.activation(self.norm(self.conv(image))))
+        return x.reshape(len(x), *self.position.size, x.shape[-1])
+
 
 class PyramidStage(nn.Module):
     """Optional downsampling, then blocks that keep the map's shape."""
@@ -65,6 +98,9 @@ class PyramidStage(nn.Module):
         """Run the stage on a map."""
         result: Tensor = self.blocks(self.downsampling(x))
         return result
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
 
 
 class Pyramid(nn.Module):
@@ -157,6 +193,9 @@ class Pyramid(nn.Module):
         if prune_head:
             self.reset_classifier(0)
         return chosen
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
 
     def get_classifier(self) -> nn.Module:
         """Return the head."""

@@ -1,24 +1,26 @@
 """ReActDeiT: a DeiT-shaped binary network, the starting point of BinaryViT and of its ablation."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from timm.layers import DropPath, PatchEmbed
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
 from bitvit.layers.react_attention import ReactAttention
 from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_downsampling import PositionEmbedding
 from bitvit.layers.react_linear import ReactMlp, ReactOptions
 from bitvit.layers.token_norm import NormKind
-from bitvit.models.pyramid import as_pair, rising_rates
+from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
+from bitvit.models.pyramid import ResidualBlock, rising_rates
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 
-class ReactBlock(nn.Module):
+class ReactBlock(ResidualBlock):
     """One block on tokens: attention and FFN, each with a residual; optional pooling branches beside the FFN.
 
     Branches see the patch tokens as a map; class tokens in front receive nothing from them.
@@ -88,7 +90,7 @@ class ReactDeit(nn.Module):
     Raises:
         UsageError: sizes that do not fit each other.
 
-    Source: the baseline of BinaryViT (MODELS section 4).
+    Source: the baseline of BinaryViT (docs/models.md section 4).
     """
 
     def __init__(
@@ -164,6 +166,9 @@ class ReactDeit(nn.Module):
         """Return the logits."""
         return self.forward_head(self.forward_features(images))
 
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
+
     def get_classifier(self) -> nn.Module:
         """Return the head."""
         return self.head
@@ -177,3 +182,36 @@ class ReactDeit(nn.Module):
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that weight decay spares."""
         return {"class_token", "position.embedding"}
+
+
+def build_reactdeit(name: str, pretrained: bool = False, **kwargs: Any) -> ReactDeit:
+    """Build a network under a registered name; see `ReactDeit` for the arguments.
+
+    Ablation rows are arguments: ``global_pool="avg"``, ``branch_kernels=(3, 5)``, ``affine=True``; the pyramid is
+    `bitvit.models.binaryvit`.
+    """
+    return build_network(ReactDeit, name, pretrained, FEATURES, **kwargs)
+
+
+FEATURES = {"out_indices": 3, "feature_cls": "getter"}
+_MICRO = {"patch_size": 4, "embed_dim": 96, "depth": 4, "num_heads": 3, "mlp_dim": 384}
+_TEST = {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 128}
+_ODD = {"patch_size": 5, "embed_dim": 36, "depth": 2, "num_heads": 3, "mlp_dim": 108}
+_ALL = {"global_pool": "avg", "branch_kernels": (3, 5), "affine": True}
+
+VARIANTS = {
+    "reactdeit_small_patch16_224": Variant(
+        "ReActDeiT of DeiT-Small's shape: 384 channels, 12 blocks; images of a multiple of 16 pixels.", 224, 1000
+    ),
+    "reactdeit_micro_patch4_32": Variant(
+        "ReActDeiT for 32 x 32 images: 96 channels, 4 blocks; images of a multiple of 4 pixels.", 32, 10, _MICRO
+    ),
+    "test_reactdeit": Variant("Tiny, for tests: 32 channels, 2 blocks.", 16, 10, _TEST),
+    "test_reactdeit_odd": Variant("Tiny, with widths that fill no word.", 20, 7, _ODD),
+    "test_reactdeit_avg": Variant("Tiny, with an average-pooling head.", 16, 10, _TEST | {"global_pool": "avg"}),
+    "test_reactdeit_all": Variant("Tiny, with every switch on but the pyramid.", 16, 10, _TEST | _ALL),
+}
+
+register_family(
+    __name__, build_reactdeit, VARIANTS, lambda v: model_cfg(v.image_size, v.num_classes, "patch_embed.proj")
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 from typing import Any
 
@@ -10,17 +11,17 @@ from timm.models import is_model
 from torch import nn
 
 from bitvit.errors import UsageError
+from bitvit.models.binarize import binarize
+from bitvit.models.entrypoints import REGISTERED
+from bitvit.models.scheme import SchemeLike
 
 # Importing a module registers its models with timm.
-_MODULES = (
-    *("deit_teachers", "gsb_deit", "binary_deit", "tiny_deit"),
-    *("binaryvit_models", "reactdeit_models", "bhvit_models"),
-)
-_SEGMENTATION_MODULES = ("semantic_fpn_models",)
+_FAMILIES = ("deit", "gsb_deit", "binaryvit", "reactdeit", "bhvit")
+_SEGMENTATION = ("semantic_fpn_models",)
 # What the paper's tables compare with: these train, and have no packed form.
-_COMPARISON_MODULES = ("resnet_models", "qvit")
+_COMPARISON = ("comparison.binary_resnet", "comparison.qvit")
 # Rebuilds imported checkpoints; not a model to choose, so it is not listed.
-_RELEASE_MODULE = "reference.gsb_release_models"
+_RELEASE = "reference.gsb_models"
 
 _TEACHERS = {
     "tiny_patch16_224": "deit_tiny_distilled_patch16_224",
@@ -33,7 +34,7 @@ _TEACHERS = {
 
 def register() -> None:
     """Register bitvit's models with timm; calling it again does nothing."""
-    for module in (*_MODULES, *_COMPARISON_MODULES, *_SEGMENTATION_MODULES, _RELEASE_MODULE):
+    for module in (*_FAMILIES, *_COMPARISON, *_SEGMENTATION, _RELEASE):
         importlib.import_module(f"bitvit.models.{module}")
 
 
@@ -48,25 +49,38 @@ def list_models(pattern: str = "*", packable: bool = False, task: str = "classif
         task: ``classification`` or ``segmentation``.
     """
     register()
-    if task == "segmentation":
+    segmentation = {f"bitvit.models.{module}" for module in _SEGMENTATION}
+    names = [
+        name
+        for name in fnmatch.filter(REGISTERED, pattern)
+        if (REGISTERED[name] in segmentation) == (task == "segmentation")
+    ]
+    if packable and task == "segmentation":
         from bitvit.models.semantic_fpn_models import is_packable_network
 
-        names = timm.list_models(pattern, module=_SEGMENTATION_MODULES)
-        if packable:
-            names = [name for name in names if is_packable_network(name)]
-    else:
-        names = timm.list_models(pattern, module=_MODULES if packable else (*_MODULES, *_COMPARISON_MODULES))
+        names = [name for name in names if is_packable_network(name)]
+    elif packable:
+        names = [name for name in names if ".comparison." not in REGISTERED[name]]
     wants_tests = pattern.startswith(("test_", "deit_test_"))
     return sorted(name for name in names if wants_tests or not name.startswith(("test_", "deit_test_")))
 
 
-def create_model(name: str, **kwargs: Any) -> nn.Module:
+def takes_scheme(name: str) -> bool:
+    """Tell whether a registered model takes a ``scheme`` itself; others are binarized after they are built."""
+    register()
+    return is_model(name) and REGISTERED.get(name) == "bitvit.models.gsb_deit"
+
+
+def create_model(name: str, *, scheme: SchemeLike | None = None, **kwargs: Any) -> nn.Module:
     """Create a registered model, bitvit's or timm's.
+
+    The first weights of a seed do not depend on the scheme: binarizing draws no random numbers.
 
     Args:
         name: registered name, such as ``gsb_deit_small_patch16_224``.
-        kwargs: arguments of ``timm.create_model``, among them ``num_classes``, ``img_size``, ``drop_path_rate``; binary
-            models also take ``scheme`` (a name, a `BinarizationScheme` or a mapping of changed fields) and
+        scheme: how it is binarized: a name, a `BinarizationScheme` or a mapping of changed fields. A full-precision
+            vision transformer is binarized by it; None leaves the model as its name says.
+        kwargs: arguments of ``timm.create_model``, among them ``num_classes``, ``img_size``, ``drop_path_rate``,
             ``distilled``.
 
     Raises:
@@ -75,8 +89,13 @@ def create_model(name: str, **kwargs: Any) -> nn.Module:
     register()
     if not is_model(name):
         raise UsageError(f"unknown model {name!r}; `bitvit models` lists the names")
-    model: nn.Module = timm.create_model(name, **kwargs)
-    return model
+    if scheme is None:
+        model: nn.Module = timm.create_model(name, **kwargs)
+        return model
+    if takes_scheme(name):
+        model = timm.create_model(name, scheme=scheme, **kwargs)
+        return model
+    return binarize(timm.create_model(name, **kwargs), scheme)
 
 
 def teacher_of(name: str) -> str | None:

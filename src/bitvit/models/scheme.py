@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from bitvit.errors import UsageError
-from bitvit.layers import BaseMap, Offset, Statistics, TypeA
+from bitvit.layers.gsb_linear import Statistics, TypeA
+from bitvit.quantizers.gsb_attention import Offset
+
+BaseMap = Literal["round", "mask"]
+"""The base map A_bin of Table VIII: Eq. 11, or defined like the masks M_i."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
-from bitvit.layers.maps import average_pool, channels_first, channels_last
+from bitvit.layers.maps import channels_last
 from bitvit.layers.react_linear import ReactOptions
-from bitvit.layers.semantic_fpn import SemanticFpn
-from bitvit.models.binary_resnet import BinaryResNet
-from bitvit.models.pyramid import Pyramid, as_pair
+from bitvit.layers.semantic_fpn import MapPool, ScoreResize, SemanticFpn
+from bitvit.models.comparison.binary_resnet import BinaryResNet
+from bitvit.models.entrypoints import as_pair
+from bitvit.models.pyramid import Pyramid
 
 
 class PyramidMaps(nn.Module):
@@ -40,6 +41,9 @@ class PyramidMaps(nn.Module):
             maps.append(x)
         return maps
 
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
+
 
 class TransformerMaps(nn.Module):
     """Four maps of a plain vision transformer: the tokens after a quarter, a half, three quarters and all blocks.
@@ -63,11 +67,12 @@ class TransformerMaps(nn.Module):
         self.taken = tuple(max(round(depth * quarter / 4), 1) for quarter in range(1, 5))
         self.channels = (backbone.embed_dim,) * 4
         self.expansions: tuple[int, ...] | None = tuple(max(finest // 2**level, 1) for level in range(4))
-        self.pools = tuple(max(2**level // finest, 1) for level in range(4))
-        if self.grid[0] % self.pools[-1] or self.grid[1] % self.pools[-1]:
+        pools = [max(2**level // finest, 1) for level in range(4)]
+        self.pools = nn.ModuleList(MapPool(pool) if pool > 1 else nn.Identity() for pool in pools)
+        if self.grid[0] % pools[-1] or self.grid[1] % pools[-1]:
             raise UsageError(
                 f"{self.grid[0]} x {self.grid[1]} patches do not suit this network: both must be multiples of "
-                f"{self.pools[-1]}; choose another image size"
+                f"{pools[-1]}; choose another image size"
             )
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -80,8 +85,11 @@ class TransformerMaps(nn.Module):
         maps: list[Tensor] = []
         for count, pool in zip(self.taken, self.pools, strict=True):
             tokens = torch.unflatten(after[count - 1][:, self.vit.num_prefix_tokens :], 1, self.grid)
-            maps.append(tokens if pool == 1 else average_pool(tokens, (pool, pool), (pool, pool), (0, 0)))
+            maps.append(pool(tokens))
         return maps
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
 
 
 class ResNetMaps(nn.Module):
@@ -111,6 +119,9 @@ class ResNetMaps(nn.Module):
             x = net.get_submodule(f"layer{stage}")(x)
             maps.append(channels_last(x))
         return maps
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
 
 
 class SegmentationNetwork(nn.Module):
@@ -145,6 +156,7 @@ class SegmentationNetwork(nn.Module):
         widths: Any = backbone.channels
         expansions: Any = backbone.expansions
         self.decoder = SemanticFpn(widths, channels, num_classes, options, expansions=expansions, dropout=dropout)
+        self.enlarge = ScoreResize(self.img_size)
 
     def scores(self, images: Tensor) -> Tensor:
         """Return the scores before they are enlarged: map ``[B, h, w, classes]``."""
@@ -153,8 +165,11 @@ class SegmentationNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores of every pixel."""
-        scores = channels_first(self.scores(images))
-        return F.interpolate(scores, size=self.img_size, mode="bilinear", align_corners=False)
+        result: Tensor = self.enlarge(self.scores(images))
+        return result
+
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that weight decay spares."""

@@ -5,20 +5,19 @@ A name is that of the backbone with `fpn` and the image size: `bhvit_small_fpn_p
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import timm
-from timm.models import generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from bitvit.layers.react_linear import ReactOptions
-from bitvit.models.binary_resnet import BinaryResNet
-from bitvit.models.pyramid import Pyramid, as_pair
-from bitvit.models.pyramid_build import build_network, pyramid_cfg
+from bitvit.models.comparison.binary_resnet import BinaryResNet
+from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
+from bitvit.models.pyramid import Pyramid
 from bitvit.models.semantic_fpn import PyramidMaps, ResNetMaps, SegmentationNetwork, TransformerMaps
 
 
@@ -80,8 +79,6 @@ SIZES: dict[str, FpnSize] = {
 }
 """Registered name -> its network."""
 
-default_cfgs: dict[str, Any] = {}
-
 
 def is_packable_network(name: str) -> bool:
     """Tell whether a network of `SIZES` has a packed form: it is binary, and its backbone is not for comparison."""
@@ -131,22 +128,21 @@ def build_segmentation_network(
     )
 
 
-def _register(name: str, size: FpnSize) -> None:
-    config = pyramid_cfg(size.image_size, size.num_classes, "backbone", classifier="decoder.classifier", crop_pct=1.0)
-    default_cfgs.update(generate_default_cfgs({f"{name}.untrained": config}))
-
-    def build(**kwargs: Any) -> SegmentationNetwork:
-        return build_segmentation_network(size, **kwargs)
-
-    def entry(pretrained: bool = False, **kwargs: Any) -> SegmentationNetwork:
-        network: Any = build
-        model: SegmentationNetwork = build_network(network, name, pretrained, {}, **kwargs)
-        return model
-
-    entry.__name__ = entry.__qualname__ = name
-    entry.__doc__ = f"{size.backbone} with Semantic FPN, {size.image_size} pixels."
-    setattr(sys.modules[__name__], name, register_model(entry))
+def build(name: str, pretrained: bool = False, **kwargs: Any) -> SegmentationNetwork:
+    """Build a network under a registered name; see `build_segmentation_network` for the arguments."""
+    network: Any = partial(build_segmentation_network, SIZES[name])
+    model: SegmentationNetwork = build_network(network, name, pretrained, **kwargs)
+    return model
 
 
-for _name, _size in SIZES.items():
-    _register(_name, _size)
+VARIANTS = {
+    name: Variant(f"{size.backbone} with Semantic FPN, {size.image_size} pixels.", size.image_size, size.num_classes)
+    for name, size in SIZES.items()
+}
+
+
+def _cfg(variant: Variant) -> dict[str, Any]:
+    return model_cfg(variant.image_size, variant.num_classes, "backbone", "decoder.classifier", crop_pct=1.0)
+
+
+register_family(__name__, build, VARIANTS, _cfg)

@@ -5,8 +5,10 @@ from typing import Literal, get_args
 from torch import nn
 
 from bitvit.errors import UsageError
-from bitvit.layers import StagedLayer, XnorAttentionBinarizer
-from bitvit.layers.estimated_conv import ScheduledLayer
+from bitvit.layers.facts import StagedLayer
+from bitvit.layers.quant_linear import QuantizedProduct
+from bitvit.quantizers.estimator import Estimator
+from bitvit.quantizers.xnor_attention import XnorAttention
 
 Stage = Literal["weights", "full"]
 """Stage 1 (binary weights, real activations) or stage 2 (both binary) of GSB section IV-D."""
@@ -32,11 +34,8 @@ def set_stage(model: nn.Module, stage: Stage) -> None:
 
 def get_stage(model: nn.Module) -> Stage:
     """Return the stage that `set_stage` chose; a model that was never set is in ``"full"``."""
-    for layer in model.modules():
-        for name in ("binarize_input", "quantize_input", "binarize_activations"):
-            if getattr(layer, name, True) is False:
-                return "weights"
-    return "full"
+    is_real = any(isinstance(module, Estimator) and not module.enabled for module in model.modules())
+    return "weights" if is_real else "full"
 
 
 def start_epoch(model: nn.Module, progress: float) -> None:
@@ -46,7 +45,7 @@ def start_epoch(model: nn.Module, progress: float) -> None:
         progress: share of the phase's epochs that are over, in [0, 1).
     """
     for layer in model.modules():
-        if isinstance(layer, ScheduledLayer):
+        if isinstance(layer, QuantizedProduct):
             layer.start_epoch(progress)
 
 
@@ -60,5 +59,5 @@ def set_attention_phase(model: nn.Module, phase: Literal[1, 2]) -> None:
     if phase not in (1, 2):
         raise UsageError(f"attention phase is {phase!r}; choose 1 or 2")
     for layer in model.modules():
-        if isinstance(layer, XnorAttentionBinarizer):
-            layer.phase.fill_(phase)
+        if isinstance(layer, XnorAttention):
+            layer.set_phase(phase)

@@ -3,8 +3,13 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
+
+from bitvit.quantizers.clipped_mask import INITIAL_CLIP
+from bitvit.quantizers.estimator import AttentionEstimator, Quantized, mean_ratio
+from bitvit.quantizers.packed_forms import MaskPlanes, Rules, first_threshold, for_each_head
+from bitvit.quantizers.positive import Positive
 
 BAND_FACTORS = (0.7, 0.9)
 """Lower edges of the two bands, as fractions of the row's maximum."""
@@ -59,7 +64,41 @@ def banded_mask(probabilities: Tensor, scale: Tensor, lower: Tensor, upper: Tens
     Returns:
         ``S``, in the shape of ``probabilities``.
 
-    Source: BHViT's GSB attention variant (MODELS section 5), gradients as in the authors' release.
+    Source: BHViT's GSB attention variant (docs/models.md section 5), gradients as in the authors' release.
     """
     result: Tensor = _BandedMask.apply(probabilities, scale, lower, upper)
     return result
+
+
+class BandedAttention(AttentionEstimator):
+    """`banded_mask` with its three learned scalars.
+
+    Attributes:
+        scale: effective positive ``a`` (the parameter is ``raw_scale``). lower, upper: parameters ``a2``, ``a3``.
+    """
+
+    planes = len(BAND_FACTORS) + 1
+    flops_per_element = 7  # divide, round, row maximum, and for each of two bands compare and add
+    scale = Positive()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw_scale = nn.Parameter(torch.tensor(INITIAL_CLIP))
+        self.lower = nn.Parameter(torch.tensor(1.0))
+        self.upper = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: Tensor) -> Quantized:
+        scale = self.scale
+        return banded_mask(x, scale, self.lower, self.upper), scale
+
+    def real_value(self, x: Tensor) -> Quantized:
+        return x, mean_ratio(self, x)
+
+    def mask_planes(self, num_heads: int) -> MaskPlanes:
+        """The exclusive maps of `band_maps` are differences of nested masks, so their factors are differences too."""
+        self.check_enabled()
+        scale, lower, upper = (float(p.detach()) for p in (self.scale, self.lower, self.upper))
+        factors = for_each_head([scale, scale * (lower - 1.0), scale * (upper - lower)], num_heads)
+        rules: Rules = [["greater"]]
+        rules += [["row_max", float(c)] for c in BAND_FACTORS]
+        return MaskPlanes(rules, factors, first_threshold(factors, 0.5 * scale))

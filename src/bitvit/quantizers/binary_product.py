@@ -13,7 +13,7 @@ from torch.autograd import Function
 
 from bitvit.quantizers.learned_scale import bits_gradient, bits_of
 from bitvit.quantizers.masks import shifted, summed_like, with_signs
-from bitvit.quantizers.weight_sign import weight_scale
+from bitvit.quantizers.weight_scale import weight_scale
 
 
 def _product_dtype(x: Tensor) -> torch.dtype:

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from bitvit.quantizers.channelwise_weight import channelwise_scale
+from bitvit.quantizers.estimator import Quantized, WeightEstimator
 from bitvit.quantizers.triangular_sign import hard_sign
 
 
@@ -39,3 +40,10 @@ def magnitude_aware_signs(weight: Tensor) -> tuple[Tensor, Tensor]:
     """
     signs: Tensor = _MagnitudeAwareSign.apply(weight)
     return signs, channelwise_scale(weight).flatten()
+
+
+class BiRealWeight(WeightEstimator):
+    """`magnitude_aware_signs`."""
+
+    def forward(self, x: Tensor) -> Quantized:
+        return magnitude_aware_signs(x)

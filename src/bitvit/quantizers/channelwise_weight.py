@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
+from bitvit.quantizers.estimator import Quantized, WeightEstimator
 from bitvit.quantizers.triangular_sign import SignOfZero, hard_sign
 
 _TINY = 1e-30
@@ -55,9 +56,27 @@ def channelwise_weight_signs(
     Returns:
         Signs in the shape of ``weight`` and scales ``[O]``.
 
-    Source: BinaryViT and BHViT (MODELS section 3).
+    Source: BinaryViT and BHViT (docs/models.md section 3).
     """
     scale = channelwise_scale(weight)
     centred = weight - filter_mean(weight) if centre else weight
     signs: Tensor = _UnscaledSign.apply(centred, scale, sign_of_zero)
     return signs, scale.flatten()
+
+
+class ChannelSignWeight(WeightEstimator):
+    """Binary weights with one scale for each output channel: `channelwise_weight_signs`, whose arguments these are."""
+
+    def __init__(self, centre: bool = True, sign_of_zero: SignOfZero = "plus") -> None:
+        super().__init__()
+        self.centre = centre
+        self.sign_of_zero: SignOfZero = sign_of_zero
+
+    def forward(self, x: Tensor) -> Quantized:
+        return channelwise_weight_signs(x, self.centre, self.sign_of_zero)
+
+    def real_value(self, x: Tensor) -> Quantized:
+        return x - filter_mean(x) if self.centre else x, None
+
+    def extra_repr(self) -> str:
+        return f"centre={self.centre}"

@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.autograd import Function
+
+from bitvit.quantizers.estimator import AttentionEstimator, Quantized, mean_ratio
+from bitvit.quantizers.packed_forms import MaskPlanes, first_threshold, for_each_head
+from bitvit.quantizers.positive import Positive
+
+INITIAL_CLIP = 0.005
 
 
 class _RoundToBit(Function):
@@ -34,7 +41,35 @@ def clipped_mask(probabilities: Tensor, clip: Tensor) -> Tensor:
     Returns:
         Values in {0, 1}, in the shape of ``probabilities``.
 
-    Source: BinaryViT (MODELS section 4).
+    Source: BinaryViT (docs/models.md section 4).
     """
     mask: Tensor = _RoundToBit.apply(probabilities / clip)
     return mask
+
+
+class ClippedAttention(AttentionEstimator):
+    """`clipped_mask` with its learned level.
+
+    Attributes:
+        clip: effective positive scalar, initially 0.005 (the parameter is ``raw_clip``).
+    """
+
+    flops_per_element = 2  # divide, round
+    clip = Positive()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw_clip = nn.Parameter(torch.tensor(INITIAL_CLIP))
+
+    def forward(self, x: Tensor) -> Quantized:
+        clip = self.clip
+        return clipped_mask(x, clip), clip
+
+    def real_value(self, x: Tensor) -> Quantized:
+        return x, mean_ratio(self, x)
+
+    def mask_planes(self, num_heads: int) -> MaskPlanes:
+        self.check_enabled()
+        clip = float(self.clip.detach())
+        factors = for_each_head([clip], num_heads)
+        return MaskPlanes([["greater"]], factors, first_threshold(factors, 0.5 * clip))

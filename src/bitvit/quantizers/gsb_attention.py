@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.compiler import is_compiling as compiling
 
+from bitvit.quantizers.estimator import AttentionEstimator, Quantized
+from bitvit.quantizers.integer_offset import fake_integer_offset, quantize_offset
 from bitvit.quantizers.masks import between, greater, inner, less, signs, summed_like
-from bitvit.quantizers.positive import MIN_SCALE
+from bitvit.quantizers.packed_forms import MaskPlanes, Rules, first_threshold, for_each_head
+from bitvit.quantizers.positive import MIN_SCALE, Positive
+from bitvit.quantizers.precision import at_least_float32
 from bitvit.quantizers.thresholds import component_factors
 from bitvit.quantizers.whole_operators import gradient_shapes, whole_on_cpu
 
@@ -144,7 +148,7 @@ def gsb_attention(
         The approximation, same shape.
 
     Source: GSB Eq. 10-20; Tables V and VIII for the other bases. The authors' release takes the maximum over the whole
-    batch, and its gradients differ (MODELS.md section 2).
+    batch, and its gradients differ (docs/models.md section 2).
     """
     if factors is None:
         factors = component_factors(scales.numel() - 1)
@@ -203,3 +207,117 @@ def scales_of_levels(levels: list[Tensor]) -> Tensor:
         scales.append((level - total).clamp_min(MIN_SCALE))
         total = total + scales[-1]
     return torch.stack(scales)
+
+
+Offset = Literal["none", "mean", "row", "full"]
+"""The offset Phi of Eq. 9 and Table VII: 0, mean(A), learned ``[H, N]``, learned ``[H, N, N]``."""
+
+
+class GsbAttention(AttentionEstimator):
+    """`gsb_attention` of ``A - Phi`` with learned scales and offset.
+
+    As each row of A is a softmax, ``mean(A)`` is ``1/N``.
+
+    Args:
+        num_heads: heads H.
+        num_tokens: tokens N, of queries and of keys.
+        components: number of extra components k_a (Table VI), 0 or more.
+        offset: kind of Phi.
+        offset_bits: 8 trains a learned Phi with the rounding of its 8-bit storage (one scale for each head), 32 stores
+            it in float32.
+        base: definition of A_bin (Tables V and VIII).
+
+    Attributes:
+        offset: parameter Phi, subtracted, initially 0; None where it is not learned.
+        scales: effective positive ``a_0 .. a_k`` (the parameter is ``raw_scales``).
+        factors: ``c_1 .. c_k``.
+
+    Source: GSB Eq. 9-25; Tables V-VIII.
+    """
+
+    scales = Positive()
+
+    def __init__(
+        self,
+        num_heads: int,
+        num_tokens: int,
+        components: int = 2,
+        offset: Offset = "full",
+        offset_bits: Literal[8, 32] = 8,
+        base: AttentionBase = "round",
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.num_tokens = num_tokens
+        self.offset_kind = offset
+        self.offset_bits = offset_bits
+        self.base: AttentionBase = base
+        self.factors = component_factors(components)
+        self.planes = components + 1
+        # Shift, divide and round; a row's maximum; and for each component compare, scale and add.
+        self.flops_per_element = 3 + (1 + 2 * components if components else 0)
+        self.raw_scales = nn.Parameter(torch.full((components + 1,), 1.0 / num_tokens))
+        shape = (num_heads, num_tokens) if offset == "row" else (num_heads, num_tokens, num_tokens)
+        self.offset: nn.Parameter | None = nn.Parameter(torch.zeros(shape)) if offset in ("row", "full") else None
+
+    def effective_offset(self, like: Tensor) -> Tensor | None:
+        """Return Phi as it is subtracted, broadcasting over ``[B, H, N, N]``, in the dtype of ``like``; None for 0."""
+        if self.offset_kind == "mean":
+            return like.new_full((), 1.0 / self.num_tokens)
+        if self.offset is None:
+            return None
+        offset = at_least_float32(self.offset)
+        if self.offset_bits == 8:
+            offset = fake_integer_offset(offset)
+        return offset.unsqueeze(-1) if self.offset_kind == "row" else offset
+
+    def shifted(self, attention: Tensor) -> Tensor:
+        """Return ``A_t = A - Phi`` (Eq. 9)."""
+        attention = at_least_float32(attention)
+        offset = self.effective_offset(attention)
+        return attention if offset is None else attention - offset
+
+    def forward(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        return gsb_attention(x, self.scales, self.factors, self.base, self.effective_offset(x)), None
+
+    def real_value(self, x: Tensor) -> Quantized:
+        return self.shifted(x), None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the scales by Eq. 25 from attention probabilities ``[B, H, N, N]``."""
+        self.scales = fit_attention_scales(self.shifted(x), self.factors, self.base)
+
+    def mask_planes(self, num_heads: int) -> MaskPlanes:
+        """Masks of Eq. 9-13. A sign is two of them: ``sign = 2 * 1{a_t >= 0} - 1``, the -1 on a plane of ones."""
+        self.check_enabled()
+        scales = self.scales.detach().double().tolist()
+        offset, offset_scale = self._stored_offset(num_heads)
+        extra: Rules = [["row_max", float(c)] for c in self.factors]
+        if self.base == "sign":
+            factors = for_each_head([2.0 * scales[0], -scales[0], *scales[1:]], num_heads)
+            rules: Rules = [["at_least"], ["ones"], *extra]
+            return MaskPlanes(rules, factors, torch.zeros_like(factors), offset, offset_scale)
+        factors = for_each_head(scales, num_heads)
+        if self.base == "mask":
+            return MaskPlanes([["row_max", BASE_FACTOR], *extra], factors, None, offset, offset_scale)
+        thresholds = first_threshold(factors, 0.5 * scales[0])
+        return MaskPlanes([["greater"], *extra], factors, thresholds, offset, offset_scale)
+
+    def _stored_offset(self, num_heads: int) -> tuple[Tensor | None, Tensor | None]:
+        """Phi as stored; an offset a row is stored in float32 whatever it was trained with."""
+        if self.offset_kind == "mean":
+            return torch.full((num_heads, self.num_tokens), 1.0 / self.num_tokens), None
+        if self.offset is None:
+            return None, None
+        if self.offset_bits == 8:
+            integers, scale = quantize_offset(at_least_float32(self.offset.detach()))
+            return (integers.float() * scale[:, None], None) if integers.ndim == 2 else (integers, scale.float())
+        return self.offset.detach().float(), None
+
+    def extra_repr(self) -> str:
+        return (
+            f"heads={self.num_heads}, tokens={self.num_tokens}, components={len(self.factors)}, "
+            f"offset={self.offset_kind}, offset_bits={self.offset_bits}, base={self.base}"
+        )

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
+from bitvit.quantizers.estimator import Quantized, ValueEstimator
 from bitvit.quantizers.gsb_attention import scales_of_levels
 from bitvit.quantizers.masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
+from bitvit.quantizers.packed_forms import ValuePlanes
+from bitvit.quantizers.positive import Positive
+from bitvit.quantizers.precision import at_least_float32
 from bitvit.quantizers.thresholds import component_factors
 from bitvit.quantizers.whole_operators import gradient_shapes, whole_on_cpu
 
@@ -160,3 +164,50 @@ def fit_value_scales(value: Tensor, factors: tuple[float, ...]) -> Tensor:
             band = mask - masks[index + 1] if index + 1 < len(masks) else mask
             levels.append(torch.sum(band * magnitude) / band.sum().clamp_min(1))
         return scales_of_levels(levels)
+
+
+class GsbValue(ValueEstimator):
+    """`gsb_value` of ``V - Omega`` with learned scales and offset.
+
+    Args:
+        num_heads: heads H. head_dim: channels of a head D. components: extra components k_v (Table VI), 0 or more.
+
+    Attributes:
+        omega: parameter ``[H, 1, D]``, subtracted, initially 0.
+        scales: effective positive ``b_0 .. b_k`` (the parameter is ``raw_scales``).
+        factors: ``c_1 .. c_k``.
+
+    Source: GSB Eq. 26-34.
+    """
+
+    scales = Positive()
+
+    def __init__(self, num_heads: int, head_dim: int, components: int = 2) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = head_dim
+        self.factors = component_factors(components)
+        self.planes = components + 1
+        # Shift, divide and round; for each component, the first included, two limits, mask and scale.
+        self.flops_per_element = 3 + 4 * self.planes
+        self.omega = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
+        self.raw_scales = nn.Parameter(torch.ones(components + 1))
+
+    def forward(self, x: Tensor) -> Quantized:
+        return gsb_value(at_least_float32(x), self.scales, self.factors, self.omega), None
+
+    def real_value(self, x: Tensor) -> Quantized:
+        return at_least_float32(x) - self.omega, None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the scales by Eq. 34 from values ``[B, H, N, D]``."""
+        self.scales = fit_value_scales(at_least_float32(x) - self.omega, self.factors)
+
+    def value_planes(self) -> ValuePlanes:
+        self.check_enabled()
+        shift = -self.omega.detach().reshape(-1)
+        return ValuePlanes(shift, self.scales.detach().float(), [float(c) for c in self.factors])
+
+    def extra_repr(self) -> str:
+        return f"heads={self.num_heads}, head_dim={self.head_dim}, components={len(self.factors)}"

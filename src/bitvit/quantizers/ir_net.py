@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
 from bitvit.quantizers.triangular_sign import hard_sign
 
 _LOG_T_FIRST, _LOG_T_LAST = -1.0, 1.0
@@ -69,3 +70,35 @@ def libra_weight_signs(weight: Tensor, progress: Tensor) -> tuple[Tensor, Tensor
     with torch.no_grad():
         scale = torch.exp2(torch.round(torch.log2(standardized.abs().mean(dim=1).clamp_min(_TINY))))
     return decayed_sign(standardized, progress).view_as(weight), scale
+
+
+class IrNetWeight(WeightEstimator):
+    """`libra_weight_signs` with the progress of training."""
+
+    progress: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        self.progress.fill_(progress)
+
+    def forward(self, x: Tensor) -> Quantized:
+        return libra_weight_signs(x, self.progress)
+
+
+class IrNetSign(ActivationEstimator):
+    """`decayed_sign` with the progress of training."""
+
+    progress: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        self.progress.fill_(progress)
+
+    def forward(self, x: Tensor) -> Quantized:
+        return decayed_sign(x, self.progress), None

@@ -8,10 +8,14 @@ bits``, the caller multiplies by ``s.detach()`` and the functions here divide th
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized
 from bitvit.quantizers.masks import between, greater, inner, shifted, summed_like, with_signs, within
+from bitvit.quantizers.packed_forms import InputBits
+from bitvit.quantizers.positive import Positive
+from bitvit.quantizers.precision import at_least_float32
 
 
 class _LearnedBits(Function):
@@ -159,3 +163,78 @@ def fit_round_scale(x: Tensor, iterations: int = 20) -> Tensor:
         above = x > 0.5 * level
         level = torch.where(above, x, x.new_zeros(())).sum() / above.sum().clamp_min(1)
     return level
+
+
+class ScaledBits(ActivationEstimator):
+    """Bits of a shifted activation, and a scale: what `sign_bits` and `round_bits` compute.
+
+    Attributes:
+        rounds: bits are {0, 1} (`learned_round`), not {-1, +1} (`learned_sign`).
+    """
+
+    rounds = False
+
+    def shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is added to ``x``, and the scale of its bits."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        shift, scale = self.shift_and_scale(x)
+        bits = round_bits(x, scale, shift) if self.rounds else sign_bits(x, scale, shift)
+        return bits, scale.detach()
+
+    def real_value(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        return x + self.shift_and_scale(x)[0], None
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether ``forward`` is the one above, so that a fused product may take its place."""
+        return type(self).forward is ScaledBits.forward
+
+
+class LearnedSign(ScaledBits):
+    """`learned_sign`: ``s sign(x + shift)``.
+
+    Args:
+        shape: of the shift, which broadcasts over the input: ``(K,)``, or ``(H, 1, D)`` for heads.
+
+    Attributes:
+        shift: parameter, added, initially 0. scale: effective positive scalar (the parameter is ``raw_scale``).
+
+    Source: GSB section IV-C (end).
+    """
+
+    flops_per_element = 3  # shift, divide, round
+    scale = Positive()
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(shape))
+        self.raw_scale = nn.Parameter(torch.ones(()))
+
+    def shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.shift, self.scale
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the scale to its least-squares value on ``x``; the shift stays."""
+        shifted_input = at_least_float32(x) + self.shift
+        self.scale = fit_round_scale(shifted_input) if self.rounds else fit_sign_scale(shifted_input)
+
+    def packed(self) -> InputBits:
+        self.check_enabled()
+        scale, shift = self.scale.detach().double(), self.shift.detach().double().reshape(-1)
+        if self.rounds:
+            return InputBits("mask", 0.5 * scale - shift, scale)
+        return InputBits("sign", -shift, scale)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.shift.shape)}"
+
+
+class LearnedRound(LearnedSign):
+    """`learned_round`, for non-negative values: ``s 1{(x + shift)/s > 0.5}``. Arguments as of `LearnedSign`."""
+
+    rounds = True

@@ -4,8 +4,13 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
+
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
+from bitvit.quantizers.packed_forms import InputCodes
+from bitvit.quantizers.positive import MIN_STEP, Positive
+from bitvit.quantizers.precision import at_least_float32
 
 INT8_MIN, INT8_MAX = -128, 127
 
@@ -79,3 +84,80 @@ def fit_step(x: Tensor, dim: tuple[int, ...] | None = None) -> Tensor:
     are 0."""
     largest = x.abs().amax() if dim is None else x.abs().amax(dim=dim, keepdim=True)
     return torch.where(largest > 0, largest / INT8_MAX, torch.ones_like(largest))
+
+
+class StepWeight(WeightEstimator):
+    """8-bit weights with learned steps: codes and steps of `learned_step_codes`.
+
+    Args:
+        channels: one step for each of so many output channels; None takes one for the tensor.
+
+    Attributes:
+        step: effective positive steps, scalar or ``[O]`` (the parameter is ``raw_step``).
+
+    Source: GSB release (first and last layers at 8 bits); steps start at ``max|W| / 127``, not at the release's
+    first-forward statistic.
+    """
+
+    bits = 8
+    is_full_precision_product = True
+    step = Positive(MIN_STEP)
+
+    def __init__(self, channels: int | None = None) -> None:
+        super().__init__()
+        self.raw_step = nn.Parameter(torch.ones(()) if channels is None else torch.ones(channels))
+
+    def broadcast_step(self, weight: Tensor) -> Tensor:
+        """Return the steps in a shape that broadcasts over the weights."""
+        return self.step.reshape(-1, *[1] * (weight.dim() - 1)) if self.raw_step.dim() else self.step
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Return the weights' codes as they are stored, int8, without a gradient."""
+        with torch.no_grad():
+            return step_codes(at_least_float32(weight), self.broadcast_step(weight)).to(torch.int8)
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set each step so that its weights just fit: ``max|W| / 127``."""
+        self.step = fit_step(x, dim=tuple(range(1, x.dim()))).flatten() if self.raw_step.dim() else fit_step(x)
+
+    def forward(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        group_size = x[0].numel() if self.raw_step.dim() else x.numel()
+        return learned_step_codes(x, self.broadcast_step(x), group_size), self.step.detach()
+
+
+class StepActivation(ActivationEstimator):
+    """8-bit activations with a learned shift for each channel and one learned step.
+
+    Args:
+        channels: size of the last axis.
+
+    Attributes:
+        shift: parameter ``[K]``, added, initially 0. step: effective positive scalar (the parameter is ``raw_step``).
+    """
+
+    bits = 8
+    step = Positive(MIN_STEP)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.raw_step = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        step = self.step
+        return learned_step_codes(x + self.shift, step, group_size=x[0].numel()), step.detach()
+
+    def unquantized(self, x: Tensor) -> Quantized:
+        return at_least_float32(x), None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the step so that the input just fits: ``max|x + shift| / 127``."""
+        self.step = fit_step(at_least_float32(x) + self.shift)
+
+    def packed(self) -> InputCodes:
+        self.check_enabled()
+        return InputCodes(self.shift.detach(), self.step.detach().double())

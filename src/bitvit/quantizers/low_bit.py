@@ -4,10 +4,13 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
 from bitvit.quantizers.learned_scale import learned_sign
+from bitvit.quantizers.positive import Positive
+from bitvit.quantizers.precision import at_least_float32
 
 
 class _LowBit(Function):
@@ -67,3 +70,60 @@ def fit_low_bit(x: Tensor, bits: int, centred: bool) -> tuple[Tensor, Tensor]:
     offset = x.mean() if centred else x.new_zeros(())
     magnitude = (x - offset).abs().mean()
     return (magnitude if bits == 1 else 2 * magnitude / math.sqrt(2 ** (bits - 1) - 1)), offset
+
+
+class LowBitWeight(WeightEstimator):
+    """Weights of few bits with a learned step: `low_bit` without an offset.
+
+    Attributes:
+        step: effective positive scalar (the parameter is ``raw_step``).
+    """
+
+    step = Positive()
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+        self.raw_step = nn.Parameter(torch.ones(()))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the step from the weights."""
+        self.step, _ = fit_low_bit(x, self.bits, centred=False)
+
+    def forward(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        return low_bit(x, self.step, x.new_zeros(()), self.bits, x.numel()), None
+
+    def extra_repr(self) -> str:
+        return f"bits={self.bits}"
+
+
+class LowBitActivation(ActivationEstimator):
+    """An activation in ``2^bits`` levels with a learned step and offset: `low_bit`.
+
+    Attributes:
+        step: effective positive scalar (the parameter is ``raw_step``). offset: parameter, scalar.
+    """
+
+    flops_per_element = 3  # shift, divide, round
+    step = Positive()
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self.bits = bits
+        self.raw_step = nn.Parameter(torch.ones(()))
+        self.offset = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        return low_bit(x, self.step, self.offset, self.bits, x[0].numel()), None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set step and offset from data."""
+        self.step, offset = fit_low_bit(at_least_float32(x), self.bits, centred=True)
+        self.offset.copy_(offset)
+
+    def extra_repr(self) -> str:
+        return f"bits={self.bits}"

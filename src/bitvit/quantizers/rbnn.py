@@ -4,9 +4,10 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
 from bitvit.quantizers.triangular_sign import hard_sign
 
 _LOG_T_FIRST, _LOG_T_LAST = -2.0, 1.0
@@ -114,3 +115,53 @@ def _polar(matrix: Tensor) -> Tensor:
     u, _, vh = torch.linalg.svd(matrix)
     result: Tensor = u @ vh
     return result
+
+
+class RbnnWeight(WeightEstimator):
+    """`rotated_weight_signs`; the rotations are fitted to the weights at the beginning of each epoch.
+
+    Args:
+        filter_size: weights of a filter.
+
+    Attributes:
+        angle: learned, starts between the weights (0) and their rotation (pi / 2). left, right: the rotations.
+    """
+
+    progress: Tensor
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, filter_size: int) -> None:
+        super().__init__()
+        left, right = nearly_square(filter_size)
+        self.angle = nn.Parameter(torch.tensor(torch.pi / 4))
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+        self.register_buffer("left", torch.eye(left))
+        self.register_buffer("right", torch.eye(right))
+
+    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        """Follow the schedule and turn the rotations towards the weights' signs."""
+        self.progress.fill_(progress)
+        if weight is not None:
+            left, right = fit_rotations(weight, self.left, self.right)
+            self.left.copy_(left)
+            self.right.copy_(right)
+
+    def forward(self, x: Tensor) -> Quantized:
+        return rotated_weight_signs(x, self.left, self.right, self.angle, self.progress)
+
+
+class RbnnSign(ActivationEstimator):
+    """`training_aware_sign` with the progress of training."""
+
+    progress: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        self.progress.fill_(progress)
+
+    def forward(self, x: Tensor) -> Quantized:
+        return training_aware_sign(x, self.progress), None

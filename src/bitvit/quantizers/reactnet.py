@@ -3,9 +3,11 @@
 Its activations are `triangular_sign` of the input minus a learned threshold for each channel (RSign).
 """
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from bitvit.quantizers.channelwise_weight import channelwise_weight_signs
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized
 from bitvit.quantizers.triangular_sign import triangular_sign
 
 
@@ -38,3 +40,27 @@ def reactnet_weight_signs(weight: Tensor) -> tuple[Tensor, Tensor]:
     Source: ReActNet, section 4.1 (weights as XNOR-Net's, without its gradient's factor).
     """
     return channelwise_weight_signs(weight, centre=False)
+
+
+class ReactNetSign(ActivationEstimator):
+    """`rsign` of maps with the channels first; disabled, it is ``x - threshold``.
+
+    Attributes:
+        threshold: parameter ``[C, 1, 1]``, initially 0.
+    """
+
+    flops_per_element = 1  # a threshold for each channel
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.threshold = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Quantized:
+        return rsign(x, self.threshold), None
+
+    def unquantized(self, x: Tensor) -> Quantized:
+        return x - self.threshold, None
+
+    def set_activation_binarization(self, enabled: bool) -> None:
+        """Switch the sign; the threshold stays in use."""
+        self.enabled = enabled

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from bitvit.quantizers.channelwise_weight import channelwise_scale
+from bitvit.quantizers.channelwise_weight import channelwise_scale, filter_mean
+from bitvit.quantizers.estimator import Quantized, WeightEstimator
 from bitvit.quantizers.triangular_sign import SignOfZero, hard_sign
 
 DEFAULT_TAU = 0.92
@@ -54,7 +55,7 @@ def recu_weight_signs(
     Returns:
         Signs ``[O, K]`` and scales ``[O]``.
 
-    Source: ReCU (Xu et al., 2021) as BHViT uses it (MODELS section 5).
+    Source: ReCU (Xu et al., 2021) as BHViT uses it (docs/models.md section 5).
     """
     variance, mean = torch.var_mean(weight, dim=1, keepdim=True)
     standardized = (weight - mean) * (2 * math.sqrt(2) / torch.sqrt(variance + 1e-5))
@@ -63,3 +64,30 @@ def recu_weight_signs(
     scale = channelwise_scale(weight)
     signs: Tensor = _ClampedSign.apply(standardized, scale, limit, sign_of_zero)
     return signs, scale.flatten()
+
+
+class RecuWeight(WeightEstimator):
+    """`recu_weight_signs` of linear layers and convolutions.
+
+    Args:
+        scheduled: raise tau during training (`scheduled_tau`) rather than keep it at 0.92. sign_of_zero: see there.
+    """
+
+    progress: Tensor
+
+    def __init__(self, scheduled: bool = False, sign_of_zero: SignOfZero = "plus") -> None:
+        super().__init__()
+        self.scheduled = scheduled
+        self.sign_of_zero: SignOfZero = sign_of_zero
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        self.progress.fill_(progress)
+
+    def forward(self, x: Tensor) -> Quantized:
+        tau = scheduled_tau(self.progress) if self.scheduled else DEFAULT_TAU
+        signs, scale = recu_weight_signs(x.flatten(1), tau, self.sign_of_zero)
+        return signs.view_as(x), scale
+
+    def real_value(self, x: Tensor) -> Quantized:
+        return x - filter_mean(x), None

@@ -3,8 +3,11 @@
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
+
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized
+from bitvit.quantizers.packed_forms import InputBits
 
 SignOfZero = Literal["plus", "zero"]
 """What sign(0) is:
@@ -36,7 +39,7 @@ def triangular_sign(x: Tensor, sign_of_zero: SignOfZero = "plus") -> Tensor:
     """Sign with a triangular (piecewise quadratic) straight-through estimate.
 
     Forward: ``y = -1 where x < 0, else +1``. Backward: ``dL/dx = dL/dy * 2 * max(0, 1 - |x|)``, the derivative of the
-    piecewise quadratic approximation of the sign (Bi-Real Net; used by BinaryViT and BHViT, MODELS section 3).
+    piecewise quadratic approximation of the sign (Bi-Real Net; used by BinaryViT and BHViT, docs/models.md section 3).
 
     Args:
         x: values of any shape.
@@ -47,3 +50,55 @@ def triangular_sign(x: Tensor, sign_of_zero: SignOfZero = "plus") -> Tensor:
     """
     result: Tensor = _TriangularSign.apply(x, sign_of_zero)
     return result
+
+
+class TriangularSign(ActivationEstimator):
+    """`triangular_sign` of the input as it is (Bi-Real Net)."""
+
+    def forward(self, x: Tensor) -> Quantized:
+        return triangular_sign(x), None
+
+    def packed(self) -> InputBits:
+        self.check_enabled()
+        return InputBits("sign", torch.zeros((), dtype=torch.float64))
+
+
+class ShiftedSign(ActivationEstimator):
+    """``sign(x + shift)`` with the gradient of `triangular_sign`; disabled, it is ``x + shift``.
+
+    Args:
+        channels: size of the last axis. sign_of_zero: see `triangular_sign`.
+
+    Attributes:
+        shift: parameter ``[C]``, initially 0.
+    """
+
+    flops_per_element = 2  # shift, compare
+
+    def __init__(self, channels: int, sign_of_zero: SignOfZero = "plus") -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(channels))
+        self.sign_of_zero: SignOfZero = sign_of_zero
+
+    def forward(self, x: Tensor) -> Quantized:
+        return triangular_sign(x + self.shift, self.sign_of_zero), None
+
+    def unquantized(self, x: Tensor) -> Quantized:
+        return x + self.shift, None
+
+    def real_value(self, x: Tensor) -> Quantized:
+        """Return ``x + shift`` of mean magnitude 1 in each image, as there is no scale."""
+        shifted = x + self.shift
+        axes = tuple(range(1, x.dim()))
+        return shifted / shifted.abs().mean(dim=axes, keepdim=True).clamp_min(1e-12), None
+
+    def set_activation_binarization(self, enabled: bool) -> None:
+        """Switch the sign; the shift stays in use."""
+        self.enabled = enabled
+
+    def packed(self) -> InputBits:
+        self.check_enabled()
+        return InputBits("sign", -self.shift.detach().double())
+
+    def extra_repr(self) -> str:
+        return f"{self.shift.numel()}"

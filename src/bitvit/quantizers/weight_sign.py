@@ -5,16 +5,12 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
+from bitvit.quantizers.binary_product import binary_product
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
+from bitvit.quantizers.learned_scale import ScaledBits
+from bitvit.quantizers.precision import at_least_float32
 from bitvit.quantizers.sign import binary_sign
-
-# An all-zero weight has the mean magnitude 0; this floor (far below float32's resolution of any real weight) keeps its
-# gradient.
-_MIN_WEIGHT_SCALE = 1e-12
-
-
-def weight_scale(weight: Tensor) -> Tensor:
-    """``mean(|W|)``, positive, of the weights before centring; a scalar without a gradient."""
-    return weight.detach().abs().mean().clamp_min(_MIN_WEIGHT_SCALE)
+from bitvit.quantizers.weight_scale import weight_scale
 
 
 class _WeightSigns(Function):
@@ -56,3 +52,25 @@ def binary_weight(weight: Tensor) -> Tensor:
     """Binarize a weight tensor: ``alpha * sign(W - mean(W))``, gradient identity; see `binary_weight_parts`."""
     signs, scale = binary_weight_parts(weight)
     return signs * scale
+
+
+class TensorSignWeight(WeightEstimator):
+    """Binary weights with one scale a tensor: `binary_weight_parts`.
+
+    With scaled bits as inputs (`bitvit.quantizers.learned_scale`) a linear layer is one fused step: `binary_product`.
+    """
+
+    def forward(self, x: Tensor) -> Quantized:
+        return binary_weight_parts(at_least_float32(x))
+
+    def real_value(self, x: Tensor) -> Quantized:
+        return at_least_float32(x) - at_least_float32(x).mean(), None
+
+    def fused_product(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: ActivationEstimator
+    ) -> Tensor | None:
+        if not (isinstance(inputs, ScaledBits) and inputs.enabled and inputs.is_standard):
+            return None
+        x = at_least_float32(x)
+        shift, scale = inputs.shift_and_scale(x)
+        return binary_product(x, at_least_float32(weight), scale, shift, bias, inputs.rounds)

@@ -3,8 +3,11 @@
 import torch
 from torch import Tensor
 
-from bitvit.quantizers.learned_scale import learned_round
+from bitvit.quantizers.estimator import AttentionEstimator, Quantized
+from bitvit.quantizers.learned_scale import learned_round, round_bits
 from bitvit.quantizers.masks import greater
+from bitvit.quantizers.packed_forms import StatisticMasks
+from bitvit.quantizers.precision import at_least_float32
 
 
 def attention_gamma(attention: Tensor, phase: Tensor | int, patches: int) -> Tensor:
@@ -52,3 +55,42 @@ def xnor_attention(attention: Tensor, phase: Tensor | int, patches: int) -> Tens
     Source: GSB Eq. 7 (its result multiplied by gamma, as beta multiplies an activation in Eq. 1) and Eq. 8.
     """
     return learned_round(attention, attention_gamma(attention, phase, patches))
+
+
+class XnorAttention(AttentionEstimator):
+    """The baseline's attention: bits and factor of `xnor_attention`.
+
+    Training starts in phase 1 (Eq. 2) and goes on, after convergence, in phase 2 (Eq. 8).
+
+    Args:
+        patches: number of image patches, the least number of ones that phase 2 must leave.
+
+    Attributes:
+        phase: buffer with 1 or 2.
+
+    Source: GSB section III-B.
+    """
+
+    flops_per_element = 4
+    phase: Tensor
+
+    def __init__(self, patches: int) -> None:
+        super().__init__()
+        self.patches = patches
+        self.register_buffer("phase", torch.ones((), dtype=torch.int64))
+
+    def set_phase(self, phase: int) -> None:
+        """Choose how the factor is computed."""
+        self.phase.fill_(phase)
+
+    def forward(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        gamma = attention_gamma(x, self.phase, self.patches)
+        return round_bits(x, gamma), gamma
+
+    def mask_planes(self, num_heads: int) -> StatisticMasks:
+        self.check_enabled()
+        return StatisticMasks(int(self.phase), self.patches)
+
+    def extra_repr(self) -> str:
+        return f"patches={self.patches}"

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from bitvit.quantizers.channelwise_weight import channelwise_scale
+from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
+from bitvit.quantizers.sign import sign_ste
 from bitvit.quantizers.triangular_sign import hard_sign
 
 
@@ -58,3 +60,27 @@ def xnor_input_scale(x: Tensor, kernel: int, stride: int, padding: int) -> Tenso
     """
     with torch.no_grad():
         return F.avg_pool2d(x.abs().mean(dim=1, keepdim=True), kernel, stride, padding)
+
+
+class XnorNetWeight(WeightEstimator):
+    """`xnor_weight_signs`."""
+
+    def forward(self, x: Tensor) -> Quantized:
+        return xnor_weight_signs(x)
+
+
+class XnorNetSign(ActivationEstimator):
+    """`sign_ste` of maps with the channels first, and the scale of every output place: `xnor_input_scale`.
+
+    Args:
+        kernel, stride, padding: of the convolution that takes the signs.
+    """
+
+    flops_per_element = 2  # magnitudes, and their sum over channels
+
+    def __init__(self, kernel: int, stride: int, padding: int) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+
+    def forward(self, x: Tensor) -> Quantized:
+        return sign_ste(x), xnor_input_scale(x, self.kernel, self.stride, self.padding)

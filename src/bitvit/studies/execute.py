@@ -18,8 +18,9 @@ from bitvit.bench.latency import machine
 from bitvit.checkpoints import FINAL_FILE, is_binary, load_checkpoint, provenance
 from bitvit.complexity import ComplexityError, complexity
 from bitvit.data import Data
-from bitvit.export import ExportReport, export_model, is_for_comparison
+from bitvit.export import ExportReport, export_model
 from bitvit.files import write_atomically
+from bitvit.layers import is_comparison_only
 from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyError
 from bitvit.studies.fingerprint import fingerprint
@@ -158,7 +159,7 @@ def _figures(report: TrainingReport, recipe: Recipe, data: Data, folder: Path) -
         cost: dict[str, Any] = complexity(model).total.to_dict()
     except ComplexityError:
         cost = {}
-    packable = info.stage == "full" and not is_for_comparison(model)
+    packable = info.stage == "full" and not is_comparison_only(model)
     packed = _packed(model, info, data, folder) if packable else None
     return {
         **final.evaluation.metrics(),

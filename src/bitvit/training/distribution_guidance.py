@@ -8,7 +8,7 @@ import torch
 from timm.layers import Attention
 from torch import Tensor, nn
 
-from bitvit.layers.low_bit_layers import LowBitAttention
+from bitvit.layers.low_bit_attention import LowBitAttention
 from bitvit.training.errors import RecipeError
 
 __all__ = ["DistributionGuidance", "similarity_loss"]

@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from bitvit.layers import (
-    BinaryAttention,
-    BinaryMlp,
-    GsbAttentionBinarizer,
-    GsbValueBinarizer,
-    SignActivation,
-    XnorAttentionBinarizer,
+from bitvit.layers import BinaryAttention, BinaryMlp, gsb_linear
+from bitvit.layers.gsb_linear import head_sign
+from bitvit.quantizers import (
+    GsbAttention,
+    GsbValue,
+    LearnedSign,
+    ScaledBits,
+    XnorAttention,
+    attention_components,
+    component_factors,
+    quantize_offset,
+    value_components,
 )
-from bitvit.quantizers import attention_components, component_factors, value_components
 
 HEADS, TOKENS, DIM = 3, 6, 12
 
@@ -27,8 +31,8 @@ def gsb_attention_layer(seed: int = 0, components_attention: int = 2, components
     layer = BinaryAttention(
         DIM,
         HEADS,
-        GsbAttentionBinarizer(HEADS, TOKENS, components_attention, offset_bits=32),
-        GsbValueBinarizer(HEADS, DIM // HEADS, components_value),
+        GsbAttention(HEADS, TOKENS, components_attention, offset_bits=32),
+        GsbValue(HEADS, DIM // HEADS, components_value),
     ).double()
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
@@ -44,13 +48,16 @@ def test_output_is_eq_35(components: tuple[int, int]) -> None:
     """proj of the sum over i, j of a_i b_j (A^i x V^j), with every component a {0, 1} or {-1, 0, +1} tensor."""
     k_a, k_v = components
     layer = gsb_attention_layer(1, k_a, k_v)
-    assert isinstance(layer.attention, GsbAttentionBinarizer)
-    assert isinstance(layer.value, GsbValueBinarizer)
+    assert isinstance(layer.attention, GsbAttention)
+    assert isinstance(layer.value, GsbValue)
     x = torch.randn(2, TOKENS, DIM, dtype=torch.float64)
     q, k, v = layer.qkv(x).reshape(2, TOKENS, 3, HEADS, DIM // HEADS).permute(2, 0, 3, 1, 4).unbind(0)
     q_bits = torch.where(q + layer.query.shift < 0, -1.0, 1.0)
     k_bits = torch.where(k + layer.key.shift < 0, -1.0, 1.0)
-    a = (layer.score_scale() * (q_bits.double() @ k_bits.double().transpose(-2, -1))).softmax(-1)
+    assert isinstance(layer.query, LearnedSign)
+    assert isinstance(layer.key, LearnedSign)
+    scale = float((layer.query.scale * layer.key.scale).detach()) / (DIM // HEADS) ** 0.5
+    a = (scale * (q_bits.double() @ k_bits.double().transpose(-2, -1))).softmax(-1)
     alphas, betas = layer.attention.scales, layer.value.scales
     maps = attention_components(a - layer.attention.offset, alphas[0], component_factors(k_a), "round")
     planes = value_components(v - layer.value.omega, component_factors(k_v))
@@ -64,7 +71,7 @@ def test_offset_kinds() -> None:
     a = probabilities()
     generator = torch.Generator().manual_seed(1)
     for kind, shape in (("row", (HEADS, TOKENS)), ("full", (HEADS, TOKENS, TOKENS))):
-        layer = GsbAttentionBinarizer(HEADS, TOKENS, offset=kind, offset_bits=32).double()  # type: ignore[arg-type]
+        layer = GsbAttention(HEADS, TOKENS, offset=kind, offset_bits=32).double()  # type: ignore[arg-type]
         assert layer.offset is not None
         assert tuple(layer.offset.shape) == shape
         assert layer.offset.eq(0).all()
@@ -72,10 +79,10 @@ def test_offset_kinds() -> None:
             layer.offset.copy_(torch.randn(shape, generator=generator))
         expected = a - (layer.offset[:, :, None] if kind == "row" else layer.offset)
         torch.testing.assert_close(layer.shifted(a), expected, rtol=0, atol=0)
-    none = GsbAttentionBinarizer(HEADS, TOKENS, offset="none")
+    none = GsbAttention(HEADS, TOKENS, offset="none")
     assert none.offset is None
     torch.testing.assert_close(none.shifted(a), a, rtol=0, atol=0)
-    mean = GsbAttentionBinarizer(HEADS, TOKENS, offset="mean")
+    mean = GsbAttention(HEADS, TOKENS, offset="mean")
     assert mean.offset is None
     for b in range(a.shape[0]):
         torch.testing.assert_close(mean.shifted(a)[b], a[b] - a[b].mean())
@@ -83,13 +90,13 @@ def test_offset_kinds() -> None:
 
 def test_offset_gradient_is_minus_the_summed_input_gradient() -> None:
     for kind in ("row", "full"):
-        layer = GsbAttentionBinarizer(HEADS, TOKENS, offset=kind, offset_bits=8).double()  # type: ignore[arg-type]
+        layer = GsbAttention(HEADS, TOKENS, offset=kind, offset_bits=8).double()  # type: ignore[arg-type]
         assert layer.offset is not None
         with torch.no_grad():
             layer.offset.normal_(0, 0.02, generator=torch.Generator().manual_seed(3))
             layer.scales = torch.tensor([0.2, 0.3, 0.1])
         a = probabilities(2).requires_grad_()
-        (layer(a) * probabilities(5)).sum().backward()
+        (layer(a)[0] * probabilities(5)).sum().backward()
         assert a.grad is not None
         assert a.grad.abs().sum() > 0
         expected = -(a.grad.sum((0, 3)) if kind == "row" else a.grad.sum(0))
@@ -97,38 +104,37 @@ def test_offset_gradient_is_minus_the_summed_input_gradient() -> None:
 
 
 def test_eight_bit_offset_is_what_the_layer_subtracts() -> None:
-    layer = GsbAttentionBinarizer(HEADS, TOKENS, offset_bits=8)
+    layer = GsbAttention(HEADS, TOKENS, offset_bits=8)
     assert layer.offset is not None
     with torch.no_grad():
         layer.offset.normal_(0, 0.02, generator=torch.Generator().manual_seed(3))
-    integers, scales = layer.integer_offset()
+    integers, scales = quantize_offset(layer.offset)
     a = probabilities().float()
     assert layer.shifted(a).equal(a - integers.float() * scales[:, None, None])
-    with pytest.raises(ValueError, match="no 8-bit form"):
-        GsbAttentionBinarizer(HEADS, TOKENS, offset="mean").integer_offset()
-    with pytest.raises(ValueError, match="choose one"):
-        GsbAttentionBinarizer(HEADS, TOKENS, base="mask", type_a="sign")
+    assert layer.mask_planes(HEADS).offset is not None
+    assert layer.mask_planes(HEADS).offset.equal(integers)  # type: ignore[union-attr]
 
 
 def test_baseline_signs() -> None:
     """Queries and keys: signs around the image's mean, unscaled (Eq. 7). Values: times their mean magnitude (Eq. 2)."""
     x = torch.randn(2, HEADS, TOKENS, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.3
     for scaled in (True, False):
-        y = SignActivation(HEADS, 4, "xnor", scaled=scaled)(x)
+        levels, scale = head_sign(HEADS, 4, "xnor", scaled=scaled)(x)
+        assert (scale is not None) == scaled
+        y = levels if scale is None else levels * scale
         for b in range(2):
             expected = np.where(x[b] - x[b].mean() < 0, -1.0, 1.0) * (float(x[b].abs().mean()) if scaled else 1.0)
             np.testing.assert_allclose(y[b], expected, rtol=1e-12)
 
 
-def test_score_scale() -> None:
+def test_scores_have_both_learned_scales() -> None:
+    """In the packed form they are in the table of exponentials: entry 1 is exp(-2 s_q s_k / sqrt(D))."""
     layer = gsb_attention_layer(4)
+    assert isinstance(layer.query, LearnedSign)
+    assert isinstance(layer.key, LearnedSign)
     expected = float((layer.query.scale * layer.key.scale).detach()) / (DIM // HEADS) ** 0.5
-    assert layer.score_scale() == pytest.approx(expected)
-    baseline = BinaryAttention(
-        DIM, HEADS, XnorAttentionBinarizer(4), SignActivation(HEADS, 4, "xnor"), statistics="xnor"
-    )
-    assert baseline.score_scale() == 0.5
-    assert not baseline.query.scaled
+    packed = layer.float().packed()
+    assert float(packed.core.table[1]) == pytest.approx(np.exp(-2 * expected), rel=1e-6)  # type: ignore[union-attr, index, arg-type]
 
 
 def test_stage_1_is_float_attention_with_binary_weights() -> None:
@@ -153,7 +159,7 @@ def test_attention_refuses_masks_and_odd_heads() -> None:
     with pytest.raises(ValueError, match="no attention mask"):
         layer(torch.zeros(1, TOKENS, DIM), attn_mask=torch.zeros(TOKENS, TOKENS))
     with pytest.raises(ValueError, match="divisible"):
-        BinaryAttention(10, 3, XnorAttentionBinarizer(4), SignActivation(3, 4))
+        BinaryAttention(10, 3, XnorAttention(4), LearnedSign((3, 1, 4)))
 
 
 def test_attention_under_autocast_keeps_thresholds() -> None:
@@ -171,10 +177,12 @@ def test_attention_under_autocast_keeps_thresholds() -> None:
 
 def test_mlp_binarizes_its_hidden_activation_as_type_a() -> None:
     torch.manual_seed(3)
-    mlp = BinaryMlp(DIM, 20).requires_grad_(False)
+    mlp = BinaryMlp.of_width(DIM, 20).requires_grad_(False)
     x = torch.randn(2, TOKENS, DIM)
     hidden = torch.nn.functional.gelu(mlp.fc1(x))
-    bits, _ = mlp.fc2.input_bits(hidden)
+    bits, _ = mlp.fc2.input_quantizer(hidden)  # type: ignore[operator]
     assert set(bits.unique().tolist()) == {0.0, 1.0}
     assert mlp(x).equal(mlp.fc2(hidden))
-    assert BinaryMlp(DIM, 20, type_a="sign").fc2.rounds_input is False
+    by_sign = gsb_linear(20, DIM, input_type="nonnegative", type_a="sign").input_quantizer
+    assert isinstance(by_sign, ScaledBits)
+    assert not by_sign.rounds

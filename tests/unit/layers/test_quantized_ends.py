@@ -4,7 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from bitvit.layers import QuantizedConv2d, QuantizedLinear
+from bitvit.layers import QuantLinear, step_conv, step_linear
+from bitvit.quantizers import StepActivation, StepWeight
+
+
+def codes_of(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weights' codes and steps."""
+    estimator = layer.weight_quantizer
+    assert isinstance(estimator, StepWeight)
+    return estimator.codes(layer.get_parameter("weight")), estimator.step.detach()
+
+
+def inputs_of(layer: QuantLinear) -> StepActivation:
+    assert isinstance(layer.input_quantizer, StepActivation)
+    return layer.input_quantizer
 
 
 @pytest.fixture
@@ -20,21 +33,21 @@ def linear() -> nn.Linear:
 
 
 def test_conv_keeps_weights_within_half_a_step(conv: nn.Conv2d) -> None:
-    quantized = QuantizedConv2d.from_float(conv)
+    quantized = step_conv(conv)
     assert quantized.weight.equal(conv.weight)
-    codes = quantized.integer_weight()
+    codes, step = codes_of(quantized)
     assert codes.dtype == torch.int8
     assert codes.flatten(1).abs().amax(1).tolist() == [127] * 5
-    error = (codes * quantized.step[:, None, None, None] - conv.weight).abs()
-    assert (error <= 0.5001 * quantized.step[:, None, None, None]).all()
+    error = (codes * step[:, None, None, None] - conv.weight).abs()
+    assert (error <= 0.5001 * step[:, None, None, None]).all()
     x = torch.randn(2, 3, 16, 16)
-    expected = nn.functional.conv2d(x, codes * quantized.step[:, None, None, None], conv.bias, stride=4)
+    expected = nn.functional.conv2d(x, codes * step[:, None, None, None], conv.bias, stride=4)
     torch.testing.assert_close(quantized(x), expected)
-    assert set(quantized.state_dict()) == {"weight", "bias", "raw_step"}
+    assert set(quantized.state_dict()) == {"weight", "bias", "weight_quantizer.raw_step"}
 
 
 def test_conv_gradients_reach_weight_step_and_bias(conv: nn.Conv2d) -> None:
-    quantized = QuantizedConv2d.from_float(conv)
+    quantized = step_conv(conv)
     quantized(torch.randn(2, 3, 8, 8)).square().sum().backward()
     for parameter in quantized.parameters():
         assert parameter.grad is not None
@@ -42,33 +55,38 @@ def test_conv_gradients_reach_weight_step_and_bias(conv: nn.Conv2d) -> None:
 
 
 def test_linear_multiplies_exact_codes(linear: nn.Linear) -> None:
-    quantized = QuantizedLinear.from_float(linear).requires_grad_(False)
-    quantized.input_shift.normal_(0, 0.1)
+    quantized = step_linear(linear).requires_grad_(False)
+    inputs_of(quantized).shift.normal_(0, 0.1)
     x = torch.randn(4, 37)
-    quantized.calibrate(x)
-    step = quantized.input_step
-    codes = torch.round((x + quantized.input_shift) / step).clamp(-128, 127).to(torch.int64)
+    inputs_of(quantized).fit(x)
+    step = inputs_of(quantized).step
+    weight, weight_step = codes_of(quantized)
+    codes = torch.round((x + inputs_of(quantized).shift) / step).clamp(-128, 127).to(torch.int64)
     assert codes.abs().max().item() == 127
-    product = codes @ quantized.integer_weight().to(torch.int64).T
-    expected = product.float() * (quantized.weight_step * step) + linear.bias
+    product = codes @ weight.to(torch.int64).T
+    expected = product.float() * (weight_step * step) + linear.bias
     assert quantized(x).equal(expected)
-    assert set(quantized.state_dict()) == {"weight", "bias", "raw_weight_step", "raw_input_step", "input_shift"}
+    assert set(quantized.state_dict()) == {
+        *("weight", "bias", "weight_quantizer.raw_step"),
+        *("input_quantizer.raw_step", "input_quantizer.shift"),
+    }
 
 
 def test_linear_in_stage_1_takes_the_real_input(linear: nn.Linear) -> None:
-    quantized = QuantizedLinear.from_float(linear)
-    quantized.set_activation_binarization(False)
+    quantized = step_linear(linear)
+    inputs_of(quantized).set_activation_binarization(False)
     x = torch.randn(4, 37)
-    expected = nn.functional.linear(x, quantized.integer_weight() * quantized.weight_step, linear.bias)
+    weight, step = codes_of(quantized)
+    expected = nn.functional.linear(x, weight * step, linear.bias)
     torch.testing.assert_close(quantized(x), expected)
     frozen = {name for name, p in quantized.named_parameters() if not p.requires_grad}
-    assert frozen == {"input_shift", "raw_input_step"}
+    assert frozen == {"input_quantizer.shift", "input_quantizer.raw_step"}
 
 
 def test_linear_under_autocast_is_exact(linear: nn.Linear) -> None:
-    quantized = QuantizedLinear.from_float(linear).requires_grad_(False)
+    quantized = step_linear(linear).requires_grad_(False)
     x = torch.randn(4, 37)
-    quantized.calibrate(x)
+    inputs_of(quantized).fit(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under_autocast = quantized(x)
     assert under_autocast.equal(quantized(x))
@@ -77,7 +95,7 @@ def test_linear_under_autocast_is_exact(linear: nn.Linear) -> None:
 def test_zero_weights_stay_finite() -> None:
     linear = nn.Linear(5, 3)
     nn.init.zeros_(linear.weight)
-    quantized = QuantizedLinear.from_float(linear)
+    quantized = step_linear(linear)
     y = quantized(torch.randn(2, 5))
     y.sum().backward()
     assert torch.isfinite(y).all()

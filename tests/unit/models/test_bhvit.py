@@ -9,15 +9,14 @@ from torch import Tensor, nn
 
 from bitvit.errors import UsageError
 from bitvit.layers import calibrate
-from bitvit.layers.attention_quantizers import DecomposedQuantizer
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryLinear
 from bitvit.layers.dilated_mixer import DilatedMixer
 from bitvit.layers.react_branches import ShiftBranches
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.layers.window_attention import WindowMerge, WindowTokens, join_windows, split_windows
+from bitvit.models import list_models
 from bitvit.models.bhvit import Bhvit, weight_oscillation_loss
 from bitvit.models.stages import set_stage
-from bitvit.quantizers.decomposition import decompose_attention
+from bitvit.quantizers.decomposition import DecomposedAttention, decompose_attention
 from tests.support.random_models import perturb
 
 OPTIONS = ReactOptions()
@@ -107,10 +106,10 @@ def test_padding_of_the_mixer_is_zero_after_the_sign() -> None:
     signs, scale = conv.binary_weight()
     bits = torch.where(x + mixer.sign.shift < 0, -1.0, 1.0).double()
     expected = bits * signs[:, 0, 1, 1] * scale + conv.bias
-    torch.testing.assert_close(conv(mixer.sign(x)), expected, **CLOSE)
+    torch.testing.assert_close(conv(mixer.sign(x)[0]), expected, **CLOSE)
 
 
-@pytest.mark.parametrize("name", timm.list_models("test_bhvit*"))
+@pytest.mark.parametrize("name", list_models("test_bhvit*"))
 def test_images_do_not_see_each_other(name: str) -> None:
     torch.manual_seed(5)
     model = timm.create_model(name)
@@ -125,7 +124,7 @@ def test_images_do_not_see_each_other(name: str) -> None:
     assert together.std(dim=0).min() > 0
 
 
-@pytest.mark.parametrize("name", timm.list_models("test_bhvit*"))
+@pytest.mark.parametrize("name", list_models("test_bhvit*"))
 def test_every_parameter_learns(name: str) -> None:
     torch.manual_seed(6)
     model = timm.create_model(name, drop_path_rate=0.1).train()
@@ -140,7 +139,7 @@ def test_calibration_sets_every_step() -> None:
     torch.manual_seed(7)
     model = timm.create_model("test_bhvit")
     calibrate(model, torch.randn(4, 3, 32, 32))
-    quantizers = [m for m in model.modules() if isinstance(m, DecomposedQuantizer)]
+    quantizers = [m for m in model.modules() if isinstance(m, DecomposedAttention)]
     assert len(quantizers) == 3
     # Rows of attention sum to 1, so the mean of 3 p is 3 over the number of keys.
     for quantizer, keys in zip(quantizers, (4 + 4, 4 + 4, 4 + 1), strict=True):
@@ -160,7 +159,7 @@ def test_decomposition_is_a_sum_of_three_nested_maps() -> None:
 
 
 def test_oscillation_loss() -> None:
-    model = nn.Sequential(ChannelwiseBinaryLinear(2, 1), nn.Linear(2, 2), ChannelwiseBinaryLinear(1, 1))
+    model = nn.Sequential(ReactOptions().make_linear(2, 1), nn.Linear(2, 2), ReactOptions().make_linear(1, 1))
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[0.5, -2.0]]))
         model[2].weight.fill_(-1.0)
@@ -172,7 +171,7 @@ def test_oscillation_loss() -> None:
 
 def test_recu_changes_gradients_only() -> None:
     torch.manual_seed(9)
-    plain, recu = ChannelwiseBinaryLinear(16, 8), ChannelwiseBinaryLinear(16, 8, recu=True)
+    plain, recu = ReactOptions().make_linear(16, 8), ReactOptions(recu=True).make_linear(16, 8)
     recu.load_state_dict(plain.state_dict())
     x = torch.randn(4, 16)
     assert torch.equal(plain(x), recu(x))
@@ -208,7 +207,7 @@ def test_stages_switch_activations() -> None:
     real = model(images)
     assert not torch.equal(real, full)
     signs: list[Tensor] = []
-    model.stages[0].blocks[0].mixer.sign.register_forward_hook(lambda _m, _i, y: signs.append(y))
+    model.stages[0].blocks[0].mixer.convs[0].register_forward_pre_hook(lambda _m, inputs: signs.append(inputs[0]))
     model(images)
     assert len(signs[0].unique()) > 2
     set_stage(model, "full")

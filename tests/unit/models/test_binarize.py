@@ -8,7 +8,7 @@ from torch import nn
 
 import bitvit
 from bitvit.errors import UsageError
-from bitvit.layers import BinaryAttention, BinaryLinear, BinaryMlp, QuantizedConv2d, QuantizedLinear
+from bitvit.layers import BinaryAttention, BinaryMlp, QuantConv2d, QuantLinear, is_binary
 from bitvit.models import BinarizationScheme, UnsupportedModelError, binarize, create_model, get_stage, set_stage
 
 
@@ -30,13 +30,17 @@ def test_student_keeps_the_teachers_weights_and_names(teacher: nn.Module, scheme
         assert state[name].data_ptr() != teacher.state_dict()[name].data_ptr()
     assert type(student) is type(teacher)
     kinds = [type(module) for module in student.modules()]
-    assert (kinds.count(BinaryAttention), kinds.count(BinaryMlp), kinds.count(BinaryLinear)) == (2, 2, 8)
-    assert (kinds.count(QuantizedConv2d), kinds.count(QuantizedLinear)) == (1, 2)
+    assert (kinds.count(BinaryAttention), kinds.count(BinaryMlp), kinds.count(QuantLinear)) == (2, 2, 8 + 2)
+    assert kinds.count(QuantConv2d) == 1
+    bits = [module.weight_quantizer.bits for module in student.modules() if isinstance(module, QuantLinear)]
+    assert (bits.count(1), bits.count(8)) == (8, 2)
 
 
 def test_first_and_last_layers_can_stay_real(teacher: nn.Module) -> None:
     student = binarize(teacher, {"first_last_bits": 32})
-    assert not any(isinstance(module, (QuantizedConv2d, QuantizedLinear)) for module in student.modules())
+    layers = [module for module in student.modules() if isinstance(module, QuantLinear | QuantConv2d)]
+    assert len(layers) == 8
+    assert all(is_binary(layer) for layer in layers)
 
 
 def test_mode_and_dtype_follow_the_teacher(teacher: nn.Module) -> None:
@@ -121,9 +125,7 @@ def test_stages(teacher: nn.Module) -> None:
     assert get_stage(student) == "weights"
     frozen = trainable - {name for name, p in student.named_parameters() if p.requires_grad}
     teacher_names = {name for name, _ in teacher.named_parameters()}
-    assert frozen == {
-        name for name in trainable - teacher_names if "raw_step" not in name and "raw_weight_step" not in name
-    }
+    assert frozen == {name for name in trainable - teacher_names if "weight_quantizer" not in name}
     set_stage(student, "full")
     assert get_stage(student) == "full"
     assert {name for name, p in student.named_parameters() if p.requires_grad} == trainable

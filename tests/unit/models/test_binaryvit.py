@@ -12,6 +12,7 @@ from bitvit.layers.react_attention import ReactAttention
 from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling
 from bitvit.layers.react_linear import ReactLinear, ReactMlp, ReactOptions
+from bitvit.models import list_models
 from bitvit.models.binaryvit import BinaryVit
 from bitvit.models.stages import get_stage, set_stage
 from tests.support.random_models import perturb
@@ -51,7 +52,7 @@ def test_unit(inputs: int, outputs: int) -> None:
     assert isinstance(unit, ReactLinear)
     x = torch.randn(2, 5, inputs, dtype=torch.float64)
     norm, act = unit.norm, unit.activation
-    product = sign(x + unit.linear.input_shift) @ binary(unit.linear.weight).T
+    product = sign(x + unit.linear.get_parameter("input_quantizer.shift")) @ binary(unit.linear.weight).T
     normed = (product - norm.running_mean) / torch.sqrt(norm.running_var + 1e-5) * norm.weight + norm.bias
     residual = torch.empty(2, 5, outputs, dtype=torch.float64)
     for o in range(outputs):
@@ -112,7 +113,7 @@ def test_downsampling(binary_layer: bool) -> None:
             if isinstance(layer, BinaryDownsampling):
                 rows = layer.conv.weight.flatten(1)
                 weight = (rows.abs().mean(1, keepdim=True) * sign(rows)).view_as(layer.conv.weight)
-                bits = sign(cell + layer.conv.input_shift)
+                bits = sign(cell + layer.conv.get_parameter("input_quantizer.shift"))
                 product = layer.norm_out(torch.einsum("hwc,ochw->o", bits, weight)[None])[0]
                 expected[0, i, j] = layer.activation(product + cell.mean((0, 1)).repeat(2))
             else:
@@ -121,7 +122,7 @@ def test_downsampling(binary_layer: bool) -> None:
     torch.testing.assert_close(layer(x), expected, **CLOSE)
 
 
-@pytest.mark.parametrize("name", timm.list_models("test_binaryvit*"))
+@pytest.mark.parametrize("name", list_models("test_binaryvit*"))
 def test_images_do_not_see_each_other(name: str) -> None:
     torch.manual_seed(5)
     model = timm.create_model(name)
@@ -136,7 +137,7 @@ def test_images_do_not_see_each_other(name: str) -> None:
     assert together.std(dim=0).min() > 0
 
 
-@pytest.mark.parametrize("name", timm.list_models("test_binaryvit*"))
+@pytest.mark.parametrize("name", list_models("test_binaryvit*"))
 def test_every_parameter_learns(name: str) -> None:
     torch.manual_seed(6)
     model = timm.create_model(name, drop_path_rate=0.1).train()

@@ -9,10 +9,9 @@ from torch import nn
 from bitvit.complexity import complexity
 from bitvit.errors import UsageError
 from bitvit.export import ExportError, pack
-from bitvit.layers import calibrate
-from bitvit.layers.estimated_conv import EstimatedConv2d
+from bitvit.layers import QuantConv2d, calibrate, is_binary
 from bitvit.layers.information_rectification import InformationRectification
-from bitvit.layers.low_bit_layers import LowBitAttention
+from bitvit.layers.low_bit_attention import LowBitAttention
 from bitvit.models import create_model, get_stage, list_models, set_stage, start_epoch, teacher_of
 from bitvit.training.distribution_guidance import DistributionGuidance, similarity_loss
 from bitvit.training.errors import RecipeError
@@ -114,9 +113,11 @@ def test_full_precision_is_torchvisions() -> None:
 
 def test_only_published_places_are_real() -> None:
     model = create_model("bireal_resnet18_224")
-    convolutions = {name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    convolutions = {
+        name for name, module in model.named_modules() if isinstance(module, nn.Conv2d) and not is_binary(module)
+    }
     assert convolutions == {"conv1", *(f"layer{stage}.0.0.shortcut.1" for stage in (2, 3, 4))}
-    assert sum(isinstance(module, EstimatedConv2d) for module in model.modules()) == 16
+    assert sum(isinstance(module, QuantConv2d) for module in model.modules()) == 16
 
 
 def test_an_epoch_changes_gradients_not_results() -> None:
@@ -139,8 +140,8 @@ def test_rotations_are_state() -> None:
     start_epoch(model, 0.5)
     other = create_model("test_rbnn_resnet18")
     other.load_state_dict(model.state_dict())
-    own = other.get_submodule("layer1.0.0.conv").rotation_left
-    assert torch.equal(own, model.get_submodule("layer1.0.0.conv").rotation_left)
+    own = other.get_submodule("layer1.0.0.conv").weight_quantizer.left
+    assert torch.equal(own, model.get_submodule("layer1.0.0.conv").weight_quantizer.left)
     assert not torch.equal(own, torch.eye(len(own)))
 
 

@@ -7,8 +7,9 @@ from torch import nn
 
 import bitvit
 from bitvit.errors import UsageError
-from bitvit.layers import XnorAttentionBinarizer, calibrate
+from bitvit.layers import calibrate
 from bitvit.models import create_model, list_models, no_weight_decay, set_attention_phase, set_stage, teacher_of
+from bitvit.quantizers import XnorAttention
 
 TEST_MODELS = [name for name in list_models("test_*") if name.startswith(("test_gsb_deit", "test_binary_deit"))]
 SEED = 1234
@@ -92,7 +93,7 @@ def test_overrides_reach_the_model() -> None:
     assert model.binarization_scheme.offset == "row"  # type: ignore[union-attr]
     assert model.eval()(torch.randn(1, 3, 24, 24)).shape == (1, 3)
     baseline = create_model("test_gsb_deit", scheme="baseline", distilled=False)
-    assert any(isinstance(module, XnorAttentionBinarizer) for module in baseline.modules())
+    assert any(isinstance(module, XnorAttention) for module in baseline.modules())
     assert baseline.train()(torch.randn(2, 3, 16, 16)).shape == (2, 10)
 
 
@@ -101,7 +102,7 @@ def test_attention_phase_is_saved_with_the_model() -> None:
     set_attention_phase(model, 2)
     other = create_model("test_binary_deit")
     other.load_state_dict(model.state_dict())
-    phases = [int(m.phase) for m in other.modules() if isinstance(m, XnorAttentionBinarizer)]
+    phases = [int(m.phase) for m in other.modules() if isinstance(m, XnorAttention)]
     assert phases == [2, 2]
     with pytest.raises(UsageError, match="choose 1 or 2"):
         set_attention_phase(model, 3)  # type: ignore[arg-type]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from bitvit.layers.channelwise_binary import ChannelwiseBinaryLinear
 from bitvit.layers.react_attention import AttentionCore
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.quantizers.banded_mask import band_maps
 from bitvit.quantizers.channelwise_weight import channelwise_weight_signs
 from bitvit.quantizers.clipped_mask import clipped_mask
-from bitvit.quantizers.decomposition import decompose_attention
+from bitvit.quantizers.decomposition import DecomposedAttention, decompose_attention
 from bitvit.quantizers.triangular_sign import triangular_sign
 
 
@@ -67,7 +66,7 @@ def test_weights_of_zero_make_no_nan() -> None:
 def test_linear_products_are_exact() -> None:
     """Bits times signs are whole numbers, whatever the order of summation; the scale comes last."""
     torch.manual_seed(3)
-    layer = ChannelwiseBinaryLinear(1000, 7)
+    layer = ReactOptions().make_linear(1000, 7)
     x = torch.randn(5, 1000)
     signs, scale = layer.binary_weight()
     whole = layer(x) / scale
@@ -78,13 +77,13 @@ def test_linear_products_are_exact() -> None:
 
 def test_attention_core_is_not_rounded_by_autocast() -> None:
     torch.manual_seed(4)
-    core = AttentionCore(600, 1, "decomposed", ReactOptions()).eval()
+    core = AttentionCore(600, 1, DecomposedAttention(1), ReactOptions()).eval()
     q, k, v = torch.randn(3, 2, 9, 600).unbind(0)
     expected = core(q, k, v)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(core(q, k, v).float(), expected, rtol=1e-2, atol=1e-2)
     seen: list[torch.Tensor] = []
-    core.quantizer.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    core.attention.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
     core(q, k, v)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         core(q, k, v)

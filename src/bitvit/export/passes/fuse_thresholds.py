@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitvit.export.errors import ExportError
+from bitvit.errors import ExportError
 from bitvit.export.graph import Graph, GraphOp
 
 _ERF = np.vectorize(math.erf, otypes=[np.float64])

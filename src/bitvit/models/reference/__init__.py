@@ -7,6 +7,7 @@ arithmetic differs from its paper, the module carries the release's as a variant
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bitvit.models.reference.config import FAMILIES, ReferenceConfig, detect_family, read_config
@@ -15,6 +16,7 @@ from bitvit.models.reference.families import build_model, import_notes, key_pair
 from bitvit.models.reference.gsb_models import set_threshold_scope
 from bitvit.models.reference.keys import load_pairs
 from bitvit.models.reference.reader import read_checkpoint
+from bitvit.quantizers import BandedAttention, ClippedAttention, DecomposedAttention
 
 __all__ = [
     "FAMILIES",
@@ -55,6 +57,7 @@ def from_reference(
     resolved = read_config(config, state_dict, family)
     model = build_model(resolved, state_dict)
     load_pairs(model, key_pairs(model), state_dict, f"a {resolved.family} network", unused_keys(state_dict))
+    _check_scales(model)
     return model.eval()
 
 
@@ -74,3 +77,22 @@ def to_reference(
         for pair in key_pairs(model)
         if pair.ours in tensors and (like is None or pair.theirs in like)
     }
+
+
+_ABOVE_ANY_PROBABILITY = 4.0
+
+
+@torch.no_grad()
+def _check_scales(model: nn.Module) -> None:
+    """Bring scales that were trained to 0 or below to a positive one of the same meaning, or refuse them.
+
+    The releases keep no scale positive. A clip of attention at or below 0 gives masks or values of 0 alone, as does one
+    above every probability. The GSB release itself counts scales below 1e-5 as 1e-5, as `bitvit.quantizers.Positive`.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, ClippedAttention) and not bool(module.raw_clip > 0):
+            module.clip = _ABOVE_ANY_PROBABILITY
+        elif isinstance(module, BandedAttention | DecomposedAttention):
+            for scale, parameter in module.scale_parameters().items():
+                if not bool((parameter > 0).all()):
+                    raise CheckpointImportError(f"{name}.{scale} is not positive: this checkpoint cannot be imported")

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from bitvit.models.bhvit import Bhvit
 from bitvit.models.binaryvit import BinaryVit
-from bitvit.models.pyramid import as_pair
-from bitvit.models.pyramid_build import pyramid_cfg
+from bitvit.models.entrypoints import as_pair, model_cfg
 from bitvit.models.reactdeit import ReactDeit
 from bitvit.models.reference.config import ReferenceConfig
-from bitvit.models.reference.gsb_layers import ReleaseAttentionBinarizer
 from bitvit.models.reference.gsb_models import build_release_deit, gsb_arguments, gsb_rules
+from bitvit.models.reference.gsb_quantizers import ReleaseAttention
 from bitvit.models.reference.keys import KeyPair, expand_rules
 from bitvit.models.reference.react_keys import bhvit_rules, binaryvit_rules, reactdeit_rules
 from bitvit.models.reference.react_models import bhvit_arguments, binaryvit_arguments, reactdeit_arguments
@@ -58,7 +57,7 @@ def build_model(config: ReferenceConfig, state_dict: Tensors) -> nn.Module:
     arguments = family.arguments(config, state_dict)
     model = family.build(**arguments)
     height, width = as_pair(arguments["img_size"])
-    cfg = pyramid_cfg(max(height, 224), arguments["num_classes"], family.first_conv)
+    cfg = model_cfg(max(height, 224), arguments["num_classes"], family.first_conv)
     cfg |= {"architecture": family.registered, "input_size": (arguments["in_chans"], height, width)}
     vars(model)["pretrained_cfg"] = vars(model)["default_cfg"] = cfg
     return model
@@ -66,7 +65,7 @@ def build_model(config: ReferenceConfig, state_dict: Tensors) -> nn.Module:
 
 def import_notes(model: nn.Module) -> list[str]:
     """Return what a user should know about an imported network, one sentence each."""
-    if any(isinstance(layer, ReleaseAttentionBinarizer) for layer in model.modules()):
+    if any(isinstance(layer, ReleaseAttention) for layer in model.modules()):
         return [
             "the release takes thresholds of attention and values over the whole batch, so that an image's logits "
             "depend on its neighbours; exported, and after set_threshold_scope(model, 'image'), each image counts alone"

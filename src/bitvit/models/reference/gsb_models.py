@@ -4,24 +4,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+from timm.models import generate_default_cfgs, register_model
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from bitvit.layers.token_norm import TokenBatchNorm
+from bitvit.layers import QuantConv2d, QuantLinear, TokenBatchNorm
+from bitvit.models.entrypoints import as_pair, model_cfg
 from bitvit.models.reference.config import ReferenceConfig, count_indices, square_side
 from bitvit.models.reference.errors import CheckpointImportError
 from bitvit.models.reference.gsb_layers import (
-    ReleaseAttention,
-    ReleaseAttentionBinarizer,
-    ReleaseConv2d,
-    ReleaseHead,
     ReleaseMlp,
-    ReleaseValueBinarizer,
     ReleaseWeightAttention,
-    ReleaseWeightLinear,
+    release_attention_layer,
+    release_weight_linear,
 )
-from bitvit.models.reference.gsb_quantizers import Scope
+from bitvit.models.reference.gsb_quantizers import (
+    ReleaseAttention,
+    ReleaseStepActivation,
+    ReleaseStepWeight,
+    ReleaseValue,
+    Scope,
+)
 from bitvit.models.reference.keys import PrefixRule
 
 Tensors = Mapping[str, Tensor]
@@ -108,17 +112,20 @@ def build_release_deit(
     for block in blocks:
         hidden = int(block.mlp.fc1.out_features)
         if stage == "full":
-            block.attn = ReleaseAttention(embed_dim, num_heads, tokens, qkv_bias)
+            block.attn = release_attention_layer(embed_dim, num_heads, tokens, qkv_bias)
             block.mlp = ReleaseMlp(embed_dim, hidden)
         else:
             block.attn = ReleaseWeightAttention(embed_dim, num_heads, qkv_bias)
-            block.mlp.fc1 = ReleaseWeightLinear(embed_dim, hidden)
-            block.mlp.fc2 = ReleaseWeightLinear(hidden, embed_dim)
+            block.mlp.fc1 = release_weight_linear(embed_dim, hidden)
+            block.mlp.fc2 = release_weight_linear(hidden, embed_dim)
     if stage == "full":
-        model.patch_embed.proj = ReleaseConv2d.from_float(model.patch_embed.proj)
+        weight = ReleaseStepWeight(embed_dim)
+        model.patch_embed.proj = QuantConv2d.from_float(model.patch_embed.proj, weight=weight, input=None)
         for name in ("head", "head_dist"):
-            if isinstance(getattr(model, name, None), nn.Linear):
-                setattr(model, name, ReleaseHead.from_float(getattr(model, name)))
+            head = getattr(model, name, None)
+            if isinstance(head, nn.Linear):
+                inputs = ReleaseStepActivation(embed_dim)
+                setattr(model, name, QuantLinear.from_float(head, weight=ReleaseStepWeight(), input=inputs))
     else:
         model.patch_embed.norm = TokenBatchNorm(embed_dim)
     if isinstance(model, VisionTransformerDistilled):
@@ -130,7 +137,7 @@ def build_release_deit(
 def set_threshold_scope(model: nn.Module, scope: Scope) -> None:
     """Take the maxima of attention and values over the whole ``"batch"`` (the release) or over each ``"image"``."""
     for layer in model.modules():
-        if isinstance(layer, ReleaseAttentionBinarizer | ReleaseValueBinarizer):
+        if isinstance(layer, ReleaseAttention | ReleaseValue):
             layer.threshold_scope = scope
 
 
@@ -138,13 +145,15 @@ def gsb_rules(model: VisionTransformer) -> Iterator[PrefixRule]:
     """Yield the rules of a GSB network."""
     for name in ("cls_token", "dist_token", "pos_embed"):
         yield PrefixRule("", "", {name: name})
-    shift = {"weight": "weight", "bias": "bias", "input_shift": "move.bias"}
-    yield PrefixRule("patch_embed.proj", "patch_embed.proj", {"weight": "weight", "bias": "bias", "raw_step": "alpha"})
+    shift = {"weight": "weight", "bias": "bias", "input_quantizer.shift": "move.bias"}
+    patch = {"weight": "weight", "bias": "bias", "weight_quantizer.raw_step": "alpha"}
+    yield PrefixRule("patch_embed.proj", "patch_embed.proj", patch)
     yield PrefixRule("patch_embed.norm", "patch_embed.norm")
     yield PrefixRule("norm", "norm")
     for head in ("head", "head_dist"):
-        yield PrefixRule(head, head, shift | {"raw_input_step": "input_clip_val", "raw_weight_step": "weight_clip_val"})
-    linear = shift | {"raw_input_scale": "input_clip_val"}
+        steps = {"input_quantizer.raw_step": "input_clip_val", "weight_quantizer.raw_step": "weight_clip_val"}
+        yield PrefixRule(head, head, shift | steps)
+    linear = shift | {"input_quantizer.raw_scale": "input_clip_val"}
     for index in range(len(model.blocks)):
         block = f"blocks.{index}"
         for name in ("norm1", "norm2"):
@@ -163,3 +172,21 @@ def gsb_rules(model: VisionTransformer) -> Iterator[PrefixRule]:
         for part, name in (("attention", "clip_attn"), ("value", "clip_value")):
             stacked = (name, f"{name}2", f"{name}3")
             yield PrefixRule(f"{attention}.{part}", attention, {"raw_scales": stacked})
+
+
+default_cfgs = generate_default_cfgs({"gsb_release_deit.untrained": model_cfg(224, 1000, "patch_embed.proj")})
+
+_OF_TIMM = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+
+
+@register_model
+def gsb_release_deit(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
+    """DeiT-Small with the arithmetic of the GSB release, for its checkpoints only; see `build_release_deit`."""
+    del pretrained  # there are no weights under this name
+    arguments = {name: value for name, value in kwargs.items() if name not in _OF_TIMM}
+    arguments.setdefault("img_size", 224)
+    model = build_release_deit(**arguments)
+    cfg = model_cfg(224, model.num_classes, "patch_embed.proj")
+    cfg["input_size"] = (arguments.get("in_chans", 3), *as_pair(arguments["img_size"]))
+    vars(model)["pretrained_cfg"] = vars(model)["default_cfg"] = cfg
+    return model

@@ -2,15 +2,22 @@
 
 They differ from `bitvit.quantizers` in that sign(0) is 0, in how gradients of scales are averaged (``1 / sqrt(n)`` of
 the elements concerned, over the whole batch) and in the thresholds of attention and values. A scale at or below 1e-5
-counts as 1e-5 (`bitvit.quantizers.Positive`). Source: MODELS section 2, end; golden data.
+counts as 1e-5 (`bitvit.quantizers.Positive`). Source: docs/models.md section 2, end; golden data.
 """
 
 import math
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
+
+from bitvit.quantizers.estimator import ActivationEstimator, AttentionEstimator, Quantized, WeightEstimator
+from bitvit.quantizers.gsb_value import GsbValue
+from bitvit.quantizers.learned_scale import LearnedSign
+from bitvit.quantizers.learned_step import INT8_MAX, INT8_MIN, StepActivation, StepWeight
+from bitvit.quantizers.packed_forms import MaskPlanes, Rules, first_threshold, for_each_head
+from bitvit.quantizers.positive import Positive
 
 Scope = Literal["batch", "image"]
 """Over which values a maximum is taken: the whole batch, as the release does, or each image."""
@@ -162,3 +169,153 @@ def initial_band_scales(x: Tensor, signed: bool, scope: Scope) -> Tensor:
         chosen = x[mask].abs()
         scales.append(factor * chosen.mean() if chosen.numel() else scales[-1] if scales else x.new_ones(()))
     return torch.stack(scales)
+
+
+class _WeightSigns(Function):
+    """Signs whose product with ``scale`` takes the identity as its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(scale)
+        return torch.sign(weight - weight.mean())
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (scale,) = ctx.saved_tensors
+        return grad_outputs[0] / scale, None
+
+
+class ReleaseWeight(WeightEstimator):
+    """``mean|W| sign(W - mean W)`` over the whole tensor, sign(0) = 0; gradient of the product: identity."""
+
+    def forward(self, x: Tensor) -> Quantized:
+        scale = x.detach().abs().mean()
+        return _WeightSigns.apply(x, scale), scale
+
+    def real_value(self, x: Tensor) -> Quantized:
+        return x - x.mean(), None
+
+
+class ReleaseSign(LearnedSign):
+    """`LearnedSign` with `elastic_sign`; the scale starts at 2 mean|x|."""
+
+    start = 2
+
+    def forward(self, x: Tensor) -> Quantized:
+        return elastic_sign(x + self.shift, self.scale), None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the scale as the release's first forward pass does."""
+        self.scale = self.start * (x + self.shift).abs().mean()
+
+
+class ReleaseRound(ReleaseSign):
+    """`bitvit.quantizers.LearnedRound` with `elastic_steps`; the scale starts at 4 mean|x|."""
+
+    rounds = True
+    start = 4
+
+    def forward(self, x: Tensor) -> Quantized:
+        return elastic_steps(x + self.shift, self.scale, 0, 1), None
+
+
+class ReleaseShift(ActivationEstimator):
+    """The real, shifted input of the release's stage 1: ``x + shift``, ``[K]``."""
+
+    bits = 32
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Quantized:
+        return x + self.shift, None
+
+
+class ReleaseStepWeight(StepWeight):
+    """`StepWeight` whose steps' gradients are averaged over the whole weight; they start at 2 mean|W| / sqrt(127)."""
+
+    def forward(self, x: Tensor) -> Quantized:
+        return elastic_steps(x, self.broadcast_step(x), INT8_MIN, INT8_MAX), None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set all steps as the release's first forward pass does."""
+        self.step = (2 * x.abs().mean() / math.sqrt(INT8_MAX)).expand_as(self.raw_step)
+
+
+class ReleaseStepActivation(StepActivation):
+    """`StepActivation` with the release's gradient and first step, 2 mean|x| / sqrt(127)."""
+
+    def forward(self, x: Tensor) -> Quantized:
+        return elastic_steps(x + self.shift, self.step, INT8_MIN, INT8_MAX), None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the step as the release's first forward pass does."""
+        self.step = 2 * (x + self.shift).abs().mean() / math.sqrt(INT8_MAX)
+
+
+class ReleaseAttention(AttentionEstimator):
+    """`release_attention` of ``A - Phi``: thresholds from the maximum of the batch, or of each image.
+
+    Args:
+        num_heads: heads H. num_tokens: tokens N.
+
+    Attributes:
+        offset: parameter Phi ``[H, N, N]``, subtracted. scales: effective positive ``a_0 .. a_2`` (the parameter is
+            ``raw_scales``).
+        threshold_scope: ``"batch"`` reproduces the release, in which an image's logits depend on its batch; ``"image"``
+            gives each image the logits that it has alone. A packed engine only has the latter.
+    """
+
+    planes = len(FACTORS) + 1
+    flops_per_element = 3 + 1 + 2 * len(FACTORS)  # as of GSB attention
+    scales = Positive()
+    factors = FACTORS
+    threshold_scope: Scope = "batch"
+    _first_pass = False
+
+    def __init__(self, num_heads: int, num_tokens: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.num_tokens = num_tokens
+        self.raw_scales = nn.Parameter(torch.full((self.planes,), 1.0 / num_tokens))
+        self.offset = nn.Parameter(torch.zeros(num_heads, num_tokens, num_tokens))
+
+    def forward(self, x: Tensor) -> Quantized:
+        first, self._first_pass = self._first_pass, False
+        return release_attention(x - self.offset, self.scales, self.threshold_scope, exclusive=first), None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the scales as the release's first forward pass does; the pass under way uses that pass's levels."""
+        self.scales = initial_band_scales(x - self.offset, False, self.threshold_scope)
+        self._first_pass = True
+
+    def mask_planes(self, num_heads: int) -> MaskPlanes:
+        """Masks relative to the maximum of the whole image."""
+        self.check_enabled()
+        scales = self.scales.detach().double().tolist()
+        factors = for_each_head(scales, num_heads)
+        rules: Rules = [["greater"]]
+        rules += [["image_max", float(c)] for c in FACTORS]
+        return MaskPlanes(rules, factors, first_threshold(factors, 0.5 * scales[0]), self.offset.detach().float())
+
+
+class ReleaseValue(GsbValue):
+    """`GsbValue` with `release_value`; see `ReleaseAttention` for the scope of thresholds."""
+
+    threshold_scope: Scope = "batch"
+    _first_pass = False
+
+    def forward(self, x: Tensor) -> Quantized:
+        first, self._first_pass = self._first_pass, False
+        return release_value(x - self.omega, self.scales, self.threshold_scope, exclusive=first), None
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the scales as the release's first forward pass does; the pass under way uses that pass's levels."""
+        self.scales = initial_band_scales(x - self.omega, True, self.threshold_scope)
+        self._first_pass = True

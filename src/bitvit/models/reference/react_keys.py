@@ -13,7 +13,7 @@ from bitvit.models.reference.keys import AFFINE_LEAVES, RPRELU_LEAVES, PrefixRul
 
 
 def _unit(ours: str, theirs: str, *, weight: str, shift: str, norm: str, activation: str) -> Iterator[PrefixRule]:
-    yield PrefixRule(f"{ours}.linear", theirs, {"weight": f"{weight}.weight", "input_shift": shift})
+    yield PrefixRule(f"{ours}.linear", theirs, {"weight": f"{weight}.weight", "input_quantizer.shift": shift})
     yield PrefixRule(f"{ours}.norm", f"{theirs}.{norm}")
     yield PrefixRule(f"{ours}.activation", f"{theirs}.{activation}", RPRELU_LEAVES)
 
@@ -41,16 +41,16 @@ def _attention(module: ReactAttention | WindowAttention, ours: str, theirs: str)
             norm=f"norm{letter}",
             activation=f"rprelu{letter}",
         )
-        yield PrefixRule(f"{ours}.core.{name}_sign", inner, {"shift": f"move{letter}2"})
+        yield PrefixRule(f"{ours}.core.{name}", inner, {"shift": f"move{letter}2"})
     yield PrefixRule(
-        f"{ours}.core.quantizer",
+        f"{ours}.core.attention",
         inner,
         {
-            "clip": "att_prob_clip",
-            "scale": "att_prob_clip",
+            "raw_clip": "att_prob_clip",
+            "raw_scale": "att_prob_clip",
             "lower": "att_prob_clip2",
             "upper": "att_prob_clip3",
-            "step": "att_prob_quantizer.alpha",
+            "raw_step": "att_prob_quantizer.alpha",
             "zero_point": "att_prob_quantizer.zero_point",
         },
     )
@@ -86,7 +86,7 @@ def _branches(module: object, ours: str, theirs: str) -> Iterator[PrefixRule]:
 
 def _downsampling(ours: str, theirs: str) -> Iterator[PrefixRule]:
     yield PrefixRule(f"{ours}.norm_in", f"{theirs}.norm0")
-    yield PrefixRule(f"{ours}.conv", theirs, {"weight": "proj.weight", "input_shift": "move"})
+    yield PrefixRule(f"{ours}.conv", theirs, {"weight": "proj.weight", "input_quantizer.shift": "move"})
     yield PrefixRule(f"{ours}.norm_out", f"{theirs}.norm")
     yield PrefixRule(f"{ours}.activation", f"{theirs}.rprelu", RPRELU_LEAVES)
     yield PrefixRule(f"{ours}.position", theirs, {"embedding": "position_embeddings"})

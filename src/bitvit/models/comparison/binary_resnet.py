@@ -1,25 +1,78 @@
-"""ResNet-18 with binary 3 x 3 convolutions, by six published methods; and its full-precision form for small images."""
+"""ResNet-18 with binary 3 x 3 convolutions, by six published methods; and its full-precision form for small images.
 
-from collections.abc import Sequence
+``{xnor,bireal,irnet,rbnn,recu,reactnet}_resnet18_{224,32}`` (the papers' widths), ``*_resnet18_micro_32`` (widths 16 to
+128) and ``test_*_resnet18``; ``resnet18_{224,32,micro_32}`` and ``test_resnet18`` are real.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
-from bitvit.layers.channel_rprelu import ChannelRPReLU
-from bitvit.layers.estimated_conv import EstimatedConv2d, Estimator
+from bitvit.layers.quant_conv import QuantConv2d
+from bitvit.layers.rprelu import RPReLU
+from bitvit.models.entrypoints import Variant, build_network, model_cfg, register_family
+from bitvit.quantizers import (
+    ActivationEstimator,
+    BiRealWeight,
+    ChannelSignWeight,
+    IrNetSign,
+    IrNetWeight,
+    RbnnSign,
+    RbnnWeight,
+    ReactNetSign,
+    RecuWeight,
+    TriangularSign,
+    WeightEstimator,
+    XnorNetSign,
+    XnorNetWeight,
+)
+
+Method = Literal["xnor", "bireal", "irnet", "rbnn", "recu", "reactnet"]
+"""Whose estimators a binary convolution uses."""
+
+Estimators = tuple[WeightEstimator, ActivationEstimator]
+
+# By input channels and stride of a 3 x 3 convolution.
+_ESTIMATORS: dict[Method, Callable[[int, int], Estimators]] = {
+    "xnor": lambda channels, stride: (XnorNetWeight(), XnorNetSign(3, stride, 1)),
+    "bireal": lambda channels, stride: (BiRealWeight(), TriangularSign()),
+    "irnet": lambda channels, stride: (IrNetWeight(), IrNetSign()),
+    "rbnn": lambda channels, stride: (RbnnWeight(9 * channels), RbnnSign()),
+    "recu": lambda channels, stride: (RecuWeight(scheduled=True), TriangularSign()),
+    # ReActNet's weights are signs of uncentred filters (section 4.1).
+    "reactnet": lambda channels, stride: (ChannelSignWeight(centre=False), ReactNetSign(channels)),
+}
 
 
-class ComparisonModel(nn.Module):
-    """A model of the paper's tables that bitvit trains to compare with, and that has no packed form."""
+def binary_conv(in_channels: int, out_channels: int, stride: int, method: Method) -> QuantConv2d:
+    """Make a binary 3 x 3 convolution ``[B, C, H, W] -> [B, O, H', W']`` by one of the methods."""
+    weight, inputs = _ESTIMATORS[method](in_channels, stride)
+    return QuantConv2d(
+        *(in_channels, out_channels, 3, stride, 1),
+        bias=False,
+        weight=weight,
+        input=inputs,
+        channels_last=False,
+        initialize=lambda weight: nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu"),
+    )
 
 
-def _activation(estimator: Estimator, channels: int) -> nn.Module:
-    if estimator == "reactnet":
-        return ChannelRPReLU(channels)
-    if estimator == "recu":
+class _OneOperationPerOutput(nn.Module):
+    def charge(self, call: Call) -> Charge:
+        """The residual sum."""
+        return Charge(other_flops=call.elements_out)
+
+
+def _activation(method: Method, channels: int) -> nn.Module:
+    if method == "reactnet":
+        return RPReLU(channels, channels_last=False)
+    if method == "recu":
         return nn.PReLU(channels)
-    return nn.Identity() if estimator == "bireal" else nn.Hardtanh()
+    return nn.Identity() if method == "bireal" else nn.Hardtanh()
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -33,19 +86,19 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     )
 
 
-class BiRealUnit(nn.Module):
+class BiRealUnit(_OneOperationPerOutput):
     """One binary convolution with its own shortcut: ``y = act(norm(conv(sign(x))) + shortcut(x))``.
 
     Shape: ``[B, C, H, W] -> [B, O, H', W']``. Source: Bi-Real Net, section 3.1; act: hardtanh (IR-Net, RBNN), PReLU
     (ReCU), RPReLU (ReActNet), none (Bi-Real Net).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, estimator: Estimator) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, method: Method) -> None:
         super().__init__()
-        self.conv = EstimatedConv2d(in_channels, out_channels, 3, stride=stride, padding=1, estimator=estimator)
+        self.conv = binary_conv(in_channels, out_channels, stride, method)
         self.norm = nn.BatchNorm2d(out_channels)
         self.shortcut = _shortcut(in_channels, out_channels, stride)
-        self.act = _activation(estimator, out_channels)
+        self.act = _activation(method, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the unit."""
@@ -53,7 +106,7 @@ class BiRealUnit(nn.Module):
         return y
 
 
-class XnorBlock(nn.Module):
+class XnorBlock(_OneOperationPerOutput):
     """Two binary convolutions under one shortcut: ``y = shortcut(x) + unit(unit(x))``, ``unit(x) =
     relu(conv(sign(norm(x))))``.
 
@@ -63,9 +116,9 @@ class XnorBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = EstimatedConv2d(in_channels, out_channels, 3, stride=stride, padding=1, estimator="xnor")
+        self.conv1 = binary_conv(in_channels, out_channels, stride, "xnor")
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.conv2 = EstimatedConv2d(out_channels, out_channels, 3, padding=1, estimator="xnor")
+        self.conv2 = binary_conv(out_channels, out_channels, 1, "xnor")
         self.act = nn.ReLU()
         self.shortcut = _shortcut(in_channels, out_channels, stride)
 
@@ -76,11 +129,11 @@ class XnorBlock(nn.Module):
         return y
 
 
-class BinaryResNet(ComparisonModel):
+class BinaryResNet(nn.Module):
     """ResNet with basic blocks; first convolution, shortcuts' 1 x 1 convolutions and last layer are real.
 
     Args:
-        estimator: the method; None builds the full-precision network (torchvision's blocks).
+        method: whose estimators; None builds the full-precision network (torchvision's blocks).
         widths: channels of the four stages. depths: their blocks, of two convolutions each.
         small_images: begin with a 3 x 3 convolution of stride 1, not with 7 x 7, stride 2 and a maximum pooling.
         num_classes: classes; 0 removes the last layer. in_chans: image channels.
@@ -94,9 +147,11 @@ class BinaryResNet(ComparisonModel):
     Source: Tables I-III of the GSB paper; the methods' papers are in the quantizers' files.
     """
 
+    comparison_only = True
+
     def __init__(
         self,
-        estimator: Estimator | None = "bireal",
+        method: Method | None = "bireal",
         widths: Sequence[int] = (64, 128, 256, 512),
         depths: Sequence[int] = (2, 2, 2, 2),
         small_images: bool = False,
@@ -119,7 +174,7 @@ class BinaryResNet(ComparisonModel):
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
             blocks = []
             for index in range(depth):
-                blocks.append(_block(channels, width, 2 if stage > 1 and index == 0 else 1, estimator))
+                blocks.append(_block(channels, width, 2 if stage > 1 and index == 0 else 1, method))
                 channels = width
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -143,6 +198,9 @@ class BinaryResNet(ComparisonModel):
         """Return the logits."""
         return self.forward_head(self.forward_features(images))
 
+    def charge(self, call: Call) -> Charge:
+        return Charge()  # all of its work is its children's
+
     def get_classifier(self) -> nn.Module:
         """Return the last layer."""
         return self.fc
@@ -154,13 +212,13 @@ class BinaryResNet(ComparisonModel):
         self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
 
-def _block(in_channels: int, out_channels: int, stride: int, estimator: Estimator | None) -> nn.Module:
-    if estimator == "xnor":
+def _block(in_channels: int, out_channels: int, stride: int, method: Method | None) -> nn.Module:
+    if method == "xnor":
         return XnorBlock(in_channels, out_channels, stride)
-    if estimator is not None:
+    if method is not None:
         return nn.Sequential(
-            BiRealUnit(in_channels, out_channels, stride, estimator),
-            BiRealUnit(out_channels, out_channels, 1, estimator),
+            BiRealUnit(in_channels, out_channels, stride, method),
+            BiRealUnit(out_channels, out_channels, 1, method),
         )
     downsample = None
     if stride > 1 or in_channels != out_channels:
@@ -169,3 +227,32 @@ def _block(in_channels: int, out_channels: int, stride: int, estimator: Estimato
         )
     block: nn.Module = BasicBlock(in_channels, out_channels, stride, downsample)
     return block
+
+
+def build_resnet(name: str, pretrained: bool = False, **kwargs: Any) -> BinaryResNet:
+    """Build a network under a registered name; see `BinaryResNet` for the arguments."""
+    return build_network(BinaryResNet, name, pretrained, **kwargs)
+
+
+_SIZES: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "{}resnet18_224": (224, 1000, {}),
+    "{}resnet18_32": (32, 10, {"small_images": True}),
+    "{}resnet18_micro_32": (32, 10, {"small_images": True, "widths": (16, 32, 64, 128)}),
+    "test_{}resnet18": (16, 10, {"small_images": True, "widths": (8, 8, 16, 16), "depths": (1, 1, 1, 1)}),
+}
+_METHODS: tuple[Method | None, ...] = (None, *get_args(Method))
+
+VARIANTS = {
+    pattern.format("" if method is None else f"{method}_"): Variant(
+        f"ResNet-18, {'full precision' if method is None else f'binary by {method}'}, {image_size} pixels.",
+        image_size,
+        num_classes,
+        {"method": method, **shape},
+    )
+    for method in _METHODS
+    for pattern, (image_size, num_classes, shape) in _SIZES.items()
+}
+
+register_family(
+    __name__, build_resnet, VARIANTS, lambda v: model_cfg(v.image_size, v.num_classes, "conv1", classifier="fc")
+)

@@ -1,34 +1,10 @@
-"""Operation counts, and how they add up."""
+"""Costs of layers: operations, parameters and bytes, and how they add up."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
-# Binary multiply-adds that count as one operation: a 64-bit word of them is one xor and one popcount.
-BOPS_PER_OP = 64
-
-
-@dataclass(frozen=True)
-class Charge:
-    """Operations of one layer on one image. A multiply-add counts 1.
-
-    Attributes:
-        bops: binary multiply-adds.
-        flops: float operations that the paper's tables count (GSB, Table IX).
-        other_flops: float operations that they leave out: normalization, softmax, residual sums, activations.
-    """
-
-    bops: int = 0
-    flops: int = 0
-    other_flops: int = 0
-
-    def __add__(self, other: Charge) -> Charge:
-        return Charge(self.bops + other.bops, self.flops + other.flops, self.other_flops + other.other_flops)
-
-    @property
-    def ops(self) -> float:
-        """`OPs = BOPs / 64 + FLOPs`, without `other_flops`, as in the paper."""
-        return self.bops / BOPS_PER_OP + self.flops
+from bitvit.charge import Charge
 
 
 @dataclass(frozen=True)
@@ -43,7 +19,7 @@ class Cost:
         packed_bytes: size of its tensors in a `.bitvit` file; 0 for a model that has no packed form.
     """
 
-    charge: Charge = Charge()
+    charge: Charge = field(default_factory=Charge)
     parameters: int = 0
     binary_parameters: int = 0
     float_bytes: int = 0
@@ -51,9 +27,9 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         numbers = {
-            field.name: getattr(self, field.name) + getattr(other, field.name)
-            for field in fields(self)
-            if field.name != "charge"
+            entry.name: getattr(self, entry.name) + getattr(other, entry.name)
+            for entry in fields(self)
+            if entry.name != "charge"
         }
         return Cost(self.charge + other.charge, **numbers)
 

@@ -1,0 +1,1 @@
+"""Methods that the paper's tables compare with: they train, and have no packed form."""
