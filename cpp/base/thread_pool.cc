@@ -75,8 +75,8 @@ class Spinner {
   int64_t start_ns_ = 0;
 };
 
-// The state of a team in one word, so that a claim is one atomic step: which opening of the team (38 bits), the next
-// piece and the number of pieces (13 bits each). Openings do not repeat within years.
+// The state of a team in one word, so that a claim is one atomic step: which opening of the team (38 bits), the first
+// and the end of the pieces that are left (13 bits each). Openings do not repeat within years.
 constexpr int kPieceBits = 13;
 constexpr uint64_t kPieceMask = (uint64_t{1} << kPieceBits) - 1;
 static_assert(Team::kMostPieces <= kPieceMask);
@@ -86,15 +86,18 @@ uint64_t EpochOf(uint64_t state) { return state >> (2 * kPieceBits); }
 size_t NextOf(uint64_t state) { return static_cast<size_t>(state >> kPieceBits & kPieceMask); }
 size_t EndOf(uint64_t state) { return static_cast<size_t>(state & kPieceMask); }
 
-// Claims the next pieces; false if there are none, or the team is not that of `epoch` any more. Whoever has claimed
-// pieces may read the task: it changes only after all pieces are done.
-bool Claim(std::atomic<uint64_t>& state, uint64_t epoch, size_t n_parts, size_t most, size_t* first, size_t* end) {
+// Claims the next pieces, or the last ones; false if there are none, or the team is not that of `epoch` any more.
+// Whoever has claimed pieces may read the task: it changes only after all pieces are done. A caller works from the
+// front and helpers from the back, so that from one task to the next each mostly finds in its cache what it has written
+// itself.
+bool Claim(std::atomic<uint64_t>& state, uint64_t epoch, size_t n_parts, size_t most, bool from_back, size_t* first,
+           size_t* end) {
   uint64_t seen = state.load(std::memory_order_acquire);
   while (EpochOf(seen) == epoch && NextOf(seen) < EndOf(seen)) {
     const size_t take = std::min(most, PiecesToTake(EndOf(seen) - NextOf(seen), n_parts));
-    const uint64_t claimed = seen + (static_cast<uint64_t>(take) << kPieceBits);
+    const uint64_t claimed = from_back ? seen - take : seen + (static_cast<uint64_t>(take) << kPieceBits);
     if (!state.compare_exchange_weak(seen, claimed, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-    *first = NextOf(seen);
+    *first = from_back ? EndOf(seen) - take : NextOf(seen);
     *end = *first + take;
     return true;
   }
@@ -265,7 +268,7 @@ void HelperPool::Serve(const Order& order, Spinner& spinner) {
     const uint64_t seen = team.state.load(std::memory_order_acquire);
     if (EpochOf(seen) != order.epoch) return;
     size_t first, end;
-    if (!Claim(team.state, order.epoch, order.n_parts, team.most.load(std::memory_order_relaxed), &first, &end)) {
+    if (!Claim(team.state, order.epoch, order.n_parts, team.most.load(std::memory_order_relaxed), true, &first, &end)) {
       if (!spinner.Wait()) return;
       continue;
     }
@@ -355,7 +358,7 @@ void Team::Run(size_t n_pieces, size_t most, Task task, void* context) {
   team.state.store(PackState(epoch_, n_pieces), std::memory_order_release);
   const int64_t start = NowNs();
   size_t n_own = 0, n_claims = 0;
-  for (size_t first, end; Claim(team.state, epoch_, n_parts_, most, &first, &end); ++n_claims) {
+  for (size_t first, end; Claim(team.state, epoch_, n_parts_, most, false, &first, &end); ++n_claims) {
     task(context, first, end, 0);
     n_own += end - first;
   }

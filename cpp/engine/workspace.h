@@ -52,7 +52,7 @@ class Interrupt;
 // that were made are kept.
 class WorkspacePool {
  public:
-  static constexpr size_t kMostBytes = size_t{1} << 30;
+  static constexpr size_t kMostBytes = size_t{1} << 29;
 
   WorkspacePool(WorkspaceSizes sizes, std::vector<size_t> operand_offsets, size_t n_processors);
   ~WorkspacePool();

@@ -136,7 +136,7 @@ class Engine:
 
     @property
     def most_workspaces(self) -> int:
-        """How many calls can run at once: two for each processor, fewer where they would need more than 1 GiB.
+        """How many calls can run at once: two for each processor, fewer where they would need more than 512 MiB.
 
         Further calls wait until one has ended.
         """
