@@ -20,16 +20,28 @@ constexpr size_t kMaxGroupSteps = 256;
 
 size_t RowBytes(const Value& value) { return value.size_bytes() / value.shape[0]; }
 
-// Tiles of about `rows` rows; with several threads, which take them in order, smaller ones towards the end.
+// Tiles of about `rows` rows. Of several threads the caller takes them from the front and helpers from the back
+// (base/thread_pool.h): tiles are smaller where they meet.
 std::vector<size_t> CutIntoTiles(size_t n_rows, size_t rows, size_t n_threads) {
   const size_t n_grains = (n_rows + kTileGrain - 1) / kTileGrain, n_equal = (n_rows + rows - 1) / rows;
-  std::vector<size_t> begins = {0};
-  for (size_t first = 0; first < n_grains;) {
-    first = n_threads == 1
-                ? n_grains * begins.size() / n_equal
-                : first + std::min((n_grains + n_equal - 1) / n_equal, PiecesToTake(n_grains - first, n_threads));
-    begins.push_back(std::min(first * kTileGrain, n_rows));
+  std::vector<size_t> begins = {0}, ends = {n_rows};
+  if (n_threads == 1) {
+    for (size_t tile = 1; tile < n_equal; ++tile) begins.push_back(n_grains * tile / n_equal * kTileGrain);
+  } else {
+    const size_t most = (n_grains + n_equal - 1) / n_equal;
+    size_t first = 0, end = n_grains;
+    for (size_t turn = 0; first < end; ++turn) {
+      const size_t take = std::min(most, PiecesToTake(end - first, n_threads));
+      if (turn % n_threads == 0) {
+        first += take;
+        if (first < end) begins.push_back(first * kTileGrain);
+      } else {
+        end -= take;
+        if (first < end) ends.push_back(end * kTileGrain);
+      }
+    }
   }
+  begins.insert(begins.end(), ends.rbegin(), ends.rend());
   return begins;
 }
 
