@@ -22,7 +22,7 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core demo test results check format bench clean
+.PHONY: help setup core demo test results check format sanitize soak bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
@@ -31,6 +31,8 @@ help:
 	@echo "make results check the published studies against today's recipes"
 	@echo "make check   run linters, the type checker and the C++ format check"
 	@echo "make format  apply the formatters"
+	@echo "make sanitize  run the engine's tests under AddressSanitizer and ThreadSanitizer (builds both)"
+	@echo "make soak    run a model a million times over threads, reloads and forks, in constant memory"
 	@echo "make bench   time the kernels and a whole model against other engines"
 	@echo "make core    rebuild the C++ core after a change under cpp/ (the other targets do this too)"
 
@@ -73,6 +75,12 @@ format: $(CORE)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	find cpp -name '*.cc' -o -name '*.h' -o -name '*.inl' -o -name '*.inc' | xargs $(BIN)/clang-format -i
+
+sanitize: $(CORE)
+	$(BIN)/python tests/sanitize.py
+
+soak: $(CORE)
+	$(BIN)/python benchmarks/soak.py
 
 bench: $(CORE)
 	$(PIP) install --quiet --no-build-isolation --editable ".[bench]"

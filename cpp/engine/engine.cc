@@ -237,7 +237,12 @@ RunOutcome Engine::RunBatch(const Call& call, size_t batch, bool is_nested) cons
   if (image == batch) return RunOutcome::kDone;
   Team team(workspace->MakeLanes(n_lanes_, workspaces_->sizes()), n_lanes_);
   for (; image < batch; ++image) {
-    if (!RunImage(call, *workspace, image, team.HasHelp() ? &team : nullptr, true)) return RunOutcome::kInterrupted;
+    const bool may_share = n_lanes_ > 1 && (is_profile || sharing_.Choose());
+    const bool is_shared = may_share && team.HasHelp();
+    const Clock::time_point start = Clock::now();
+    if (!RunImage(call, *workspace, image, is_shared ? &team : nullptr, true)) return RunOutcome::kInterrupted;
+    // Where no helper was free, one thread's time says what sharing comes to.
+    if (n_lanes_ > 1) sharing_.Record(may_share, std::chrono::nanoseconds(Clock::now() - start).count());
   }
   return RunOutcome::kDone;
 }

@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "engine/interrupt.h"
 #include "engine/row_groups.h"
+#include "engine/sharing.h"
 #include "engine/workspace.h"
 #include "kernels/kernels.h"
 #include "ops/declaration.h"
@@ -87,6 +88,7 @@ class Engine {
   std::vector<size_t> offsets_;
   size_t arena_bytes_ = 0;
   std::unique_ptr<WorkspacePool> workspaces_;
+  mutable Sharing sharing_;
 };
 
 }  // namespace bitvit

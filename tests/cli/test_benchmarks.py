@@ -54,3 +54,7 @@ def test_prediction_for_absent_processors(tmp_path: Path) -> None:
     assert len(shares) == 4
     assert all(70 <= share <= 100 for share in shares.values())
     assert shares["fc2"] > shares["v, proj"]  # one epilogue for four times as many inputs
+
+
+def test_the_performance_page_shows_the_stored_measurements() -> None:
+    assert _run("performance_page.py", "--check") == ""

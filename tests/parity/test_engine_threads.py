@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 120  # only against hanging for ever
 
 PREAMBLE = """
+import tests.support.sanitized_core
 import os, signal, sys, threading, time
 import numpy as np
 from bitvit import _core

@@ -34,7 +34,7 @@ class Timing:
 
     Attributes:
         name: the contender's.
-        median_ms, fastest_ms, quartile_ms, third_quartile_ms: of all rounds.
+        median_ms, fastest_ms, quartile_ms, third_quartile_ms, mean_ms: of all rounds.
         rounds: number of them.
         size_bytes, precision: the contender's.
     """
@@ -44,6 +44,7 @@ class Timing:
     fastest_ms: float
     quartile_ms: float
     third_quartile_ms: float
+    mean_ms: float
     rounds: int
     size_bytes: int | None = None
     precision: str = ""
@@ -92,6 +93,7 @@ def _summary(contender: Contender, times: list[float]) -> Timing:
         min(times),
         quartile,
         third_quartile,
+        statistics.fmean(times),
         len(times),
         contender.size_bytes,
         contender.precision,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bitvit import _core
+from bitvit.bench.machine_load import LoadWatch
 from bitvit.complexity.file_costs import operator_costs
 from bitvit.program import BitvitFile
 from bitvit.runtime import Engine
@@ -24,26 +25,29 @@ def profile(file: BitvitFile, *, threads: int = 1, runs: int = 20) -> dict[str, 
     Args:
         file: the packed network.
         threads: of the engine.
-        runs: figures are their means.
+        runs: figures are their medians and minima.
 
     Returns:
-        `isa`, `threads`, `runs`, `register_peak` and `popcount_peak` (binary multiply-adds a second of all threads, of
-        the engine's own inner loop and of plain xor + popcount + add), and `operators`: `op`, `outputs`,
-        `milliseconds`, `bops` (binary multiply-adds), and `peak_fraction`, their rate over the register peak (None
-        without binary multiply-adds).
+        `isa`, `threads`, `runs`, `load` (`MachineLoad` meanwhile), `register_peak` and `popcount_peak` (binary
+        multiply-adds a second of all threads, of the engine's own inner loop and of plain xor + popcount + add), and
+        `operators`: `op`, `outputs`, `milliseconds` (median), `fastest_milliseconds`, `bops` (binary multiply-adds),
+        and `peak_fraction`, their fastest rate over the register peak (None without binary multiply-adds).
     """
     engine = Engine(file.program, file.tensors, threads=threads)
     image = np.random.default_rng(0).integers(0, 256, (1, *file.program.values[file.program.input].shape), np.uint8)
     before = _on_threads(_core.register_peak, engine)
+    watch = LoadWatch()
     operators = engine.profile(image, runs=runs)
+    load = watch.read()
     peak = max(before, _on_threads(_core.register_peak, engine))
     for operator, cost in zip(operators, operator_costs(file), strict=True):
         operator["bops"] = cost.bops
-        operator["peak_fraction"] = peak_fraction(cost.bops, operator["milliseconds"], peak)
+        operator["peak_fraction"] = peak_fraction(cost.bops, operator["fastest_milliseconds"], peak)
     return {
         "isa": engine.isa,
         "threads": threads,
         "runs": runs,
+        "load": load.to_dict(),
         "register_peak": peak,
         "popcount_peak": _on_threads(_core.popcount_peak, engine),
         "operators": operators,

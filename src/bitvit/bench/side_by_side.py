@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bitvit.bench.latency import Contender, machine, measure
+from bitvit.bench.machine_load import LoadWatch, busy_neighbours
 from bitvit.bench.subject import Subject
 from bitvit.runtime import Engine
 
@@ -21,7 +22,13 @@ _PAUSE_SECONDS = 0.01
 
 
 def bench(
-    subject: Subject, *, threads: int = 1, batch: int = 1, rounds: int = 20, engines: Collection[str] = ()
+    subject: Subject,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    rounds: int = 20,
+    engines: Collection[str] = (),
+    busy: int = 0,
 ) -> dict[str, Any]:
     """Time a packed network against the full-precision network of the same architecture in other engines.
 
@@ -31,10 +38,12 @@ def bench(
         batch: images at a time.
         rounds: runs of each contender.
         engines: the other engines, of `bitvit.bench.baselines.ENGINES`.
+        busy: processes that compute beside it all the while.
 
     Returns:
         `results` (one `Timing` each, bitvit first; `agreement`: cosine between a baseline's logits and those of the
-        first one, PyTorch where it takes part), `missing` (name -> reason), and what they depend on.
+        first one, PyTorch where it takes part), `missing` (name -> reason), `load` (`MachineLoad` while they were
+        timed), and what they depend on.
     """
     engine = Engine(subject.file.program, subject.file.tensors, threads=threads)
     images = subject.images(batch)
@@ -54,7 +63,10 @@ def bench(
             contenders += baselines.contenders
             missing = baselines.missing
             agreement = _agreement(baselines.contenders)
-        timings = measure(contenders, rounds=rounds, pause=_PAUSE_SECONDS if threads > 1 else 0.0)
+        with busy_neighbours(busy):
+            watch = LoadWatch()
+            timings = measure(contenders, rounds=rounds, pause=_PAUSE_SECONDS if threads > 1 else 0.0)
+            load = watch.read()
     results = [timing.to_dict() for timing in timings]
     for result in results:
         result["agreement"] = agreement.get(str(result["name"]))
@@ -65,7 +77,9 @@ def bench(
         "threads": threads,
         "batch": batch,
         "image_size": list(subject.image_size),
+        "busy": busy,
         "machine": machine(),
+        "load": load.to_dict(),
         "results": results,
         "missing": missing,
     }

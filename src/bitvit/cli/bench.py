@@ -23,6 +23,9 @@ EXAMPLES = (
     "bitvit bench --model gsb_deit_small_patch16_224 --json",
     "bitvit bench --model gsb_deit_small_patch16_224 --full --figure bench.png",
     "bitvit bench digits.bitvit --only-bitvit --memory",
+    "bitvit bench digits.bitvit --only-bitvit --threads 2 --busy 1",
+    "bitvit bench digits.bitvit --only-bitvit --json > old.json",
+    "bitvit bench digits.bitvit --only-bitvit --against old.json",
 )
 
 
@@ -44,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scaling", action="store_true", help="also time more threads, batches and image sizes")
     parser.add_argument("--sizes", type=_sizes, metavar="LIST", help="image sizes of --scaling (default 224,320,448)")
     parser.add_argument("--full", action="store_true", help="--memory and --scaling together")
+    parser.add_argument(
+        "--busy", type=_count, default=0, metavar="N", help="run N processes that keep computing beside it (default 0)"
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="JSON", help="compare with a stored run, which --json printed earlier"
+    )
     parser.add_argument("--figure", type=Path, metavar="PNG", help="write a chart")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -58,13 +67,22 @@ def _engines(text: str) -> tuple[str, ...]:
     return names
 
 
+def _count(text: str) -> int:
+    return 0 if text == "0" else positive(text)
+
+
 def _sizes(text: str) -> tuple[int, ...]:
     return tuple(positive(size) for size in text.split(","))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Time every engine that is installed on the same batch, and what else is asked for."""
+    from bitvit.bench.comparison import compare, read_stored
+
+    stored = None if arguments.against is None else read_stored(arguments.against)
     document = measure(arguments)
+    if stored is not None:
+        document["against"] = compare(document, stored, arguments.against)
     if arguments.figure:
         from bitvit.bench.figures import bench_figure
 
@@ -78,8 +96,20 @@ def run(arguments: argparse.Namespace) -> int:
         tables.append(_memory_table(document["memory"]))
     if "scaling" in document:
         tables += _scaling_tables(document["scaling"])
+    if "against" in document:
+        tables.append(_against_table(document["against"]))
     print_table(*tables)
+    _note_load(document)
     return 0
+
+
+def _note_load(document: dict[str, Any]) -> None:
+    from bitvit.bench.machine_load import describe_load
+
+    neighbours = f", {document['busy']} of them started on purpose" if document["busy"] else ""
+    print_note(f"the machine meanwhile, {describe_load(document['load'])}{neighbours}")
+    for key, (old, new) in document.get("against", {}).get("differs", {}).items():
+        print_note(f"{key} differs: {old} then, {new} now")
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -94,7 +124,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     subject = _subject(arguments)
     engines = () if arguments.only_bitvit else arguments.engines or tuple(ENGINES)
     options = {"threads": arguments.threads, "rounds": arguments.rounds}
-    document = bench(subject, batch=arguments.batch, engines=engines, **options)
+    document = bench(subject, batch=arguments.batch, engines=engines, busy=arguments.busy, **options)
     if arguments.memory or arguments.full:
         from bitvit.bench.memory import measure_memory
 
@@ -128,6 +158,7 @@ def _latency_table(document: dict[str, Any]) -> Table:
     rows = [
         [
             result["name"],
+            f"{result['fastest_ms'] / batch:.3f}",
             f"{result['median_ms'] / batch:.3f}",
             f"{result['quartile_ms'] / batch:.3f} to {result['third_quartile_ms'] / batch:.3f}",
             f"{result['median_ms'] / first:.1f}x",
@@ -136,10 +167,18 @@ def _latency_table(document: dict[str, Any]) -> Table:
         ]
         for result in results
     ]
-    rows += [[name, "-", "", "", "", f"not measured: {reason}"] for name, reason in document["missing"].items()]
+    rows += [[name, "-", "", "", "", "", f"not measured: {reason}"] for name, reason in document["missing"].items()]
     title = f"{document['name']}: batch {batch}, {document['threads']} thread(s), {document['machine']['cpu']}"
-    columns = ["engine", "ms/image (median)", "quartiles", "time against bitvit", "size", "arithmetic"]
-    return table(title, columns, rows, left=(5,))
+    columns = ["engine", "ms/image (least)", "median", "quartiles", "time against bitvit", "size", "arithmetic"]
+    return table(title, columns, rows, left=(6,))
+
+
+def _against_table(against: dict[str, Any]) -> Table:
+    rows = [
+        [result["name"], f"{result['fastest_ratio']:.2f}x", f"{result['median_ratio']:.2f}x"]
+        for result in against["results"]
+    ]
+    return table(f"time now / time in {against['file']}", ["engine", "least", "median"], rows)
 
 
 def _memory_table(memory: dict[str, Any]) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitvit.cli.arguments import positive
-from bitvit.cli.output import format_bytes, print_json, print_table, table
+from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -119,6 +119,10 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
     if "profile" in document:
         tables.append(_profile_table(document["profile"], every_operator))
     print_table(*tables)
+    if "profile" in document:
+        from bitvit.bench.machine_load import describe_load
+
+        print_note(f"the machine meanwhile, {describe_load(document['profile']['load'])}")
 
 
 def _channels(preprocessing: dict[str, Any]) -> str:
@@ -138,32 +142,35 @@ def _profile_table(profile: dict[str, Any], every_operator: bool) -> Table:
     from bitvit.bench.roofline import peak_fraction
 
     times, peak = profile["operators"], profile["register_peak"]
-    total = sum(item["milliseconds"] for item in times)
+    total = sum(item["fastest_milliseconds"] for item in times)
     if every_operator:
         entries = [(f"{item['op']} -> {', '.join(item['outputs'])}", [item]) for item in times]
     else:
         kinds = dict.fromkeys(item["op"] for item in times)
         entries = [(kind, [item for item in times if item["op"] == kind]) for kind in kinds]
-        entries.sort(key=lambda entry: -sum(item["milliseconds"] for item in entry[1]))
+        entries.sort(key=lambda entry: -sum(item["fastest_milliseconds"] for item in entry[1]))
 
     def row(name: str, items: list[dict[str, Any]]) -> list[str]:
-        milliseconds, bops = (sum(item[key] for item in items) for key in ("milliseconds", "bops"))
-        fraction = peak_fraction(bops, milliseconds, peak)
+        fastest, median, bops = (
+            sum(item[key] for item in items) for key in ("fastest_milliseconds", "milliseconds", "bops")
+        )
+        fraction = peak_fraction(bops, fastest, peak)
         return [
             name,
-            f"{milliseconds:.4f}",
-            f"{milliseconds / total:.1%}",
+            f"{fastest:.4f}",
+            f"{median:.4f}",
+            f"{fastest / total:.1%}",
             f"{bops / 1e6:.2f}" if bops else "",
-            f"{bops / milliseconds / 1e6:.0f}" if fraction is not None else "",
+            f"{bops / fastest / 1e6:.0f}" if fraction is not None else "",
             f"{fraction:.0%}" if fraction is not None else "",
         ]
 
     rows = [row(name, items) for name, items in entries]
     rows.append(row("total", times))
     for name, rate in (("the peak", peak), ("xor, popcount, add alone", profile["popcount_peak"])):
-        rows.append([f"({name})", "", "", "", f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"])
-    title = f"time of one image, {profile['isa']}, {profile['threads']} thread(s), mean of {profile['runs']} runs"
-    return table(title, ["operator", "ms", "share", "MBOPs", "G/s", "of the peak"], rows)
+        rows.append([f"({name})", "", "", "", "", f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"])
+    title = f"time of one image, {profile['isa']}, {profile['threads']} thread(s), {profile['runs']} runs"
+    return table(title, ["operator", "ms (least)", "median", "share", "MBOPs", "G/s", "of the peak"], rows)
 
 
 def _text(value: Any) -> str:

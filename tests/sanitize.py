@@ -1,0 +1,98 @@
+"""Run the engine's tests under AddressSanitizer (with UndefinedBehaviorSanitizer) and under ThreadSanitizer.
+
+python tests/sanitize.py                    # both: `make sanitize`
+python tests/sanitize.py thread -k fork     # one, with arguments of pytest
+
+Each sanitizer has a build of its own under build/sanitize-*, which takes the place of bitvit._core in the tests. The
+C++ test program of threads, workspaces and forks runs first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = {
+    "address": [
+        "tests/parity/test_engine_operators.py",
+        "tests/parity/test_engine_grids.py",
+        "tests/parity/test_engine_programs.py",
+        "tests/parity/test_engine_row_groups.py",
+        "tests/parity/test_engine_threads.py",
+        "tests/property/test_engine_requests.py",
+    ],
+    "thread": [
+        "tests/parity/test_engine_programs.py",
+        "tests/parity/test_engine_row_groups.py",
+        "tests/parity/test_engine_threads.py",
+    ],
+}
+# Tests of "memory" limit a process to less than sanitizers need; ThreadSanitizer gives up in a child of a fork that
+# starts threads.
+DESELECTED = {"address": ["memory"], "thread": ["memory", "fork"]}
+LIBRARIES = {"address": "libasan.so", "thread": "libtsan.so"}
+ENVIRONMENT = {
+    # Python keeps memory until it ends, which is not a leak of the engine.
+    "address": {"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1"},
+    "thread": {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:report_signal_unsafe=0"},
+}
+
+
+def main() -> int:
+    """Build and test; the first failure ends it."""
+    names = [name for name in sys.argv[1:2] if name in TESTS]
+    arguments = sys.argv[1 + len(names) :]
+    for name in names or TESTS:
+        build = _build(name)
+        environment = {**os.environ, **ENVIRONMENT[name]}
+        _run([*_fixed_addresses(), str(build / "threads_test")], environment)
+        extension = next(build.glob("_core*.so"))
+        compiler = os.environ.get("CXX", "g++")
+        library = subprocess.check_output([compiler, f"-print-file-name={LIBRARIES[name]}"], text=True).strip()
+        environment |= {"BITVIT_CORE_FOR_TESTS": str(extension), "LD_PRELOAD": library, "OMP_NUM_THREADS": "1"}
+        selection = arguments or ["-k", " and ".join(f"not {word}" for word in DESELECTED[name])]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "tests.support.sanitized_core",
+            "-p",
+            "no:cacheprovider",
+        ]
+        _run([*_fixed_addresses(), *command, *TESTS[name], *selection], environment)
+        print(f"{name}: clean", flush=True)
+    return 0
+
+
+def _build(name: str) -> Path:
+    build = ROOT / "build" / f"sanitize-{name}"
+    options = [f"-DBITVIT_SANITIZE={name}", f"-DPython_EXECUTABLE={sys.executable}"]
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    _run(["cmake", "-S", str(ROOT), "-B", str(build), *generator, *options], dict(os.environ))
+    jobs = str(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else "2"
+    _run(["cmake", "--build", str(build), "-j", jobs], dict(os.environ))
+    return build
+
+
+def _fixed_addresses() -> list[str]:
+    """Without random addresses: older ThreadSanitizers do not know all of the address space of newer kernels."""
+    return ["setarch", "-R"] if shutil.which("setarch") else []
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    print("+", " ".join(command), flush=True)
+    subprocess.run(command, check=True, cwd=ROOT, env=environment)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"failed: {' '.join(map(str, error.cmd))}")
