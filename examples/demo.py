@@ -43,7 +43,7 @@ def main() -> int:
     console.rule("1. Train: full-precision teacher, then the 1-bit student in two stages")
     recipe = Recipe.load(arguments.recipe, arguments.overrides)
     run = arguments.out / "run"
-    report = train(recipe, run, resume=True, progress=True)  # run again, it takes up what is finished
+    report = train(recipe, run, resume=True, progress=True)  # run again, it continues after the last finished step
 
     console.rule("2. Export: one packed file, compared with the checkpoint")
     packed_file = arguments.out / "digits.bitvit"
@@ -141,7 +141,7 @@ def _table(result: dict[str, Any]) -> Any:
         for row in result["rows"]
     ]
     title = f"{result['data']}: {result['test_images']} held-out images, batch 1, one thread"
-    return table(title, ["", "accuracy", "size", "smaller", "ms an image", "faster"], rows)
+    return table(title, ["", "accuracy", "size", "smaller", "ms per image", "faster"], rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN.md), and that running a network needs no PyTorch."""
+"""Which package may import which (docs/architecture.md), and that running a network needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ ARROWS: dict[str, set[str]] = {
         "recipes",
     },
 }
-# These stand around the house and may look at all of it.
+# These are built on top of everything and may import any package.
 AROUND = {"bench", "cli", "complexity", "inspection", "__init__", "__main__", "recipes"}
 
 # What may be imported from outside besides the standard library, where that is a promise.
