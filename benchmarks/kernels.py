@@ -3,9 +3,9 @@
 python benchmarks/kernels.py --json
 python benchmarks/kernels.py --model gsb_deit_small_patch16_224 --isa avx2
 
-For each operator and shape, epilogue included: milliseconds, billions of binary multiply-adds a second, their share of
-two peaks measured in the same run on registers alone (the inner loop that the engine uses, on AVX2 a table look-up of
-four bits; and plain xor + popcount + add), and the time of NumPy's float32 product of the same shape.
+For each operator and shape, epilogue included: milliseconds, billions of binary multiply-adds per second, their share
+of two peaks measured in the same run on registers alone (the inner loop that the engine uses, on AVX2 a table look-up
+of four bits; and plain xor + popcount + add), and the time of NumPy's float32 product of the same shape.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Predict the AVX-512 product's share of its peak on processors that are not at hand, with llvm-mca (LLVM 16 or later).
+"""Predict the AVX-512 product's share of its peak on processors you do not have, with llvm-mca (LLVM 16 or later).
 
 python benchmarks/predict_avx512.py --llvm-mca llvm-mca-16 --cpus znver4 sapphirerapids
 

@@ -120,7 +120,7 @@ class LeftOut:
                 printable(suffix, 20) if suffix else "no suffix" for suffix, _ in self.other_suffixes.most_common(4)
             ]
             more = ", ..." if len(self.other_suffixes) > 4 else ""
-            reasons.append(f"{sum(self.other_suffixes.values())} that are no images ({', '.join(kinds)}{more})")
+            reasons.append(f"{sum(self.other_suffixes.values())} that are not images ({', '.join(kinds)}{more})")
         for count, what in (
             (self.hidden, "hidden"),
             (self.special, "that are pipes, sockets or devices"),

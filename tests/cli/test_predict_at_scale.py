@@ -112,7 +112,7 @@ def test_hidden_and_other_files_are_left_out_and_counted(bitvit: Command, packed
     (folder / ".ipynb_checkpoints" / "a.png").write_bytes((folder / "a.png").read_bytes())
     result = bitvit("predict", packed_file, folder, "--json")
     assert names(result.json["images"]) == [name for name in ALL if name != "broken.png"]
-    assert "left out 1 .svg (convert them to PNG); 1 that are no images (.txt); 3 hidden" in result.err
+    assert "left out 1 .svg (convert them to PNG); 1 that are not images (.txt); 3 hidden" in result.err
 
 
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"])

@@ -87,7 +87,7 @@ def test_fewer_seeds_do_not_hide_those_that_are_there(bitvit: Command, study_fil
 
 def test_report_only_needs_a_study_that_was_run(bitvit: Command, study_file: Path, tmp_path: Path) -> None:
     result = bitvit("study", study_file, "--out", tmp_path / "none", "--report-only")
-    result.assert_one_error_line("none", "holds no study yet")
+    result.assert_one_error_line("none", "contains no study yet")
 
 
 def test_one_row_with_overrides_at_any_place(bitvit: Command, study_file: Path, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_a_failed_run_ends_in_one_error_line(bitvit: Command, study_file: Path, 
     ("arguments", "parts"),
     [
         (["table-xx"], ["no study 'table-xx'", "table-iv"]),
-        ([], ["name a study", "--list"]),
-        (["stage2.epochs=3"], ["name a study"]),
+        ([], ["give the name of a study", "--list"]),
+        (["stage2.epochs=3"], ["give the name of a study"]),
         (["table-iv", "--only", "resnet"], ["no such row", "gsb"]),
         (["table-iv", "stage7.epochs=3"], ["study table-iv", "stage7"]),
         (["table-iv", "--seeds", "0"], ["--seeds"]),

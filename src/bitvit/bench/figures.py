@@ -41,7 +41,7 @@ def bench_figure(document: dict[str, Any], path: Path) -> None:
     axes.set_xlim(0, 1.4 * max(median + more for median, more in zip(medians, above, strict=True)))
     title = f"{for_figure(document['name'])}, batch {batch}, {document['threads']} thread(s)"
     axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xlabel("milliseconds an image (median, quartiles)")
+    axes.set_xlabel("milliseconds per image (median, quartiles)")
     axes.invert_yaxis()
     for column, (key, rows) in enumerate(scaling.items()):
         _scaling_panel(figure.add_subplot(grid[1, column]), key, rows)
@@ -61,7 +61,7 @@ def _bar_label(result: dict[str, Any], batch: int, first: float) -> str:
 # Which column of a scaling table is drawn against what, and what would be perfect.
 _PANELS: dict[str, tuple[str, str, str, str]] = {
     "threads": ("threads", "speedup", "speed against one thread", "as many times as threads"),
-    "batch": ("batch", "ms_per_image", "ms an image", "batch 1"),
+    "batch": ("batch", "ms_per_image", "ms per image", "batch 1"),
     "size": ("size", "time_ratio", "time, smallest image = 1", "operations"),
 }
 
@@ -95,7 +95,7 @@ def comparison_figure(rows: Sequence[dict[str, Any]], title: str, path: Path) ->
     panels = [
         ("accuracy", [100 * row["accuracy"] for row in rows], "{:.1f} %"),
         ("size", [row["size_bytes"] / 1e3 for row in rows], "{:,.0f} kB"),
-        ("time an image", [row["latency_ms"] for row in rows], "{:.3g} ms"),
+        ("time per image", [row["latency_ms"] for row in rows], "{:.3g} ms"),
     ]
     shared = None
     for index, (label, values, form) in enumerate(panels, start=1):

@@ -62,7 +62,7 @@ def measure_operators(operators: Iterable[BinaryOperator], isas: Sequence[str], 
 
     Returns:
         For each operator `op`, `shape`, `count`, `bops`, `numpy_ms` (the float32 product of its shape), and `isas`:
-        name -> `ms`, `rate` (binary multiply-adds a second), `register_peak`, `popcount_peak`, `of_register_peak` and
+        name -> `ms`, `rate` (binary multiply-adds per second), `register_peak`, `popcount_peak`, `of_register_peak` and
         `of_popcount_peak`.
     """
     return [_measure(operator, isas, runs) for operator in operators]

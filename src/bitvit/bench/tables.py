@@ -37,14 +37,14 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _latency(documents: Sequence[dict[str, Any]]) -> str:
-    """Milliseconds an image, one row a model."""
+    """Milliseconds per image, one row per model."""
     rows = []
     for document in documents:
         medians = {result["name"]: result["median_ms"] / document["batch"] for result in document["results"]}
         own = next(iter(medians.values()))
         cells = [f"{medians[name]:.1f} ({medians[name] / own:.1f}x)" if name in medians else "-" for name in BASELINES]
         rows.append([f"`{document['name']}`", f"{own:.2f}", *cells])
-    return _table(["ms an image", "bitvit", *BASELINES], rows)
+    return _table(["ms per image", "bitvit", *BASELINES], rows)
 
 
 def _details(documents: Sequence[dict[str, Any]]) -> list[str]:
@@ -94,7 +94,7 @@ def _memory(documents: Sequence[dict[str, Any]]) -> str:
 def _scaling(documents: Sequence[dict[str, Any]]) -> list[str]:
     kinds: dict[str, tuple[str, str, Callable[[dict[str, Any]], str]]] = {
         "threads": ("threads", "speed against one thread", lambda row: f"{row['speedup']:.2f}x"),
-        "batch": ("batch", "ms an image", lambda row: f"{row['ms_per_image']:.2f}"),
+        "batch": ("batch", "ms per image", lambda row: f"{row['ms_per_image']:.2f}"),
         "size": (
             "size",
             "time (operations) against the smallest image",

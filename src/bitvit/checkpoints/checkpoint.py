@@ -120,7 +120,7 @@ def _read(path: Path, with_tensors: bool) -> tuple[CheckpointInfo, dict[str, tor
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from None
     if text is None:
-        raise CheckpointError(f"{path}: a safetensors file, but not a checkpoint of bitvit")
+        raise CheckpointError(f"{path}: a safetensors file, but not a bitvit checkpoint")
     try:
         return _parse_info(text), tensors
     except CheckpointError as error:
@@ -165,9 +165,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> tup
         name for name in own if own[name].shape != tensors[name].shape
     )
     if unfit:
-        raise CheckpointError(
-            f"{found}: its weights are of another model than {info.model.name} ({unfit[0]} does not fit)"
-        )
+        raise CheckpointError(f"{found}: its weights do not belong to {info.model.name} ({unfit[0]} does not fit)")
     model.load_state_dict(tensors)
     if is_binary(model):
         set_stage(model, "weights" if info.stage == "weights" else "full")

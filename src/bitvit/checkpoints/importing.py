@@ -72,7 +72,7 @@ def import_checkpoint(
     Raises:
         CheckpointImportError: the file cannot be read, is of another family, or is not finite; also with labels that
             do not fit.
-        KeyMismatchError: names every missing, unexpected or misshapen tensor.
+        KeyMismatchError: names every tensor that is missing, unexpected or of the wrong shape.
         OutputError: `out` cannot be written.
     """
     tensors = read_checkpoint(checkpoint)
@@ -94,7 +94,7 @@ def import_checkpoint(
         notes.append("this is the release's stage 1, with binary weights alone: it cannot be exported")
     preprocessing = _preprocessing(model, mean, std)
     if vars(model)["pretrained_cfg"]["input_size"][0] != 3:
-        raise CheckpointImportError(f"{checkpoint}: the network takes images of other than 3 channels")
+        raise CheckpointImportError(f"{checkpoint}: the network does not take images of 3 channels")
     names = _labels(labels, spec.num_classes)
     info = CheckpointInfo(spec, stage, names, preprocessing)
     save_checkpoint(out, model, info)

@@ -35,19 +35,23 @@ def add_data_arguments(parser: argparse.ArgumentParser, training: bool = False) 
         help="digits, fashion-mnist, cifar100, flowers102, chaoyang, a timm data set, or a folder of images; for "
         "segmentation ade20k, voc, cityscapes, oxford-pet, or a folder with images/ and masks/",
     )
-    group.add_argument("--data-dir", metavar="FOLDER", help="where the files of a named data set lie")
+    group.add_argument("--data-dir", metavar="FOLDER", help="folder with the files of a named data set")
     group.add_argument(
         "--on-error",
         choices=("stop", "skip"),
-        help="images that cannot be read: stop and name them all, or leave them out",
+        help="images that cannot be read: stop and list them all, or skip them",
     )
     if training:
         group.add_argument("--samples-per-class", type=positive, metavar="N", help="train on N images of each class")
-        group.add_argument("--label-noise", type=fraction, metavar="F", help="give this share of images a wrong class")
+        group.add_argument(
+            "--label-noise", type=fraction, metavar="F", help="give this fraction of the training images a wrong class"
+        )
         group.add_argument(
             "--folds", type=positive, metavar="K", help="cross-validate on the training images in K folds"
         )
-        group.add_argument("--fold", type=int, metavar="I", help="only fold I of K (0-based; default: all in turn)")
+        group.add_argument(
+            "--fold", type=int, metavar="I", help="train only fold I of K (0-based; default: all, one after another)"
+        )
 
 
 def data_choices(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def chosen_images(
     part: Part | None = None,
     task: str = "classification",
 ) -> EvaluationData:
-    """Return images to judge a network by: those held out in its training, unless others are named.
+    """Return images to evaluate a network on: those held out in its training, unless others are named.
 
     Of a folder that is named, and that the network was not trained on, all images are taken if it is not split.
 

@@ -19,7 +19,7 @@ def add_import_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE|FILE.py",
-        help="run this Python module first, because it registers a model of your own; may be repeated",
+        help="run this Python module first, to register a model of your own; may be repeated",
     )
 
 

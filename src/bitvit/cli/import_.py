@@ -13,7 +13,7 @@ from bitvit.errors import UsageError
 if TYPE_CHECKING:
     from bitvit.checkpoints import ImportedCheckpoint
 
-HELP = "turn a checkpoint released by the authors of GSB, BinaryViT or BHViT into one of bitvit"
+HELP = "convert a checkpoint released by the authors of GSB, BinaryViT or BHViT"
 EXAMPLES = (
     "bitvit import gsb.pth --family gsb --out gsb.safetensors",
     "bitvit import bhvit.pth --family bhvit --config config.json --labels labels.txt --out bhvit.safetensors",
@@ -27,7 +27,7 @@ FAMILIES = ("gsb", "binaryvit", "reactdeit", "bhvit")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="the .pth or .safetensors file")
-    parser.add_argument("--family", choices=FAMILIES, help="whose network it is (default: told from the tensors)")
+    parser.add_argument("--family", choices=FAMILIES, help="model family (default: inferred from the tensors)")
     parser.add_argument(
         "--config",
         type=Path,
@@ -35,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how the authors' code was configured (default: inferred from the tensors)",
     )
     parser.add_argument(
-        "--labels", type=Path, metavar="FILE", help="class names: one a line, or JSON (default: class 0, class 1, ...)"
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="class names: one per line, or JSON (default: class 0, class 1, ...)",
     )
     for name in ("mean", "std"):
         parser.add_argument(

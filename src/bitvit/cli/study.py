@@ -41,13 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=positive, metavar="N", help="seeds 0 to N-1 (default: the study's)")
     parser.add_argument("--budget", choices=("full", "smoke"), default="full", help="smoke: one epoch on few images")
     parser.add_argument(
-        "--only", nargs="+", default=[], metavar="ROW", help="only these rows; patterns such as 'gsb*' are fine"
+        "--only", nargs="+", default=[], metavar="ROW", help="only these rows; patterns such as 'gsb*' are allowed"
     )
-    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="runs at a time (default 1)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="runs in parallel (default 1)")
     parser.add_argument(
-        "--reuse", nargs="+", type=Path, default=[], metavar="FOLDER", help="take over equal runs of other studies"
+        "--reuse", nargs="+", type=Path, default=[], metavar="FOLDER", help="reuse identical runs of other studies"
     )
-    parser.add_argument("--report-only", action="store_true", help="make no run; write table and figures of those done")
+    parser.add_argument(
+        "--report-only", action="store_true", help="start no run; write table and figures of the finished ones"
+    )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument(
         "overrides", nargs="*", metavar="section.key=value", help="values for every run, such as stage2.epochs=40"
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return _list(arguments.json)
     if arguments.study is None or "=" in arguments.study:
-        raise UsageError("name a study, or a YAML file of one; `bitvit study --list` shows those that come with bitvit")
+        raise UsageError("give the name of a study or a YAML file; `bitvit study --list` lists the packaged ones")
     from bitvit.studies import (
         StudyError,
         StudyInterrupted,
@@ -114,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     summary = report()
     _print(summary, folder, arguments.json)
     if outcome is not None and outcome.elsewhere:
-        print_note(f"being made by other processes: {'; '.join(outcome.elsewhere)}")
+        print_note(f"in progress in other processes: {'; '.join(outcome.elsewhere)}")
     if outcome is not None and outcome.failed:
         raise StudyError(f"{len(outcome.failed)} runs failed, the first: {outcome.failed[0]}")
     return 0

@@ -1,7 +1,7 @@
 """Operations and bytes of a `.bitvit` file, operator by operator: what the engine really does after folding.
 
-Works without PyTorch. A multiply-add counts 1, a comparison 1, a table look-up 1. What an operator costs is said by its
-declaration in `cpp/ops`.
+Works without PyTorch. A multiply-add counts 1, a comparison 1, a table look-up 1. The cost of an operator is declared
+in `cpp/ops`.
 """
 
 from __future__ import annotations

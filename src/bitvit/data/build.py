@@ -1,4 +1,4 @@
-"""From a data set's name to images to train on and images to judge by."""
+"""From a data set's name to images to train on and images to evaluate on."""
 
 from __future__ import annotations
 
@@ -166,15 +166,13 @@ def build_data(
             name, data_dir, val_fraction=val_fraction, split_seed=split_seed, decoding=decoding
         )
     if not 0 < val_fraction < 1:
-        raise DataError(f"val_fraction must lie between 0 and 1, not {val_fraction:g}")
+        raise DataError(f"val_fraction must be between 0 and 1, not {val_fraction:g}")
     if (folds is None) != (fold is None):
         raise DataError("cross-validation needs both the number of folds and the fold to validate on")
     loaded = _load(name, data_dir, layout, class_order)
     train, val = loaded.split(str(data_dir or name), val_fraction, split_seed)
     if len(train.labels) < 2:
-        raise DataError(
-            f"data set '{printable(name)}' has {len(train.labels)} class: at least 2 are needed to tell apart"
-        )
+        raise DataError(f"data set '{printable(name)}' has {len(train.labels)} class: at least 2 are needed")
     if folds is not None and fold is not None:
         train, val = fold_split(train, folds, fold, split_seed)
     _check_classes(train, "training", need_all=True)
@@ -190,7 +188,7 @@ def build_data(
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """Images to judge a network by.
+    """Images to evaluate a network on.
 
     Attributes:
         name: of the data set.
@@ -220,7 +218,7 @@ def build_evaluation(
     decoding: Decoding | None = None,
     task: str = "classification",
 ) -> EvaluationData:
-    """Return images of the data set called `name` to judge a network by.
+    """Return images of the data set called `name` to evaluate a network on.
 
     Args:
         name, data_dir, layout, decoding: as in `build_data`.
@@ -254,14 +252,14 @@ def build_evaluation(
         images = loaded.split(where, val_fraction, split_seed)[part == "val"]
     notes = list(loaded.notes)
     if not len(images):
-        raise DataError(f"{where}: there are no images to judge by")
+        raise DataError(f"{where}: there are no images to evaluate")
     images, absent = _in_order_of(images, tuple(labels), where)
     if absent:
         shown = ", ".join(f"'{printable(label, 60)}'" for label in absent[:8]) + (", ..." if len(absent) > 8 else "")
         notes.append(f"{where}: {len(absent)} of the network's {len(labels)} classes have no images here: {shown}")
     if is_default and part == "val" and loaded.val is None and loaded.train is not None and _is_folder(name):
         notes.append(
-            f"{where}: judged on the {len(images)} of its {len(loaded.train)} images that training did not see; "
+            f"{where}: evaluated on the {len(images)} of its {len(loaded.train)} images that training did not see; "
             "--split all takes all"
         )
     if decoding is not None:
@@ -286,7 +284,7 @@ def _in_order_of(images: ImageSet, labels: tuple[str, ...], where: str) -> tuple
     strange = [images.labels[index] for index in used if images.labels[index] not in labels]
     if strange:
         raise DataError(
-            f"{where}: has classes that the network does not know (such as '{printable(strange[0], 60)}'; it knows "
+            f"{where}: has classes that the network does not have (such as '{printable(strange[0], 60)}'; it knows "
             f"{', '.join(printable(label, 40) for label in labels[:5])}{', ...' if len(labels) > 5 else ''}): choose "
             "other images with --data"
         )

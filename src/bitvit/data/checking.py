@@ -123,7 +123,7 @@ def _say(bad: Sequence[str], total: int, on_error: OnError) -> str:
     many = f"{len(bad)} of {total} images cannot be read"
     if on_error == "skip":
         return f"{many} and are left out: {shown}{more}"
-    raise DataError(f"{many}: {shown}{more}. Mend or remove them, or leave them out with data.on_error=skip")
+    raise DataError(f"{many}: {shown}{more}. Fix or remove them, or skip them with data.on_error=skip")
 
 
 def _with_range(data: Data, extremes: list[tuple[float, float, bool]]) -> tuple[Data, str]:

@@ -1,4 +1,4 @@
-"""Labelled images, wherever they lie: in an array, in files, or behind timm's readers."""
+"""Labelled images, wherever they are: in an array, in files, or behind timm's readers."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set ready for training: images to learn from, images to judge by, and the names of the classes.
+    """A data set ready for training: images to train on, images to evaluate on, and the names of the classes.
 
     For segmentation `train` and `val` are a `SegmentationSet`, which has what training asks of both (`TargetSet`).
     `notes` are what the user should know about it before training, one line each.

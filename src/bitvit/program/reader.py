@@ -1,4 +1,4 @@
-"""Reads ``.bitvit`` files. They are untrusted: a malformed one raises the `ProgramError` named after its defect.
+"""Reads ``.bitvit`` files. They are untrusted: a malformed one raises the `ProgramError` named after what is wrong.
 
 Every check is the core's (``cpp/program/``): what Python gets to see has passed them all.
 """

@@ -56,7 +56,7 @@ def check_finite(logits: F32Array) -> None:
     if not np.isfinite(logits).all():
         worst = "nan" if np.isnan(logits).any() else "infinite"
         raise OutputValueError(
-            f"the network's output is not finite ({worst}): the file is damaged, or its training had diverged"
+            f"the network's output is not finite ({worst}): the file is damaged, or training diverged"
         )
 
 

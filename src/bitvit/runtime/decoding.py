@@ -118,7 +118,7 @@ def decode(source: ImageSource, decoding: Decoding | None = None, *, reduced: bo
 def _from_file(source: str | os.PathLike[str] | IO[bytes], decoding: Decoding, reduced: bool) -> Decoded:
     with _open(source, decoding.max_pixels) as image:
         if image.format in _NEEDS_A_PROGRAM:
-            raise ImageError(f"{image.format} is no pixel format; convert it to PNG first")
+            raise ImageError(f"{image.format} is not a pixel format; convert the file to PNG first")
         _check_pixels(image.size, decoding.max_pixels)
         pixel_depth.note_significant_bits(image)
         applied = orientation_before_loading(image)
@@ -195,7 +195,7 @@ def _without_end_mark(source: str | os.PathLike[str] | IO[bytes], max_pixels: in
 
 
 def _deep_colours(image: Image.Image) -> npt.NDArray[np.uint16] | None:
-    """Return the colours of an image with 16 bits a channel, `[H,W,C]`; Pillow itself would drop the lower 8."""
+    """Return the colours of an image with 16 bits per channel, `[H,W,C]`; Pillow itself would drop the lower 8."""
     if not isinstance(image, ImageFile) or image.format not in ("PNG", "TIFF") or not pixel_depth.deep_planes(image):
         return None
     tiles = list(image.tile)
@@ -314,7 +314,9 @@ def _four_channels(image: Image.Image) -> Image.Image:
 def _from_array(array: npt.NDArray[Any], decoding: Decoding) -> Decoded:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or not array.size:
-        raise ImageError(f"an array of shape {list(array.shape)} is no image; expected [H, W], [H, W, 3] or [H, W, 4]")
+        raise ImageError(
+            f"an array of shape {list(array.shape)} is not an image; expected [H, W], [H, W, 3] or [H, W, 4]"
+        )
     _check_pixels((array.shape[1], array.shape[0]), decoding.max_pixels)
     if array.ndim == 3 and channels == 1:
         array = array[..., 0]
@@ -324,7 +326,7 @@ def _from_array(array: npt.NDArray[Any], decoding: Decoding) -> Decoded:
         values = array.astype(np.int64) if array.dtype == np.uint16 else array
         return _from_values(PixelValues(values, None), Image.new("L", (1, 1)), None, decoding)
     elif array.dtype != np.uint8:
-        raise ImageError(f"an array of {array.dtype} is no image; expected bool, uint8, uint16 or float")
+        raise ImageError(f"an array of {array.dtype} is not an image; expected bool, uint8, uint16 or float")
     return Decoded(_to_channels(Image.fromarray(np.ascontiguousarray(array)), decoding.channels))
 
 

@@ -33,7 +33,7 @@ class PlannedRun:
     Attributes:
         row: the row of the table.
         point: the value on each axis, by name.
-        seed: seed of everything random.
+        seed: random seed of the whole run.
         recipe: what is trained; a shared teacher is still to be filled in.
         teacher: recipe of the shared teacher, or None where nothing is learned from one.
         digest: fingerprint of all that decides the result, the teacher's training included.

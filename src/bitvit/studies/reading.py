@@ -67,7 +67,7 @@ def as_it_was_run(study: Study, folder: Path) -> Study:
     """
     path = folder / STUDY_FILE
     if not path.is_file():
-        raise StudyError(f"{folder}: holds no study yet; run it without --report-only")
+        raise StudyError(f"{folder}: contains no study yet; run it without --report-only")
     check_owner(study, folder)
     stored = load_study(path)
     final = {**stored.final, **study.final}

@@ -1,4 +1,4 @@
-"""What can go wrong in training, said to the user."""
+"""What can go wrong in training, as told to the user."""
 
 from __future__ import annotations
 

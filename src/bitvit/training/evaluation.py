@@ -1,4 +1,4 @@
-"""How good a model is on an image set."""
+"""Evaluation of a model on an image set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evaluate(
     model_input: Literal["float", "uint8"] = "float",
     progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Run a model on all images and judge its outputs.
+    """Run a model on all images and evaluate its outputs.
 
     Args:
         model: takes normalized float images `[B,C,H,W]`, or with `model_input="uint8"` raw ones `[B,H,W,C]` (as packed
@@ -49,7 +49,7 @@ def evaluate(
         TrainingError: if there are no images.
     """
     if not len(dataset):
-        raise TrainingError("there are no images to evaluate on")
+        raise TrainingError("there are no images to evaluate")
     task = task or task_named("classification")
     scorer = task.scorer(Classes(dataset.labels), preprocessing)
     if isinstance(model, nn.Module):

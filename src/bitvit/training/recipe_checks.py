@@ -31,21 +31,23 @@ def check_recipe(recipe: Recipe) -> None:
     demand(data.channels in (1, 3, 4), "data.channels", "must be 1 (grey), 3 (RGB) or 4")
     demand(data.max_pixels >= 1, "data.max_pixels", "must be at least 1")
     low, high = augmentation.scale
-    demand(0 < low <= high <= 1, "augmentation.scale", "must be two shares of the area, 0 < smallest <= largest <= 1")
+    demand(
+        0 < low <= high <= 1, "augmentation.scale", "must be two fractions of the area, 0 < smallest <= largest <= 1"
+    )
     demand(
         0 < augmentation.ratio[0] <= augmentation.ratio[1], "augmentation.ratio", "must be smallest <= largest, above 0"
     )
     for key in ("horizontal_flip", "vertical_flip", "random_erasing", "mix_probability", "switch_probability"):
-        demand(0 <= getattr(augmentation, key) <= 1, f"augmentation.{key}", "is a probability, 0 to 1")
+        demand(0 <= getattr(augmentation, key) <= 1, f"augmentation.{key}", "must be a probability, 0 to 1")
     for key in ("mixup", "cutmix", "color_jitter"):
         demand(getattr(augmentation, key) >= 0, f"augmentation.{key}", "must not be negative")
     demand(0 <= augmentation.label_smoothing < 1, "augmentation.label_smoothing", "must be at least 0 and below 1")
     demand(
         recipe.model.weights is None or recipe.model.init == "scratch",
         "model.weights",
-        "and model.init=teacher both say where the first weights come from: choose one",
+        "and model.init=teacher both define the initial weights: choose one",
     )
-    demand(0 <= recipe.model.gamma_switch <= 1, "model.gamma_switch", "is a share of the last stage, 0 to 1")
+    demand(0 <= recipe.model.gamma_switch <= 1, "model.gamma_switch", "must be a fraction of the last stage, 0 to 1")
     demand(0 <= distillation.weight <= 1, "distillation.weight", "must be from 0 to 1")
     demand(distillation.temperature > 0, "distillation.temperature", "must be above 0")
     demand(distillation.distribution >= 0, "distillation.distribution", "must not be negative")
@@ -55,8 +57,12 @@ def check_recipe(recipe: Recipe) -> None:
         "needs a teacher: set distillation.kind",
     )
     oscillation = recipe.regularization.weight_oscillation
-    demand(0 <= oscillation < 1, "regularization.weight_oscillation", "is a share of the loss, at least 0 and below 1")
-    demand(recipe.ema.decay is None or 0 < recipe.ema.decay < 1, "ema.decay", "must lie between 0 and 1, or be null")
+    demand(
+        0 <= oscillation < 1,
+        "regularization.weight_oscillation",
+        "must be a fraction of the loss, at least 0 and below 1",
+    )
+    demand(recipe.ema.decay is None or 0 < recipe.ema.decay < 1, "ema.decay", "must be between 0 and 1, or null")
     demand(recipe.calibration.images >= 1, "calibration.images", "must be at least 1")
     demand(recipe.validation.every_epochs >= 1, "validation.every_epochs", "must be at least 1")
     demand(recipe.validation.batch_size >= 1, "validation.batch_size", "must be at least 1")

@@ -110,7 +110,7 @@ def _compare_labels(path: Path, own: tuple[str, ...], wanted: tuple[str, ...]) -
     unknown = sorted(set(own) ^ set(wanted))[0]
     raise CheckpointError(
         f"teacher.weights: {path} was trained for other classes than those of the data set ({len(own)} and "
-        f"{len(wanted)}; {unknown!r} is in one of them only)"
+        f"{len(wanted)}; {unknown!r} is only in one of them)"
     )
 
 

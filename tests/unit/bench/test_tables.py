@@ -1,4 +1,4 @@
-"""Markdown tables: one row a model, one column a baseline, missing ones as dashes."""
+"""Markdown tables: one row per model, one column per baseline, missing ones as dashes."""
 
 from __future__ import annotations
 

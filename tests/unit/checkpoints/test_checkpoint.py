@@ -90,7 +90,7 @@ def test_files_that_are_no_checkpoint_are_refused(saved: Path, tmp_path: Path) -
         with pytest.raises(CheckpointError, match=r"bad.safetensors: not a readable checkpoint"):
             load_checkpoint(bad)
     save_file({"x": torch.zeros(1)}, str(bad))
-    with pytest.raises(CheckpointError, match="not a checkpoint of bitvit"):
+    with pytest.raises(CheckpointError, match="not a bitvit checkpoint"):
         load_checkpoint(bad)
 
 

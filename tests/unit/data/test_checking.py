@@ -68,7 +68,7 @@ def test_many_bad_images_are_one_line_of_bounded_length(folder: Path) -> None:
     for number in range(300):
         (folder / "train" / "cat" / f"bad {number:03d}.png").write_text("no image")
     with pytest.raises(
-        DataError, match=r"300 of 316 images cannot be read.*and 280 more\. Mend or remove them"
+        DataError, match=r"300 of 316 images cannot be read.*and 280 more\. Fix or remove them"
     ) as error:
         check_data(build_data(str(folder)))
     assert len(str(error.value)) < 8000

@@ -165,7 +165,7 @@ def test_what_is_left_out_is_counted_with_the_reason(tmp_path: Path) -> None:
         (cat / name).write_text("x")
     (cat / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (note,) = build_data(str(tmp_path)).notes
-    for part in ("1 .dng (convert them to PNG)", "1 .nef", "1 .svg", "3 that are no images", "1 broken links"):
+    for part in ("1 .dng (convert them to PNG)", "1 .nef", "1 .svg", "3 that are not images", "1 broken links"):
         assert part in note
 
 

@@ -1,4 +1,4 @@
-"""Photos with masks: folders of one's own, published data sets, scenes for demos."""
+"""Photos with masks: your own folders, published data sets, scenes for demos."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def build_segmentation_data(
     """
     train, val, _ = load_segmentation(name, data_dir, val_fraction, split_seed)
     if len(train.labels) < 2:
-        raise DataError(f"{train.masks[0]} and all other masks have one class: at least 2 are needed to tell apart")
+        raise DataError(f"{train.masks[0]} and all other masks have one class: at least 2 are needed")
     if decoding is not None:
         train, val = train.decoded(decoding), val.decoded(decoding)
     images: Any = train, val  # which have the methods of `TargetSet`
@@ -71,7 +71,7 @@ def load_segmentation(
         DataError, ImageError: as `build_segmentation_data`.
     """
     if not 0 < val_fraction < 1:
-        raise DataError(f"val_fraction must lie between 0 and 1, not {val_fraction:g}")
+        raise DataError(f"val_fraction must be between 0 and 1, not {val_fraction:g}")
     if name in PUBLISHED:
         return *load_published(name, data_dir), True
     folder = _folder(name, data_dir)

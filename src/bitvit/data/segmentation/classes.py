@@ -64,7 +64,7 @@ def numbered_classes(count: int, colors: Sequence[Color] | None = None) -> Class
 
 
 def read_classes(path: Path) -> Classes:
-    """Read `classes.csv`: one row a class, in the order of the class numbers, with a header.
+    """Read `classes.csv`: one row per class, in the order of the class numbers, with a header.
 
     Columns: `name`; optionally the colour, as `color` (`#rrggbb`) or as `red`, `green`, `blue`; optionally `value`, the
     value of the class in grey or indexed masks (by default its row, counted from 0, without the ignored ones). A row
@@ -101,12 +101,12 @@ def read_classes(path: Path) -> Classes:
         if name in labels:
             raise DataError(f"{where}: class '{name}' occurs twice")
         if color is not None and color_codes.setdefault(color, number) != number:
-            raise DataError(f"{where}: colour {color} stands for two classes")
+            raise DataError(f"{where}: colour {color} is given to two classes")
         value = _value(row, where)
         if value is None and not ignored:
             value = number
         if value is not None and value_codes.setdefault(value, number) != number:
-            raise DataError(f"{where}: value {value} stands for two classes")
+            raise DataError(f"{where}: value {value} is given to two classes")
         if not ignored:
             labels.append(name)
             colors.append(color)
@@ -115,7 +115,7 @@ def read_classes(path: Path) -> Classes:
     generated = default_colors(len(labels))
     drawn = tuple(color if color is not None else generated[i] for i, color in enumerate(colors))
     if color_codes and any(color is None for color in colors):
-        raise DataError(f"{path}: class '{labels[colors.index(None)]}' has no colour, but others have one")
+        raise DataError(f"{path}: class '{labels[colors.index(None)]}' has no colour, but others have")
     return Classes(tuple(labels), drawn, color_codes or None, value_codes)
 
 
@@ -132,7 +132,7 @@ def _color(row: dict[str, str], where: str) -> Color | None:
         parts = [row.get(column, "") for column in columns]
         if any(parts):
             if not all(part.isdecimal() and int(part) <= 255 for part in parts):
-                raise DataError(f"{where}: a colour is three whole numbers from 0 to 255")
+                raise DataError(f"{where}: a colour must be three integers from 0 to 255")
             red, green, blue = (int(part) for part in parts)
             return red, green, blue
     return None
@@ -143,5 +143,5 @@ def _value(row: dict[str, str], where: str) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or int(text) >= 1 << 16:
-        raise DataError(f"{where}: value '{text}' is not a whole number from 0 to 65535")
+        raise DataError(f"{where}: value '{text}' is not an integer from 0 to 65535")
     return int(text)

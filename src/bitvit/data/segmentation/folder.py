@@ -39,7 +39,7 @@ def _files(folder: Path) -> dict[str, Path]:
     for path in find_images(folder).paths:
         key = path.relative_to(folder).with_suffix("").as_posix()
         if key in found:
-            raise DataError(f"{path}: {found[key].name} has the same name; which of them counts?")
+            raise DataError(f"{path}: {found[key].name} has the same name; remove one of them")
         found[key] = path
     return found
 
@@ -114,7 +114,7 @@ def load_segmentation_folder(folder: Path, val_fraction: float, seed: int) -> tu
 
 def _split(pairs: SegmentationSet, val_fraction: float, seed: int) -> tuple[SegmentationSet, SegmentationSet]:
     if len(pairs) < 2:
-        raise DataError(f"{pairs.images[0]}: is the only image; at least 2 are needed, one to judge by")
+        raise DataError(f"{pairs.images[0]}: is the only image; at least 2 are needed, one of them to validate on")
     order = random_stream(seed, "split").permutation(len(pairs))
     count = min(max(round(len(pairs) * val_fraction), 1), len(pairs) - 1)
     return pairs.subset(np.sort(order[count:])), pairs.subset(np.sort(order[:count]))
@@ -147,7 +147,7 @@ def _classes_of(masks: list[Path]) -> Classes:
     if occurs.sum() < _MIN_SHARE_OF_VALUES * (largest + 1):
         raise DataError(
             f"{where}: has the value {largest}, but only {int(occurs.sum())} of the values up to it occur: say in a "
-            f"{CLASSES_FILE} with the columns name,value what the values stand for"
+            f"{CLASSES_FILE} with the columns name,value what the values mean"
         )
     classes = numbered_classes(largest + 1)
     palette = palette_of(where, largest + 1)

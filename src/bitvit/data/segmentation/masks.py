@@ -88,7 +88,7 @@ def read_mask(path: Path, classes: Classes) -> Mask:
     if values.ndim == 3:
         return _by_color(values.astype(np.uint8), classes, path)
     if values.size and (values.min() < 0 or values.max() >= 1 << 16):
-        raise DataError(f"{path}: has the value {values.max()}, which stands for no class")
+        raise DataError(f"{path}: has the value {values.max()}, which belongs to no class")
     numbers: npt.NDArray[np.int16] = classes.value_table()[values]
     if (numbers < 0).any():
         first = int(values[numbers < 0][0])

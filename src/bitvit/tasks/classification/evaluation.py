@@ -105,9 +105,7 @@ class ClassificationScorer(Scorer):
         """
         n_classes = len(self._labels)
         if output.shape[1] != n_classes:
-            raise UsageError(
-                f"the model has {output.shape[1]} classes, the data set {n_classes}: they do not belong together"
-            )
+            raise UsageError(f"the model has {output.shape[1]} classes, the data set {n_classes}: they do not match")
         classes = np.asarray(targets, dtype=np.int64)
         # A stable order makes the lowest class win among equals, as argmax does.
         ranking = np.argsort(-output, axis=1, kind="stable")[:, :5]
@@ -124,7 +122,7 @@ class ClassificationScorer(Scorer):
         """Return the figures of all images that were added."""
         images = int(self.sums[0])
         if not images:
-            raise UsageError("there are no images to evaluate on")
+            raise UsageError("there are no images to evaluate")
         n_classes = len(self._labels)
         matrix = self.sums[3:].reshape(n_classes, n_classes).astype(np.int64)
         counts, right = matrix.sum(axis=1), matrix.diagonal()

@@ -112,7 +112,7 @@ class SegmentationScorer(Scorer):
         """
         n = len(self._labels)
         if output.ndim == 4 and output.shape[1] != n:
-            raise UsageError(f"the model has {output.shape[1]} classes, the data set {n}: they do not belong together")
+            raise UsageError(f"the model has {output.shape[1]} classes, the data set {n}: they do not match")
         maps = label_maps(output, self._image_size)
         for index, target in enumerate(targets):
             mask = np.asarray(target)
@@ -135,7 +135,7 @@ class SegmentationScorer(Scorer):
     def result(self) -> SegmentationEvaluation:
         """Return the figures of all that was added."""
         if not self.sums[0]:
-            raise UsageError("there are no images to evaluate on")
+            raise UsageError("there are no images to evaluate")
         n = len(self._labels)
         counts = self.sums[_HEADER:].reshape(n, n)
         right = counts.diagonal()
