@@ -80,7 +80,7 @@ def readable_suffixes() -> frozenset[str]:
 
 
 def is_hidden(name: str, status: os.stat_result | None = None) -> bool:
-    """Tell whether a file or folder is not meant to be seen: `._x.png`, `.ipynb_checkpoints`, `__MACOSX`."""
+    """Return whether a file or folder is hidden: `._x.png`, `.ipynb_checkpoints`, `__MACOSX`."""
     attributes = getattr(status, "st_file_attributes", 0) if status is not None else 0
     return (
         name.startswith(".") or name.lower() in _CLUTTER or bool(attributes & getattr(stat, "FILE_ATTRIBUTE_HIDDEN", 2))

@@ -7,7 +7,7 @@ import unicodedata
 __all__ = ["for_figure", "printable", "shortened"]
 
 MAX_LENGTH = 200
-"""Longest text shown in a line or a cell, unless said otherwise."""
+"""Default limit of text shown in a line or a cell."""
 
 _SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Cc: control characters, escape sequences among them. Cf: invisible, and those that reverse the direction of a line.

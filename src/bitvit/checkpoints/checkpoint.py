@@ -39,7 +39,7 @@ CheckpointStage = Literal["float", "weights", "full"]
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a checkpoint says about its model.
+    """The description of a model in its checkpoint.
 
     Attributes:
         model: how to build it.
@@ -130,7 +130,7 @@ def _read(path: Path, with_tensors: bool) -> tuple[CheckpointInfo, dict[str, tor
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Tell whether a file is a checkpoint of bitvit, rather than weights of somebody else's."""
+    """Return whether a file is a bitvit checkpoint, rather than weights from elsewhere."""
     try:
         with safe_open(str(path), framework="pt") as file:
             return _KEY in (file.metadata() or {})
@@ -139,7 +139,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def read_info(path: str | Path) -> CheckpointInfo:
-    """Return what a checkpoint or run folder says about its model, without building it.
+    """Return the description of the model of a checkpoint or run folder, without building the model.
 
     Raises:
         CheckpointError: as `load_checkpoint`.

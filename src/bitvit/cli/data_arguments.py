@@ -114,7 +114,7 @@ def chosen_images(
 
 
 def _is_same(name: str, stored: Any) -> bool:
-    """Tell whether a data set that is named is the one of the training, as far as its stored name tells."""
+    """Return whether the named data set is the one used in training, judging by its stored name."""
     if not stored:
         return False
     if str(stored) == name:

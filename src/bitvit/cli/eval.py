@@ -31,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=("val", "train", "test", "all"),
-        help="images to judge by (default: those held out in training; of another folder that is not split, all)",
+        help="images to evaluate (default: those held out in training; all images of another folder without splits)",
     )
-    parser.add_argument("--batch", type=positive, default=64, metavar="B", help="images at a time (default 64)")
+    parser.add_argument("--batch", type=positive, default=64, metavar="B", help="images per batch (default 64)")
     parser.add_argument("--threads", type=positive, metavar="T", help="threads of the engine, for a .bitvit file")
     parser.add_argument("--device", default="cpu", help="PyTorch device, for a checkpoint (default cpu)")
-    parser.add_argument("--per-class", action="store_true", help="print the accuracy of every class")
+    parser.add_argument("--per-class", action="store_true", help="print the figures of every class")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_data_arguments(parser)
     add_import_argument(parser)

@@ -1,7 +1,7 @@
 """What commands print: figures to stdout (a table, or pure JSON), everything else to stderr.
 
 Names of files, folders, classes and models are somebody else's text. It is shown as it is: no markup, no emoji codes,
-control characters escaped, very long texts shortened (`bitvit.text`). So nothing in a command prints in another way.
+control characters escaped, very long text shortened (`bitvit.text`). So all commands print in the same way.
 """
 
 from __future__ import annotations

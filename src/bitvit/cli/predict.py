@@ -30,7 +30,7 @@ EXAMPLES = (
     "bitvit predict digits.bitvit archive/ --out archive.csv --resume",
     "bitvit predict scenes.bitvit photo.jpg folder/ --out masks/ --overlay overlays/",
     "find . -newer last.csv -name '*.jpg' | bitvit predict digits.bitvit - --format jsonl",
-    "BITVIT_ISA=scalar bitvit predict digits.bitvit photo.png",
+    "BITVIT_ISA=portable bitvit predict digits.bitvit photo.png",
 )
 
 
@@ -43,15 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="image files, or folders of them; - is standard input: an image, or a list of paths",
     )
-    parser.add_argument(
-        "--top", type=positive, default=5, metavar="K", help="classes to print for an image (default 5)"
-    )
+    parser.add_argument("--top", type=positive, default=5, metavar="K", help="classes to print per image (default 5)")
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="the same as --format json")
     output.add_argument(
         "--format",
         choices=FORMATS,
-        help="table; json: one document; jsonl: a JSON object a line, as it comes; csv (default: table, or by --out)",
+        help="table; json: one document; jsonl: one object per line, as results come; csv (default: table, or by --out)",
     )
     output.add_argument(
         "--out",
@@ -68,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="segmentation: draw each photo with its classes' colours, too (default folder: overlays in that of --out)",
     )
     output.add_argument(
-        "--resume", action="store_true", help="with --out .jsonl or .csv: go on where an interrupted command stopped"
+        "--resume", action="store_true", help="with --out .jsonl or .csv: continue where an interrupted command stopped"
     )
     output.add_argument("--no-logits", action="store_true", help="leave the logits out of JSON")
     reading = parser.add_argument_group("reading and computing")
@@ -76,16 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bit-depth",
         type=positive,
         metavar="N",
-        help="bits of images deeper than 8 whose files do not say so, such as 12",
+        help="bit depth of images with more than 8 bits whose files do not state it, such as 12",
     )
     reading.add_argument("--max-pixels", type=positive, metavar="N", help="refuse larger images (default 89478485)")
     reading.add_argument("--threads", type=positive, metavar="T", help="computing threads (default: all cores)")
     reading.add_argument(
         "--workers", type=positive, metavar="W", help="threads that decode images (default: all cores)"
     )
-    reading.add_argument(
-        "--batch", type=positive, default=32, metavar="B", help="images computed at a time (default 32)"
-    )
+    reading.add_argument("--batch", type=positive, default=32, metavar="B", help="images per batch (default 32)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -111,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out != "-":
         target = PartialFile(Path(arguments.out), _digest(arguments, kind), lines=kind in ("jsonl", "csv"))
         if arguments.resume and target.is_finished:
-            print_note(f"{arguments.out} is complete; without --resume it is made anew")
+            print_note(f"{arguments.out} is complete; run without --resume to write it again")
             return 0
     images = ImagesToPredict(arguments.images)
     top = min(arguments.top, len(predictor.labels))
@@ -133,7 +129,7 @@ def _mask_files(arguments: argparse.Namespace) -> MaskFiles:
 
 
 def _digest(arguments: argparse.Namespace, kind: str) -> str:
-    """Return what a half-written output file belongs to: the network, and what is written of its answers."""
+    """Return what identifies a partial output file: the network, and the options of what is written."""
     digest = hashlib.sha256(arguments.file.read_bytes())
     digest.update(repr((kind, arguments.top, arguments.no_logits, arguments.bit_depth)).encode())
     return digest.hexdigest()[:12]
@@ -170,7 +166,7 @@ def _predict_all(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(writer.interrupted(written)) from None
     if sum(doubts.values()) > 3:
-        print_note(f"note: so are {sum(doubts.values()) - 3} more images")
+        print_note(f"note: the same applies to {sum(doubts.values()) - 3} more images")
     return failed
 
 

@@ -55,7 +55,7 @@ class FileComplexity:
 
     @property
     def header_bytes(self) -> int:
-        """What the file holds beside the tensors: program, preprocessing, labels, facts about the training run."""
+        """What the file contains beside the tensors: program, preprocessing, labels, facts about the training run."""
         return self.file_bytes - self.total.size_bytes
 
     def by_kind(self) -> list[OperatorCost]:

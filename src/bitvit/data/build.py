@@ -40,7 +40,7 @@ Part: TypeAlias = Literal["train", "val", "test", "all"]
 
 @dataclass
 class _Loaded:
-    """A data set as it lies there: training images, and held-out ones where it has any of its own."""
+    """A data set as stored: training images, and held-out ones if it has any."""
 
     train: ImageSet | None
     val: ImageSet | None

@@ -28,7 +28,7 @@ _AHEAD = 64
 
 @dataclass(frozen=True)
 class _Finding:
-    """What one image says: why it cannot be read, or its values if it is deeper than 8 bits."""
+    """Findings on one image: why it cannot be read, or its values if it is deeper than 8 bits."""
 
     error: str | None = None
     extremes: tuple[float, float, bool] | None = None
@@ -82,7 +82,7 @@ def check_images(images: ImageSet, on_error: OnError = "stop") -> tuple[ImageSet
 
 
 def _look(images: ImageSet, progress: Callable[[int], None]) -> tuple[dict[int, str], list[tuple[float, float, bool]]]:
-    """Decode all images in threads: what is wrong by position, and the extremes of values of unknown range."""
+    """Decode all images in threads. Returns errors by position, and the extremes of values of unknown range."""
     if isinstance(images.source, ArraySource):
         return {}, []
 

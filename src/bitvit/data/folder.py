@@ -77,7 +77,7 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
 
 
 def split_role(name: str) -> Role | None:
-    """Return what a folder's name says about its images: for training, validation, testing, or nothing.
+    """Return the purpose that a folder's name suggests: training, validation, testing, or none.
 
     `Train`, `training_set`, `VAL2017`, `Test images` are names of splits; `train station` and `contest` are not.
     """
@@ -185,7 +185,7 @@ def _class_name(folder: Path) -> str:
 
 
 class _Loader:
-    """Reads folders of classes, and remembers what there is to say about them."""
+    """Reads folders of classes, and collects notes about them."""
 
     def __init__(self, folder: Path, layout: Layout, order: ClassOrder) -> None:
         self._folder = folder

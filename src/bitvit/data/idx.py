@@ -31,7 +31,7 @@ def _variants(name: str) -> list[str]:
 
 
 def has_idx_files(folder: Path) -> bool:
-    """Tell whether `folder` holds IDX training images."""
+    """Return whether `folder` holds IDX training images."""
     return any((folder / entry).is_file() for name in _IMAGES for entry in _variants(name))
 
 

@@ -89,7 +89,7 @@ def export_model(
 
 
 def default_preprocessing(packed: PackedModel) -> Preprocessing:
-    """Return how images are prepared where nobody says otherwise: resized and cropped to the model's image size."""
+    """Return the default preprocessing: images are resized and cropped to the model's image size."""
     height, width = packed.image_size
     stretches = isinstance(packed.model, SegmentationNetwork)
     resize = max(height, width) if stretches else min(height, width)

@@ -6,7 +6,7 @@ from bitvit.errors import BitvitError
 
 
 class ProgramError(BitvitError):
-    """A ``.bitvit`` file, or a Program, is not what ``docs/format.md`` says."""
+    """A ``.bitvit`` file, or a Program, violates ``docs/format.md``."""
 
 
 class UnreadableFileError(ProgramError):
@@ -14,7 +14,7 @@ class UnreadableFileError(ProgramError):
 
 
 class NotABitvitFileError(ProgramError):
-    """The file is no safetensors container, or one that was not written by bitvit."""
+    """The file is not a safetensors container, or was not written by bitvit."""
 
 
 class TruncatedFileError(ProgramError):
@@ -62,7 +62,7 @@ class OperatorParameterError(ProgramError):
 
 
 class MissingTensorError(ProgramError):
-    """The Program names a tensor that the file does not hold."""
+    """The Program names a tensor that the file does not contain."""
 
 
 class UnusedTensorError(ProgramError):
@@ -70,11 +70,11 @@ class UnusedTensorError(ProgramError):
 
 
 class TensorTypeError(ProgramError):
-    """A tensor has another element type than its operator needs."""
+    """A tensor does not have the element type that its operator needs."""
 
 
 class TensorShapeError(ProgramError):
-    """A tensor has another shape than its operator needs."""
+    """A tensor does not have the shape that its operator needs."""
 
 
 class NonFiniteError(ProgramError):

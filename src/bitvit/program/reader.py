@@ -49,7 +49,7 @@ def read_bytes(data: bytes) -> BitvitFile:
 
 
 def decode(model: _core.Model) -> BitvitFile:
-    """What the file says, as Python's objects. Tensors are read-only views of the file's bytes."""
+    """The file's content as Python objects. Tensors are read-only views of the file's bytes."""
     metadata = model.metadata()
     colors = json.loads(metadata["colors"]) if "colors" in metadata else None
     return BitvitFile(
@@ -65,7 +65,7 @@ def decode(model: _core.Model) -> BitvitFile:
 
 @contextmanager
 def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Put the path in front of what is wrong with the file."""
+    """Put the path in front of the error message."""
     try:
         yield
     except ProgramError as error:

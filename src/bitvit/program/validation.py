@@ -1,4 +1,4 @@
-"""Whether a Program and its tensors are what ``docs/format.md`` says. The core checks (``cpp/program/``)."""
+"""Checks a Program and its tensors against ``docs/format.md``. The core does it (``cpp/program/``)."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def check_finite(logits: F32Array) -> None:
 
 
 def classify(logits: F32Array, labels: Sequence[str], top_k: int) -> Prediction:
-    """Return what the logits `[classes]` of one image say: `p = softmax(logits)`.
+    """Return the prediction for the logits `[classes]` of one image: `p = softmax(logits)`.
 
     Raises:
         OutputValueError: the logits are not finite.

@@ -87,7 +87,7 @@ def open_image(source: ImageSource, decoding: Decoding | None = None) -> Image.I
 
 
 def decode(source: ImageSource, decoding: Decoding | None = None, *, reduced: bool = False) -> Decoded:
-    """Return any image as `open_image` does, and what is to be said about its values.
+    """Return any image as `open_image` does, and a note on its values if there is one.
 
     Args:
         source, decoding: as `open_image` takes them.

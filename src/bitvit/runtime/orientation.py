@@ -35,7 +35,7 @@ def orientation_before_loading(image: Image.Image) -> int | None:
 
 
 def orientation_to_apply(image: Image.Image, applied: int | None = None) -> int | None:
-    """Return the orientation of a loaded image: that of EXIF, or of XMP where EXIF says nothing.
+    """Return the orientation of a loaded image: that of EXIF, or of XMP if EXIF has none.
 
     Args:
         image: with its pixels loaded.

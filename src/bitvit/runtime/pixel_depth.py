@@ -60,12 +60,12 @@ def range_of_bits(bits: int) -> Range:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Tell whether an image has grey values of more than 8 bits."""
+    """Return whether an image has grey values of more than 8 bits."""
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def to_8_bit(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
-    """`rint(clip((x - low) / (high - low), 0, 1) * 255)`; what is not finite counts as `low`."""
+    """`rint(clip((x - low) / (high - low), 0, 1) * 255)`; values that are not finite count as `low`."""
     if np.issubdtype(values.dtype, np.integer) and low == int(low) and high == int(high):
         # The nearest of 255 steps in whole numbers, halves up.
         first, span = int(low), int(high) - int(low)
@@ -76,7 +76,7 @@ def to_8_bit(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[n
 
 
 def default_range(values: npt.NDArray[Any]) -> Range:
-    """The range where nobody says one: 16 bits for integers; for floats 0 to 1 if nothing exceeds 1, else to 255."""
+    """The range where none is given: 16 bits for integers; for floats 0 to 1 if nothing exceeds 1, else to 255."""
     if np.issubdtype(values.dtype, np.integer):
         return _FULL
     finite = values[np.isfinite(values)]
@@ -164,7 +164,7 @@ def _is_unscaled(values: npt.NDArray[Any], bits: int) -> bool:
 
 
 def note_significant_bits(image: Image.Image) -> None:
-    """Remember what a PNG file says about the depth of its samples, before Pillow loads it and forgets."""
+    """Keep what a PNG file states about the depth of its samples, which Pillow discards on loading."""
     stream = getattr(image, "fp", None)
     if image.format != "PNG" or stream is None:
         return
@@ -185,7 +185,7 @@ def note_significant_bits(image: Image.Image) -> None:
 
 
 def deep_planes(image: ImageFile) -> bool:
-    """Tell whether an image that is not loaded yet has colours of 16 bits, of which Pillow would keep 8."""
+    """Return whether an image that is not loaded yet has colours of 16 bits, of which Pillow would keep 8."""
     return len(image.tile) > 0 and all(_raw_mode(tile) in _BYTE_MODES for tile in image.tile)
 
 

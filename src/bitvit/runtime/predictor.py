@@ -34,7 +34,7 @@ Source = TypeVar("Source", bound=ImageSource)
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What a ``.bitvit`` file says about itself."""
+    """The metadata of a ``.bitvit`` file."""
 
     path: str
     size_bytes: int

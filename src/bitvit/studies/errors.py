@@ -1,4 +1,4 @@
-"""What can go wrong with a study, said to the user."""
+"""Errors of studies."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ class StudyError(BitvitError):
 
 
 class StudyInterrupted(KeyboardInterrupt):
-    """The user stopped a study (Ctrl-C). The message says how to go on."""
+    """The user stopped a study (Ctrl-C). The message says how to continue."""

@@ -1,4 +1,4 @@
-"""What can go wrong in training, as told to the user."""
+"""Errors of training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class RecipeError(BitvitError):
 
 
 class TrainingError(BitvitError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or continue."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """The user or the system stopped training (Ctrl-C, SIGTERM). The message says how to go on."""
+    """The user or the system stopped training (Ctrl-C, SIGTERM). The message says how to continue."""

@@ -1,4 +1,4 @@
-"""What each epoch of a run brought: kept with the trainer's state, written as CSV, drawn as loss curves."""
+"""Records of a run's epochs: kept with the trainer's state, written as CSV, drawn as loss curves."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def seed_global_generators(*parts: int | str) -> None:
 
 @contextmanager
 def isolated_randomness(*parts: int | str) -> Iterator[None]:
-    """Seed the global CPU generators of Python, NumPy and PyTorch for a while, and give them back unchanged.
+    """Seed the global CPU generators of Python, NumPy and PyTorch for a while, and restore them afterwards.
 
     timm's transforms draw from all three, so NumPy's old global generator is among them.
     """

@@ -36,7 +36,7 @@ __all__ = ["Student"]
 
 
 class Student:
-    """The network that a run is about: built once, handed from stage to stage.
+    """The network that a run trains: built once, handed from stage to stage.
 
     Args:
         recipe: that of the run.

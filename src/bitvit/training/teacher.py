@@ -1,4 +1,4 @@
-"""The full-precision teacher: what it says to a student's images, and where its weights come from."""
+"""The full-precision teacher: its output for a student's images, and the source of its weights."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ SEGMENTATION_NAMES = tuple(PUBLISHED)
 
 
 def is_segmentation(name: str, data_dir: str | Path | None = None) -> bool:
-    """Tell whether `build_segmentation_data` takes a data set's name: a published one, or a folder with masks."""
+    """Return whether `build_segmentation_data` accepts a data set's name: a published one, or a folder with masks."""
     if name in PUBLISHED:
         return True
     folder = _folder(name, data_dir)

@@ -43,7 +43,7 @@ class Classes:
     value_codes: dict[int, int]
 
     def value_table(self) -> npt.NDArray[np.int16]:
-        """Return the class number for every 16-bit value of a grey or indexed mask; -1 where it stands for nothing."""
+        """Return the class number for every 16-bit value of a grey or indexed mask; -1 where it has no meaning."""
         table = np.full(1 << 16, -1, dtype=np.int16)
         table[IGNORED] = IGNORED
         for value, number in self.value_codes.items():

@@ -24,12 +24,12 @@ _MIN_SHARE_OF_VALUES = 0.5
 
 
 def has_masks(folder: Path) -> bool:
-    """Tell whether a folder has the form that `load_segmentation_folder` reads."""
+    """Return whether a folder has the form that `load_segmentation_folder` reads."""
     return (folder / "images").is_dir() and (folder / "masks").is_dir()
 
 
 def is_split(folder: Path) -> bool:
-    """Tell whether a folder with masks has training and validation parts of its own."""
+    """Return whether a folder with masks has training and validation parts of its own."""
     return any((folder / "images" / name).is_dir() for name in _VAL_NAMES)
 
 
@@ -114,7 +114,7 @@ def load_segmentation_folder(folder: Path, val_fraction: float, seed: int) -> tu
 
 def _split(pairs: SegmentationSet, val_fraction: float, seed: int) -> tuple[SegmentationSet, SegmentationSet]:
     if len(pairs) < 2:
-        raise DataError(f"{pairs.images[0]}: is the only image; at least 2 are needed, one of them to validate on")
+        raise DataError(f"{pairs.images[0]}: is the only image; at least 2 are needed, one of them for validation")
     order = random_stream(seed, "split").permutation(len(pairs))
     count = min(max(round(len(pairs) * val_fraction), 1), len(pairs) - 1)
     return pairs.subset(np.sort(order[count:])), pairs.subset(np.sort(order[:count]))

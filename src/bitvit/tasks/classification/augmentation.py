@@ -66,7 +66,7 @@ class BatchMixer:
 
     @property
     def mixes(self) -> bool:
-        """Tell whether images are mixed at all (which needs batches of even size)."""
+        """Return whether images are mixed at all (which needs batches of even size)."""
         return self._mixup is not None
 
     def __call__(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""How good logits are on labelled images, whoever computed them."""
+"""Evaluation of logits on labelled images."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ class ClassificationEvaluation(Evaluation):
         return [(label, f"{share:.2%}") for label, share in self.per_class.items()]
 
     def is_near_chance(self) -> bool:
-        """Tell whether the accuracy is within a tenth of the way, or three standard deviations, of guessing."""
+        """Return whether the accuracy is within a tenth of the way, or three standard deviations, of guessing."""
         chance = 1 / max(len(self.per_class), 1)
         spread = 3 * (chance * (1 - chance) / self.images) ** 0.5
         return bool(self.top1 <= chance + max(0.1 * (1 - chance), spread))
 
     def warnings(self) -> list[str]:
-        """Tell of classes none of whose images are recognized."""
+        """Return warnings about classes without a recognized image."""
         lost = [label for label, share in self.per_class.items() if share == 0]
         if not lost:
             return []
@@ -143,7 +143,7 @@ class ClassificationScorer(Scorer):
 def evaluate_logits(
     logits: npt.NDArray[np.float32], targets: Sequence[int] | npt.NDArray[np.int64], labels: Sequence[str]
 ) -> ClassificationEvaluation:
-    """Judge logits `[N,classes]` by classes `[N]`.
+    """Evaluate logits `[N,classes]` against classes `[N]`.
 
     Raises:
         UsageError: if the number of logits is not the number of classes, or there are no images.

@@ -1,4 +1,4 @@
-"""How good label maps are, over a whole set: one confusion matrix, and the figures that follow from it."""
+"""Evaluation of label maps over a whole set: one confusion matrix, and the figures that follow from it."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class SegmentationEvaluation(Evaluation):
         return [(label, "does not occur" if share is None else f"{share:.2%}") for label, share in self.iou.items()]
 
     def is_near_chance(self) -> bool:
-        """Tell whether hardly more than one class is told apart from the rest."""
+        """Return whether hardly more than one class is recognized."""
         present = [share for share in self.iou.values() if share is not None]
         return bool(self.miou <= 1.1 / max(len(present), 1))
 
     def warnings(self) -> list[str]:
-        """Tell of classes that are never found."""
+        """Return warnings about classes that are never found."""
         lost = [label for label, share in self.iou.items() if share == 0]
         if not lost:
             return []
