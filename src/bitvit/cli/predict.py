@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--format",
         choices=FORMATS,
-        help="table; json: one document; jsonl: one object per line, as results come; csv (default: table, or by --out)",
+        help="table; json: one document; jsonl: one object per line as results come; csv (default: table or by --out)",
     )
     output.add_argument(
         "--out",
