@@ -1,7 +1,7 @@
 """The errors that speak to the user: one clear line each, saying what was wrong, where, and what to do.
 
-The command line prints such an error as ``error: ...`` and exits with 2. Anything else that escapes is a defect of
-bitvit.
+The command line prints such an error as ``error: ...`` and exits with 2. Anything else that
+escapes is an internal error: a bug in bitvit.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ __all__ = ["BitvitError", "ExportError", "ImageError", "OutOfMemoryError", "Outp
 
 
 class BitvitError(Exception):
-    """Base of every error that the user can cause and mend."""
+    """Base of every error that the user can cause and fix."""
 
 
 class UsageError(BitvitError, ValueError):
@@ -26,7 +26,7 @@ class OutputError(BitvitError):
 
 
 class OutOfMemoryError(BitvitError, MemoryError):
-    """The machine has not enough memory for what was asked."""
+    """The machine does not have enough memory for what was asked."""
 
 
 class ExportError(BitvitError):

@@ -251,7 +251,7 @@ class _Refused(nn.Module):
         (lambda x: x * x, "two activations"),
         (lambda x: x.transpose(1, 2), "transpose"),
         (lambda x: x.softmax(dim=-1), "softmax"),
-        (lambda x: x * torch.ones(16, 1), "one factor a channel"),
+        (lambda x: x * torch.ones(16, 1), "one factor per channel"),
         (lambda x: x + x[:, :1], "broadcasting"),
         (lambda x: x - x[:, :1], "broadcasting"),
         (lambda x: x.mean(dim=2, keepdim=True), "not over tokens"),

@@ -37,7 +37,7 @@ class ModelSpec:
 
 
 def is_binary(model: nn.Module) -> bool:
-    """Tell whether a model is trained in stages, as those with quantized activations are."""
+    """Return whether a model is trained in stages, as those with quantized activations are."""
     return is_staged(model)
 
 

@@ -246,7 +246,7 @@ def _added_constant(lowering: Lowering, node: fx.Node, source: str, constant: Ar
 def _scaled(lowering: Lowering, node: fx.Node, source: Any, scale: Any) -> str:
     channels = _shape(node)[-1]
     if scale.size != 1 and (scale.size != channels or scale.shape[-1] != channels):
-        raise ExportError(f"{node.target} at {scope_of(node)} is not by a scalar or by one factor a channel")
+        raise ExportError(f"{node.target} at {scope_of(node)} is not by a scalar or by one factor per channel")
     tensors = {
         "scale": np.broadcast_to(scale.astype(np.float32).reshape(-1), (channels,)).copy(),
         "bias": np.zeros(channels, np.float32),

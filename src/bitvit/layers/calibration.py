@@ -58,6 +58,6 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
     missed = [name for name, module in waiting.items() if id(module) not in reached]
     if missed:
         raise CalibrationError(
-            f"{len(missed)} layers took no part in the forward pass, the first is {missed[0]!r}: "
+            f"{len(missed)} layers took no part in the forward pass, such as {missed[0]!r}: "
             'calibrate in stage 2, after set_stage(model, "full")'
         )

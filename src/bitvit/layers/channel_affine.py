@@ -16,7 +16,7 @@ class ChannelAffine(nn.Module):
 
     Shape: ``[..., C] -> [..., C]``.
 
-    Source: "LayerScale" of BinaryViT and BHViT (docs/models.md section 3).
+    Source: "LayerScale" of BinaryViT and BHViT (docs/models.md, section 3).
     """
 
     def __init__(self, channels: int, initial_scale: float) -> None:

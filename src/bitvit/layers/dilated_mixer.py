@@ -28,7 +28,7 @@ class DilatedMixer(nn.Module):
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
-    Source: docs/models.md section 5.
+    Source: docs/models.md, section 5.
     """
 
     real_parts: ClassVar[RealParts] = {INPUTS: ("sign",)}

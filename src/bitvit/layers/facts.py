@@ -1,11 +1,11 @@
-"""What layers say of themselves, asked in one place. All of it is optional for a layer of one's own.
+"""What a layer knows about itself, asked in one place. All of it is optional for a layer of your own.
 
 A layer may define
 
 * ``packed() -> nn.Module | None``: its form on bits, made of ``torch.ops.bitvit`` operators; None where it stays;
 * ``charge(call) -> Charge``: the operations of one call, without those of its children;
 * ``float_twin() -> nn.Module | None``: the full-precision layer that it binarizes; None where it stays;
-* ``is_binary``: True where its own ``weight`` is stored in one bit a number;
+* ``is_binary``: True where its own ``weight`` is stored in one bit per number;
 * ``real_parts``: names of its estimators by the kind of module that they make binary (`bitvit.inspection`);
 * ``set_activation_binarization(enabled)``: real activations in stage 1, binary ones in stage 2; estimators have it;
 * first layers: ``packed_stem(mean, std) -> (module on image bytes, (height, width))``.
@@ -33,22 +33,22 @@ class StagedLayer(Protocol):
 
 
 def is_binary(layer: nn.Module) -> bool:
-    """Tell whether the layer's own weight is stored in one bit a number."""
+    """Return whether the layer's own weight is stored in one bit per number."""
     return bool(getattr(layer, "is_binary", False))
 
 
 def has_binary_layers(model: nn.Module) -> bool:
-    """Tell whether any layer of a model is binary."""
+    """Return whether any layer of a model is binary."""
     return any(is_binary(layer) for layer in model.modules())
 
 
 def is_staged(model: nn.Module) -> bool:
-    """Tell whether a model is trained in stages: whether any of its activations is quantized."""
+    """Return whether a model is trained in stages: whether any of its activations is quantized."""
     return any(isinstance(module, StagedLayer) for module in model.modules())
 
 
 def is_comparison_only(model: nn.Module) -> bool:
-    """Tell whether a model is one of those that bitvit only trains, to compare with, and cannot pack."""
+    """Return whether a model is a comparison method, which bitvit trains but cannot pack."""
     return any(getattr(module, "comparison_only", False) for module in model.modules())
 
 

@@ -54,7 +54,7 @@ def grid_of(x: Tensor) -> list[int]:
 
 
 class PackedAffine(nn.Module):
-    """`x scale + bias` a channel: LayerScale, or a BatchNorm in evaluation. Any leading axes."""
+    """`x scale + bias` per channel: LayerScale, or a BatchNorm in evaluation. Any leading axes."""
 
     def __init__(self, scale: Tensor, bias: Tensor) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class PackedBits(nn.Module):
 class PackedBinaryLinear(nn.Module):
     """Binary weights times bits: float32 `[B,N,K]` or `[B,H,W,K]` -> float32 `[...,O]`; or from bits, see `from_bits`.
 
-    The scales of input and weights become one factor a channel (GSB Eq. 1): `y = (beta alpha) z + bias`.
+    The scales of input and weights become one factor per channel (GSB Eq. 1): `y = (beta alpha) z + bias`.
 
     Args:
         signs: {-1, +1} `[O,K]`. scale: of the weights, one value or `[O]`. bias: `[O]` or None.

@@ -182,7 +182,7 @@ class QuantLinear(QuantizedProduct, nn.Linear):  # type: ignore[misc]
         if isinstance(self.weight_quantizer, StepWeight):
             form = None if self.input_quantizer is None else self.input_quantizer.packed()
             if not isinstance(form, InputCodes):
-                raise self.no_packed_form("8-bit weights want an 8-bit input (StepActivation)")
+                raise self.no_packed_form("8-bit weights need an 8-bit input (StepActivation)")
             codes, step = self.weight_quantizer.codes(self.weight), self.weight_quantizer.step
             return PackedCodeLinear(codes, step.detach(), self.bias, form)
         return pack_binary_linear(self)
@@ -205,7 +205,7 @@ def pack_binary_linear(
         raise layer.no_packed_form("the engine multiplies signs with bits, or 8-bit codes")
     form = layer.input_quantizer.packed()
     if not isinstance(form, InputBits):
-        raise layer.no_packed_form("binary weights want a one-bit input")
+        raise layer.no_packed_form("binary weights need a one-bit input")
     signs, scale = layer.packed_signs()
     bias = None if layer.bias is None else layer.bias.detach()[rows].double()
     if bias_shift is not None:

@@ -115,7 +115,7 @@ class ReactAttention(nn.Module):
     Shape: tokens ``[B, N, C]`` and the size of their map ``(h, w)``; N may exceed ``h w`` by class tokens at the front
     when ``reduction`` is 1. -> ``[B, N, C]``.
 
-    Source: docs/models.md sections 3 and 4.
+    Source: docs/models.md, sections 3 and 4.
     """
 
     def __init__(

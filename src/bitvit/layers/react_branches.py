@@ -30,7 +30,7 @@ class PoolingBranches(nn.Module):
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
-    Source: multi-branch average pooling, docs/models.md section 4.
+    Source: multi-branch average pooling, docs/models.md, section 4.
     """
 
     def __init__(self, channels: int, kernels: Sequence[int] = (3, 5), *, affine: bool = True) -> None:
@@ -82,7 +82,7 @@ class ShiftBranches(nn.Module):
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
-    Source: the shift module, docs/models.md section 5.
+    Source: the shift module, docs/models.md, section 5.
     """
 
     def __init__(self, channels: int, kernels: Sequence[int] = (3, 5), *, affine: bool = True) -> None:

@@ -52,7 +52,7 @@ class BinaryDownsampling(nn.Module):
 
     Shape: map ``[B, 2h, 2w, C] -> [B, h, w, C']``.
 
-    Source: docs/models.md section 3.
+    Source: docs/models.md, section 3.
     """
 
     norm_after = ("conv", "norm_out")

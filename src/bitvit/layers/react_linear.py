@@ -104,7 +104,7 @@ class ReactLinear(nn.Module):
     Raises:
         UsageError: neither width divides the other.
 
-    Source: docs/models.md section 3.
+    Source: docs/models.md, section 3.
     """
 
     norm_after = ("linear", "norm")

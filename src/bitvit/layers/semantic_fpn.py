@@ -27,7 +27,7 @@ class ReactConv(nn.Module):
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
-    Source: the unit of `ReactLinear` (docs/models.md section 3) with a 3 x 3 convolution, as in ReActNet.
+    Source: the unit of `ReactLinear` (docs/models.md, section 3) with a 3 x 3 convolution, as in ReActNet.
     """
 
     norm_after = ("conv", "norm")

@@ -117,7 +117,7 @@ class WindowAttention(nn.Module):
     Raises:
         UsageError: the map cannot be cut into windows.
 
-    Source: docs/models.md section 5.
+    Source: docs/models.md, section 5.
     """
 
     def __init__(

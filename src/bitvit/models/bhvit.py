@@ -106,7 +106,7 @@ class Bhvit(Pyramid):
     Raises:
         UsageError: sizes that do not fit each other.
 
-    Source: BHViT (docs/models.md sections 3 and 5).
+    Source: BHViT (docs/models.md, sections 3 and 5).
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Bhvit(Pyramid):
 def weight_oscillation_loss(model: nn.Module) -> Tensor:
     """Return BHViT's regularizer against weight oscillation: the mean over binary layers of ``mean(| |w| - 1 |)``.
 
-    Weighted 0.1 beside 0.9 of the distillation loss in the published recipe (docs/models.md section 5).
+    Weighted 0.1 beside 0.9 of the distillation loss in the published recipe (docs/models.md, section 5).
 
     Args:
         model: any network; its linear layers and convolutions with one scale for each output channel count.

@@ -35,7 +35,7 @@ def binarize(model: nn.Module, scheme: SchemeLike = "gsb") -> nn.Module:
     Attention, Mlp, patch convolution and heads are replaced in a deep copy, which keeps the model's weights and the
     names of its parameters; parameters of the quantizers are added. No random number is drawn. The student is in stage
     2 (see
-    `bitvit.models.set_stage`); its learned scales want `bitvit.layers.calibrate`. Its scheme is
+    `bitvit.models.set_stage`); its learned scales need `bitvit.layers.calibrate`. Its scheme is
     ``student.binarization_scheme``.
 
     Args:

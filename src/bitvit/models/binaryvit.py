@@ -96,7 +96,7 @@ class BinaryVit(Pyramid):
     Raises:
         UsageError: sizes that do not fit each other.
 
-    Source: BinaryViT (docs/models.md sections 3 and 4).
+    Source: BinaryViT (docs/models.md, sections 3 and 4).
     """
 
     def __init__(

@@ -90,7 +90,7 @@ class ReactDeit(nn.Module):
     Raises:
         UsageError: sizes that do not fit each other.
 
-    Source: the baseline of BinaryViT (docs/models.md section 4).
+    Source: the baseline of BinaryViT (docs/models.md, section 4).
     """
 
     def __init__(

@@ -66,7 +66,7 @@ def list_models(pattern: str = "*", packable: bool = False, task: str = "classif
 
 
 def takes_scheme(name: str) -> bool:
-    """Tell whether a registered model takes a ``scheme`` itself; others are binarized after they are built."""
+    """Return whether a registered model takes a ``scheme`` itself; others are binarized after they are built."""
     register()
     return is_model(name) and REGISTERED.get(name) == "bitvit.models.gsb_deit"
 

@@ -84,7 +84,7 @@ SchemeLike = str | BinarizationScheme | Mapping[str, Any]
 
 
 def resolve_scheme(scheme: SchemeLike, default: BinarizationScheme = SCHEMES["gsb"]) -> BinarizationScheme:
-    """Return the scheme that a name, a scheme or a mapping of changed fields stands for.
+    """Return the scheme that is named, given, or changed by a mapping of fields.
 
     Args:
         scheme: a name in `SCHEMES`, a scheme, or fields that replace those of ``default``.

@@ -81,7 +81,7 @@ SIZES: dict[str, FpnSize] = {
 
 
 def is_packable_network(name: str) -> bool:
-    """Tell whether a network of `SIZES` has a packed form: it is binary, and its backbone is not for comparison."""
+    """Return whether a network of `SIZES` has a packed form: it is binary, and its backbone is not for comparison."""
     return SIZES[name].binary and not SIZES[name].widths
 
 

@@ -64,7 +64,7 @@ def banded_mask(probabilities: Tensor, scale: Tensor, lower: Tensor, upper: Tens
     Returns:
         ``S``, in the shape of ``probabilities``.
 
-    Source: BHViT's GSB attention variant (docs/models.md section 5), gradients as in the authors' release.
+    Source: BHViT's GSB attention variant (docs/models.md, section 5), gradients as in the authors' release.
     """
     result: Tensor = _BandedMask.apply(probabilities, scale, lower, upper)
     return result

@@ -56,7 +56,7 @@ def channelwise_weight_signs(
     Returns:
         Signs in the shape of ``weight`` and scales ``[O]``.
 
-    Source: BinaryViT and BHViT (docs/models.md section 3).
+    Source: BinaryViT and BHViT (docs/models.md, section 3).
     """
     scale = channelwise_scale(weight)
     centred = weight - filter_mean(weight) if centre else weight

@@ -41,7 +41,7 @@ def clipped_mask(probabilities: Tensor, clip: Tensor) -> Tensor:
     Returns:
         Values in {0, 1}, in the shape of ``probabilities``.
 
-    Source: BinaryViT (docs/models.md section 4).
+    Source: BinaryViT (docs/models.md, section 4).
     """
     mask: Tensor = _RoundToBit.apply(probabilities / clip)
     return mask

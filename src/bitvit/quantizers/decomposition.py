@@ -58,7 +58,7 @@ def decompose_attention(probabilities: Tensor, step: Tensor, zero_point: Tensor)
     Returns:
         Levels in the shape of ``probabilities`` and steps ``[H, 1, 1]``.
 
-    Source: BHViT, quantization decomposition (docs/models.md section 5). Deviation: torch from mid-2026 on gives
+    Source: BHViT, quantization decomposition (docs/models.md, section 5). Deviation: torch from mid-2026 on gives
     gradient 0 exactly on a clamp's bounds; the bounds are inclusive here, as the authors trained.
     """
     factor = step.numel() / math.sqrt(LEVELS * probabilities.numel())
@@ -73,7 +73,7 @@ def decompose_attention(probabilities: Tensor, step: Tensor, zero_point: Tensor)
 def initial_decomposition(probabilities: Tensor, zero_point: Tensor) -> tuple[Tensor, Tensor]:
     """Return the initial step and zero point, ``[H]`` each, for attention probabilities ``[B, H, N, M]``.
 
-    ``a = 2 mean(3 p) / sqrt(3)`` and ``z = 0.9 z + 0.1 min(3 p)``, each for one head (docs/models.md section 5).
+    ``a = 2 mean(3 p) / sqrt(3)`` and ``z = 0.9 z + 0.1 min(3 p)``, each for one head (docs/models.md, section 5).
     """
     scaled = probabilities * LEVELS
     step = 2 * scaled.mean(dim=(0, 2, 3)) / math.sqrt(LEVELS)

@@ -121,7 +121,7 @@ class Estimator(nn.Module):
 class WeightEstimator(Estimator):
     """Weights ``[O, ...]`` -> levels of that shape, and a scale: one number, or ``[O]``. Quantized in both stages.
 
-    Packed, one-bit levels must be -1 and +1; the scale is taken as it is. Nothing else has to be said for export.
+    Packed, one-bit levels must be -1 and +1; the scale is taken as it is. Export needs nothing else.
     """
 
     is_full_precision_product = False

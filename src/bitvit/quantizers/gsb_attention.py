@@ -56,7 +56,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of ``A_t`` and of the scales."""
     values = attention if offset is None else attention - offset
-    # Products and reductions want one layout; a gradient may come as a broadcast view.
+    # Products and reductions need one layout; a gradient may come as a broadcast view.
     grad = grad.contiguous()
     base_scale = scales[0]
     mask = _base_map(values, base_scale, row_max, base)
@@ -148,7 +148,7 @@ def gsb_attention(
         The approximation, same shape.
 
     Source: GSB Eq. 10-20; Tables V and VIII for the other bases. The authors' release takes the maximum over the whole
-    batch, and its gradients differ (docs/models.md section 2).
+    batch, and its gradients differ (docs/models.md, section 2).
     """
     if factors is None:
         factors = component_factors(scales.numel() - 1)

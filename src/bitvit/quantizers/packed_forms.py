@@ -17,7 +17,7 @@ class InputBits:
 
     Attributes:
         kind: ``"sign"`` for {-1, +1}, ``"mask"`` for {0, 1}.
-        threshold: float64, one value or one a channel; None compares with the statistics of each image (its mean; for
+        threshold: float64, one value or one per channel; None compares with the statistics of each image (its mean; for
             masks, its mean plus half its mean magnitude).
         scale: factor of the bits, positive; None leaves them unscaled.
         scaled_by_image: the factor is each image's mean magnitude.
@@ -34,7 +34,7 @@ class InputCodes:
     """An activation as 8-bit codes ``clamp(round((x + shift) / step), -128, 127)``.
 
     Attributes:
-        shift: one value a channel. step: positive scalar.
+        shift: one value per channel. step: positive scalar.
     """
 
     shift: Tensor

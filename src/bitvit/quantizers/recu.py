@@ -55,7 +55,7 @@ def recu_weight_signs(
     Returns:
         Signs ``[O, K]`` and scales ``[O]``.
 
-    Source: ReCU (Xu et al., 2021) as BHViT uses it (docs/models.md section 5).
+    Source: ReCU (Xu et al., 2021) as BHViT uses it (docs/models.md, section 5).
     """
     variance, mean = torch.var_mean(weight, dim=1, keepdim=True)
     standardized = (weight - mean) * (2 * math.sqrt(2) / torch.sqrt(variance + 1e-5))

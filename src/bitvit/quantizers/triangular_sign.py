@@ -39,7 +39,7 @@ def triangular_sign(x: Tensor, sign_of_zero: SignOfZero = "plus") -> Tensor:
     """Sign with a triangular (piecewise quadratic) straight-through estimate.
 
     Forward: ``y = -1 where x < 0, else +1``. Backward: ``dL/dx = dL/dy * 2 * max(0, 1 - |x|)``, the derivative of the
-    piecewise quadratic approximation of the sign (Bi-Real Net; used by BinaryViT and BHViT, docs/models.md section 3).
+    piecewise quadratic approximation of the sign (Bi-Real Net; used by BinaryViT and BHViT, docs/models.md, section 3).
 
     Args:
         x: values of any shape.

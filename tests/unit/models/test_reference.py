@@ -219,5 +219,5 @@ def test_broken_files_are_explained(tmp_path: Path, content: bytes, suffix: str)
     with pytest.raises(CheckpointImportError, match="no checkpoint file"):
         read_checkpoint(tmp_path / "absent.pth")
     torch.save({"epoch": 3}, tmp_path / "empty.pth")
-    with pytest.raises(CheckpointImportError, match="holds no tensors"):
+    with pytest.raises(CheckpointImportError, match="contains no named tensors"):
         read_checkpoint(tmp_path / "empty.pth")

@@ -52,7 +52,7 @@ def from_reference(
 
     Raises:
         CheckpointImportError: the configuration or the tensors are of no known network.
-        KeyMismatchError: names every missing, unexpected or misshapen tensor.
+        KeyMismatchError: names every tensor that is missing, unexpected or of the wrong shape.
     """
     resolved = read_config(config, state_dict, family)
     model = build_model(resolved, state_dict)

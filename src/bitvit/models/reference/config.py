@@ -49,8 +49,8 @@ def detect_family(state_dict: Mapping[str, Tensor]) -> str:
         return "reactdeit"
     shown = ", ".join(list(state_dict)[:5]) or "nothing"
     raise CheckpointImportError(
-        f"the checkpoint is of no known family ({', '.join(FAMILIES)}); it holds {shown}, ... "
-        "Models trained by this library need no import"
+        f"the checkpoint belongs to no known family ({', '.join(FAMILIES)}); it holds {shown}, ... "
+        "Models trained with bitvit need no import"
     )
 
 
@@ -127,7 +127,7 @@ def default_heads(width: int, head_dim: int = 64) -> int:
     """
     if width % head_dim:
         raise CheckpointImportError(
-            f"the number of attention heads cannot be told from tensors of {width} channels: "
+            f"the number of attention heads cannot be inferred from tensors of {width} channels: "
             "give the config with num_attention_heads"
         )
     return width // head_dim

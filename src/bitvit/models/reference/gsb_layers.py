@@ -66,12 +66,12 @@ class ReleaseMlp(BinaryMlp):
         super().__init__(release_linear(dim, hidden), fc2, ClippedGelu())
 
     def packed(self) -> None:
-        """Check that the clip changes no bit: every threshold of fc2 must lie below it."""
+        """Check that the clip changes no bit: every threshold of fc2 must be below it."""
         inputs = self.fc2.get_submodule("input_quantizer")
         assert isinstance(inputs, ReleaseRound)
         if bool((0.5 * inputs.scale - inputs.shift >= _CLIP).any()):
             raise ExportError(
-                "a threshold of fc2 lies beyond the clip of the GELU before it: this checkpoint cannot be packed"
+                "a threshold of fc2 exceeds the clip of the GELU before it: this checkpoint cannot be packed"
             )
 
 

@@ -55,7 +55,7 @@ def gsb_arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any
         classes = state_dict["head.weight"].shape[0]
     except KeyError as error:
         raise CheckpointImportError(
-            f"the checkpoint lacks {error.args[0]}, without which its shape cannot be told"
+            f"the checkpoint lacks {error.args[0]}, without which its shape is unknown"
         ) from None
     distilled = bool(network.get("distilled", "dist_token" in state_dict))
     size = network.get("input_size", network.get("image_size"))

@@ -2,7 +2,7 @@
 
 They differ from `bitvit.quantizers` in that sign(0) is 0, in how gradients of scales are averaged (``1 / sqrt(n)`` of
 the elements concerned, over the whole batch) and in the thresholds of attention and values. A scale at or below 1e-5
-counts as 1e-5 (`bitvit.quantizers.Positive`). Source: docs/models.md section 2, end; golden data.
+counts as 1e-5 (`bitvit.quantizers.Positive`). Source: docs/models.md, section 2, end; golden data.
 """
 
 import math

@@ -51,7 +51,7 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class PrefixRule:
-    """Tensors of one of our modules lie under one of the authors' prefixes, some under other leaf names.
+    """Tensors of one of our modules are under one of the authors' prefixes, some under other leaf names.
 
     Args:
         ours: name of our module, "" for the root. theirs: the authors' prefix.
@@ -117,7 +117,7 @@ def load_pairs(
         unused: the authors' names that may be present and that nothing reads.
 
     Raises:
-        KeyMismatchError: names every missing, unexpected or misshapen tensor.
+        KeyMismatchError: names every tensor that is missing, unexpected or of the wrong shape.
     """
     pairs = list(pairs)
     loaded = {name: value.clone() for name, value in model.state_dict().items()}

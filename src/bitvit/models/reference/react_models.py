@@ -15,7 +15,7 @@ def _tensor(state_dict: Tensors, name: str) -> Tensor:
     try:
         return state_dict[name]
     except KeyError:
-        raise CheckpointImportError(f"the checkpoint lacks {name}, without which its shape cannot be told") from None
+        raise CheckpointImportError(f"the checkpoint lacks {name}, without which its shape is unknown") from None
 
 
 def _common(config: ReferenceConfig, state_dict: Tensors, kind: str, first_block: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _default_reductions(state_dict: Tensors, depths: list[int], prefix: str) -> 
         ratio = published[index] if index < len(published) else 1
         if reduced != (ratio > 1):
             raise CheckpointImportError(
-                "the attention reductions differ from the published 8, 4, 1, 1 and cannot be told from the tensors: "
+                "the reductions differ from the published 8, 4, 1, 1 and cannot be inferred from the tensors: "
                 "give the config with reduction_ratio"
             )
         result.append(ratio)
@@ -156,7 +156,7 @@ def bhvit_arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, A
 
 
 def _bhvit_heads(state_dict: Tensors, dims: list[int], depths: list[int]) -> list[int]:
-    """Heads of each stage: from the quantizer's steps, one for each head, else 64 channels a head."""
+    """Heads of each stage: from the quantizer's steps, one for each head, else 64 channels per head."""
     heads, number = [1] * min(2, len(dims)), 0
     for index in range(2, len(dims)):
         step = state_dict.get(f"vit.encoder.layerB.{number}.attention.attention.att_prob_quantizer.alpha")

@@ -50,7 +50,7 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
                 return tensors
             break
         loaded = inner
-    raise CheckpointImportError(f"{path} holds no tensors under names, so it is no checkpoint of a network")
+    raise CheckpointImportError(f"{path} contains no named tensors, so it is not a checkpoint of a network")
 
 
 def _plain_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
