@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from bitvit.errors import OutputError
 
-__all__ = ["IMAGE_SUFFIXES", "write_atomically"]
+__all__ = ["IMAGE_SUFFIXES", "hold_lock", "write_atomically"]
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"},
@@ -66,3 +68,31 @@ def _sync_folder(folder: Path) -> None:
             pass  # some file systems cannot sync a folder; the file is complete all the same
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock for as long as the context is open, and tell whether that succeeded.
+
+    The lock belongs to this process alone, not to its children, and ends with it, however that ends.
+
+    Raises:
+        OutputError: the lock file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise OutputError(f"cannot write to {path.parent}: {error.strerror}") from None
+    try:
+        try:
+            # A record lock, because a child that outlives a killed process would keep flock's.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            yield False
+            return
+        except OSError:
+            pass  # a file system without locks: two runs in one folder are not noticed there
+        yield True
+    finally:
+        os.close(descriptor)

@@ -202,7 +202,7 @@ def test_an_interrupt_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.Mon
     study = tiny_study(tmp_path / "images")
     made = []
 
-    def execute(run: Any, workshop: Any) -> dict[str, Any]:
+    def execute(run: Any, place: Any) -> dict[str, Any]:
         if made:
             raise KeyboardInterrupt
         made.append(run)

@@ -58,7 +58,7 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path: Path, capsys: pytest.Ca
         assert figure.width > figure.height > 200
     for phase in ("teacher", "stage1", "stage2"):
         assert list((out / "tensorboard" / phase).glob("events*"))
-    assert not list((out / "state").glob("*.ckpt"))
+    assert [path.name for path in (out / "state").glob("*.ckpt")] == ["stage2.ckpt"], "kept to extend the run"
     stages = {"teacher": "float", "stage1": "weights", "model": "full"}
     for name, stage in stages.items():
         model, info = load_checkpoint(out / f"{name}.safetensors")

@@ -35,6 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "training": {
         "text",
         "checkpoints",
+        "export",
         "files",
         "tasks",
         "data",

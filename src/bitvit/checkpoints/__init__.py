@@ -15,7 +15,13 @@ from bitvit.checkpoints.checkpoint import (
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.checkpoints.importing import ImportedCheckpoint, import_checkpoint
 from bitvit.checkpoints.provenance import provenance
-from bitvit.checkpoints.weights import copy_all_but_heads, copy_backbone, copy_weights, load_pretrained
+from bitvit.checkpoints.weights import (
+    check_same_shapes,
+    copy_all_but_heads,
+    copy_backbone,
+    copy_weights,
+    load_pretrained,
+)
 
 __all__ = [
     "FINAL_FILE",
@@ -26,6 +32,7 @@ __all__ = [
     "ModelError",
     "ModelSpec",
     "build_model",
+    "check_same_shapes",
     "copy_all_but_heads",
     "copy_backbone",
     "copy_weights",

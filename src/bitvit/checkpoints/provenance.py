@@ -26,7 +26,7 @@ def provenance(info: CheckpointInfo) -> dict[str, Any]:
 def _public(data: dict[str, Any]) -> dict[str, Any]:
     """Leave out where the images lie on this machine: the file may be given to others."""
     name = str(data.get("name", ""))
-    is_folder = Path(name).expanduser().exists()
+    is_folder = Path(name).is_absolute() or Path(name).expanduser().exists()
     return {
         **{key: value for key, value in data.items() if key != "folder"},
         "name": Path(name).name if is_folder else name,

@@ -16,7 +16,14 @@ from bitvit.models.pyramid import Pyramid
 from bitvit.models.reference import CheckpointImportError, read_checkpoint
 from bitvit.models.semantic_fpn import SegmentationNetwork
 
-__all__ = ["HEADS", "copy_all_but_heads", "copy_backbone", "copy_weights", "load_pretrained"]
+__all__ = [
+    "HEADS",
+    "check_same_shapes",
+    "copy_all_but_heads",
+    "copy_backbone",
+    "copy_weights",
+    "load_pretrained",
+]
 
 HEADS = frozenset(("head", "head_dist", "fc", "classifier"))
 """Top-level modules whose shape depends on the number of classes."""
@@ -26,11 +33,11 @@ _SIZED_BY_TOKENS = ("attention.offset", ".offset")
 """Parameters with an entry for each token or pair of tokens, which another image size has no use for."""
 
 
-def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
-    """Give the student the teacher's weights, wherever names agree; steps of 8-bit weights are fitted to them anew.
+def check_same_shapes(teacher: nn.Module, student: nn.Module) -> list[str]:
+    """Return the names that teacher and student have in common.
 
     Raises:
-        ModelError: if no name agrees, or a shape differs.
+        ModelError: if there are none, or a shape differs.
     """
     source, target = teacher.state_dict(), student.state_dict()
     shared = source.keys() & target.keys()
@@ -43,6 +50,17 @@ def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
                 f"the student's {list(target[name].shape)}; "
                 "use a teacher of the same shape, or model.init=scratch"
             )
+    return sorted(shared)
+
+
+def copy_weights(teacher: nn.Module, student: nn.Module) -> None:
+    """Give the student the teacher's weights, wherever names agree; steps of 8-bit weights are fitted to them anew.
+
+    Raises:
+        ModelError: if no name agrees, or a shape differs.
+    """
+    shared = check_same_shapes(teacher, student)
+    source = teacher.state_dict()
     student.load_state_dict({name: source[name] for name in shared}, strict=False)
     refit_weights(student)
 

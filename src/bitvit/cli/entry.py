@@ -39,6 +39,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and take late words of the form `key=value` for overrides."""
         found, rest = super().parse_known_args(args, namespace)
         if hasattr(found, "overrides"):
             late = [word for word in rest if "=" in word and not word.startswith("-")]
@@ -47,6 +48,7 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
     def error(self, message: str) -> NoReturn:
+        """Print one line and exit."""
         print_error(f"{message} (see {self.prog} --help)")
         raise SystemExit(EXIT_BAD_INPUT)
 

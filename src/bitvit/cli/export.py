@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,7 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a checkpoint of the finished student")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the .bitvit file to write")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the .bitvit file to write; - for standard output")
     parser.add_argument(
         "--images", type=positive, metavar="N", help="compare on the first N validation images (default: all)"
     )
@@ -36,10 +40,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack, compare, write, and print the agreement."""
-    if arguments.out.is_dir():
-        raise UsageError(f"{arguments.out} is a folder: name the file to write")
-    if not arguments.out.absolute().parent.is_dir():
-        raise UsageError(f"{arguments.out.absolute().parent}: no such folder to write into")
+    if str(arguments.out) == "-":
+        return _to_standard_output(arguments)
+    return _export(arguments, arguments.out)
+
+
+def _to_standard_output(arguments: argparse.Namespace) -> int:
+    """Export to a temporary file and copy it; figures would mix with the file's bytes."""
+    if arguments.json:
+        raise UsageError("--json and - both write to standard output: choose one")
+    if sys.stdout.isatty():
+        raise UsageError("standard output is a terminal: redirect it (bitvit export RUN - > model.bitvit)")
+    with tempfile.TemporaryDirectory(prefix="bitvit-export-") as folder:
+        path = Path(folder) / "model.bitvit"
+        with contextlib.redirect_stdout(sys.stderr):
+            code = _export(arguments, path)
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    return code
+
+
+def _export(arguments: argparse.Namespace, out: Path) -> int:
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: name the file to write")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"{out.absolute().parent}: no such folder to write into")
     from bitvit.checkpoints import load_checkpoint, provenance
     from bitvit.export import export_model
     from bitvit.tasks import task_named
@@ -56,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         batches = val.batches(info.preprocessing, 64)
     report = export_model(
         model,
-        arguments.out,
+        out,
         labels=info.labels,
         preprocessing=info.preprocessing,
         provenance=provenance(info),
@@ -65,11 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
         task=info.task,
         colors=info.colors,
     )
-    size = arguments.out.stat().st_size
+    size = out.stat().st_size
     if arguments.json:
-        print_json({"file": str(arguments.out), "size_bytes": size, **report.as_dict()})
+        print_json({"file": str(out), "size_bytes": size, **report.as_dict()})
         return 0
-    rows = [["file", f"{arguments.out} ({format_bytes(size)})"]]
+    rows = [["file", f"{out} ({format_bytes(size)})"]]
     rows.append(
         ["checkpoint", f"{format_bytes(report.checkpoint_bytes)}, {report.checkpoint_bytes / size:.1f} times the file"]
     )

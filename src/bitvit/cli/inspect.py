@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Inspect a run and write the report."""
     from bitvit.checkpoints import read_info
-    from bitvit.inspection import inspect_run, open_specimen
+    from bitvit.inspection import inspect_run, open_run
     from bitvit.inspection.curves import read_curves
 
     info = read_info(arguments.run)
@@ -42,19 +42,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.run.is_dir() and (arguments.run / "metrics.csv").is_file():
         curves = {_name(arguments.run, arguments.others): read_curves(arguments.run), **curves}
     data = chosen_images(arguments, info.recipe.get("data", {}), info.labels)
-    specimen = open_specimen(arguments.run, data.images, arguments.images)
+    inspected = open_run(arguments.run, data.images, arguments.images)
     beside = arguments.run if arguments.run.is_dir() else arguments.run.parent
     folder = arguments.out or beside / "inspect"
     numbers = inspect_run(
-        specimen, curves, folder, maps=arguments.maps, seed=arguments.seed, note=print_note
+        inspected, curves, folder, maps=arguments.maps, seed=arguments.seed, note=print_note
     )  # fmt: skip
     print_note(f"wrote {folder / 'report.html'}")
     if arguments.json:
         print_json(numbers)
         return 0
-    print_table(
-        table(f"{numbers['model']}, {numbers['images']} images", ["", "top-1", "loss"], _rows(numbers["modules"]))
-    )
+    metric = numbers["modules"]["metric"]["title"]
+    title = f"{numbers['model']}, {numbers['images']} images"
+    print_table(table(title, ["", metric, "loss"], _rows(numbers["modules"])))
     return 0
 
 
@@ -71,4 +71,5 @@ def _rows(modules: dict[str, Any]) -> list[list[str]]:
     if "only" in modules:
         entries.append(("teacher", modules["teacher"]))
         entries += [(f"teacher, only {kind} binary", result) for kind, result in modules["only"].items()]
-    return [[name, f"{result['top1']:.2%}", f"{result['loss']:.4f}"] for name, result in entries]
+    key = modules["metric"]["key"]
+    return [[name, f"{result[key]:.2%}", f"{result['loss']:.4f}"] for name, result in entries]

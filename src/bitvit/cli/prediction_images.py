@@ -50,6 +50,7 @@ class ImagesToPredict:
 
     @property
     def total(self) -> int | None:
+        """How many images there are; None where that is not known."""
         return None if self._streams else sum(len(part) for part in self._parts if part is not None)
 
     def __iter__(self) -> Iterator[PredictedImage]:

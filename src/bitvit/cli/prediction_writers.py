@@ -67,6 +67,7 @@ class PartialFile:
 
     @property
     def is_finished(self) -> bool:
+        """Whether the whole file is there."""
         return self.path.is_file() and not self._partial.is_file()
 
     def open(self, resume: bool) -> TextIO:

@@ -13,6 +13,7 @@ from bitvit.errors import UsageError
 from bitvit.tasks import task_named
 
 if TYPE_CHECKING:
+    from bitvit.data import Data
     from bitvit.training import TrainingReport
 
 HELP = "train a 1-bit model, from a full-precision teacher, in two stages"
@@ -25,9 +26,7 @@ EXAMPLES = (
     "bitvit train --recipe my.yaml --teacher runs/digits --out runs/second",
 )
 
-DEFAULT_RECIPE = "gsb-micro"
-SMALL_RECIPE, LARGE_RECIPE = "seg-micro", "bhvit-segmentation"
-_LARGEST_SMALL_SIDE = 128
+_DATA_ONLY = "gsb-micro"  # any recipe will do to find out which images are meant
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         metavar="NAME|YAML",
-        help=f"a packaged recipe or a YAML file (default {DEFAULT_RECIPE}; with --resume the run's)",
+        help="a packaged recipe or a YAML file (default: chosen by the images; with --resume the run's)",
     )
     parser.add_argument(
         "--task",
@@ -65,33 +64,39 @@ def run(arguments: argparse.Namespace) -> int:
     from bitvit.training import Recipe, train
 
     choices = _choices(arguments)
-    source = arguments.recipe or DEFAULT_RECIPE
     task = _task(arguments)
-    if task == "segmentation":
+    if task is not None:
         choices["task.name"] = task
-        if arguments.recipe is None and not arguments.resume:
-            source = _segmentation_recipe(arguments)
-    if arguments.resume and arguments.recipe is None and (arguments.out / "recipe.yaml").is_file():
-        source = str(arguments.out / "recipe.yaml")
-    recipe = Recipe.load(source, [*_texts(choices), *arguments.overrides])
+    changes = [*_texts(choices), *arguments.overrides]
+    folders = _folders(arguments)
+    if arguments.resume and not any((folder / "recipe.yaml").is_file() for folder in folders.values()):
+        raise UsageError(f"{arguments.out}: no run there to go on with; leave out --resume to start one")
+    source, data = _source(arguments, changes, folders)
     if arguments.show_recipe:
-        print(recipe.to_yaml(), end="")
+        print(Recipe.load(source, changes).to_yaml(), end="")
         return 0
-    if arguments.folds is not None and arguments.fold is None:
-        reports = []
-        for fold in range(arguments.folds):
+    reports = []
+    for fold, folder in folders.items():
+        if fold is not None:
             print_note(f"fold {fold} of {arguments.folds}")
-            overrides = [*_texts({**choices, "data.fold": fold}), *arguments.overrides]
-            fold_recipe = Recipe.load(source, overrides)
-            reports.append(
-                train(fold_recipe, arguments.out / f"fold{fold}", arguments.resume, progress=True, note=print_note)
-            )
+            changes = [*changes, f"data.fold={fold}"]
+        recipe = Recipe.load(source, changes)
+        report = train(
+            recipe,
+            folder,
+            arguments.resume,
+            data=data if fold is None else None,
+            progress=True,
+            note=print_note,
+            estimates=True,
+        )
+        reports.append(report)
+    if None not in folders:
         return _print_folds(reports, arguments.json)
-    report = train(recipe, arguments.out, arguments.resume, progress=True, note=print_note)
     if arguments.json:
-        print_json({"out": str(arguments.out), **report.to_dict()})
+        print_json({"out": str(arguments.out), **reports[0].to_dict()})
         return 0
-    _print(report)
+    _print(reports[0])
     print_note(f"next: bitvit export {arguments.out} {arguments.out.name}.bitvit")
     return 0
 
@@ -106,15 +111,30 @@ def _task(arguments: argparse.Namespace) -> str | None:
     return "segmentation" if is_segmentation(named, arguments.data_dir) else None
 
 
-def _segmentation_recipe(arguments: argparse.Namespace) -> str:
-    """Return the packaged recipe for the size of the photos, and say so."""
-    from bitvit.data.segmentation import build_segmentation_data
+def _folders(arguments: argparse.Namespace) -> dict[int | None, Path]:
+    """Return the folders to train in, by the fold that validates (None without cross-validation in turn)."""
+    if arguments.folds is None or arguments.fold is not None:
+        return {None: arguments.out}
+    return {fold: arguments.out / f"fold{fold}" for fold in range(arguments.folds)}
 
-    data = build_segmentation_data(arguments.data if arguments.data is not None else "folder", arguments.data_dir)
-    image = data.train.image(0)
-    name = SMALL_RECIPE if max(image.size) <= _LARGEST_SMALL_SIDE else LARGE_RECIPE
-    print_note(f"segmentation of {image.width} x {image.height} photos in {len(data.labels)} classes: recipe {name}")
-    return name
+
+def _source(
+    arguments: argparse.Namespace, changes: list[str], folders: dict[int | None, Path]
+) -> tuple[str, Data | None]:
+    """Return the recipe to start from, and the data set if it had to be looked at."""
+    from bitvit.training import Recipe, choose_recipe, data_of
+
+    if arguments.recipe is not None:
+        return arguments.recipe, None
+    if arguments.resume:
+        stored = next(folder / "recipe.yaml" for folder in folders.values() if (folder / "recipe.yaml").is_file())
+        return str(stored), None
+    if any(change.startswith(("model.", "teacher.model")) for change in changes):
+        return _DATA_ONLY, None  # whoever names a network does not want another one chosen
+    data = data_of(Recipe.load(_DATA_ONLY, changes))
+    name, reason = choose_recipe(data)
+    print_note(f"recipe {name}: {reason} (--recipe chooses another)")
+    return name, data
 
 
 def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -157,6 +177,12 @@ def _print(report: TrainingReport) -> None:
     metric = task_named(report.recipe.task.name).metrics[0].title
     columns = ["phase", "model", "epochs", "seconds", "loss", metric, "best (epoch)", "averaged", "checkpoint"]
     print_table(table(title, columns, rows, numeric_from=2))
+    best = report.final.best
+    if best is not None:
+        print_note(
+            f"model.safetensors holds the last epoch ({report.final.epochs}), {best.checkpoint} the best by validation "
+            f"({best.epoch}: {metric} {best.value:.2%})"
+        )
     print_note(f"everything is in {report.folder}")
 
 

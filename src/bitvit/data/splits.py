@@ -64,6 +64,11 @@ def fold_split(images: ImageSet, folds: int, fold: int, seed: int) -> tuple[Imag
     for label, positions in enumerate(_positions_by_class(images.targets, len(images.labels), rng)):
         if len(positions) == 1:
             raise DataError(f"class '{images.labels[label]}' has a single image: cross-validation needs two or more")
+        if len(positions) < folds:
+            raise DataError(
+                f"class '{images.labels[label]}' has {len(positions)} images, too few for {folds} folds: use "
+                f"--folds {len(positions)} or fewer"
+            )
         fold_of[positions] = (np.arange(len(positions)) + offset) % folds
         offset += len(positions)
     return images.subset(np.flatnonzero(fold_of != fold)), images.subset(np.flatnonzero(fold_of == fold))

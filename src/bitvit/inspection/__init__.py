@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bitvit.inspection.inspect import inspect_run
-from bitvit.inspection.specimen import Specimen, open_specimen
+from bitvit.inspection.inspected_run import InspectedRun, open_run
 
-__all__ = ["Specimen", "inspect_run", "open_specimen"]
+__all__ = ["InspectedRun", "inspect_run", "open_run"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bitvit.errors import UsageError
 from bitvit.inspection.distributions import THRESHOLD, eq8_undefined
-from bitvit.inspection.specimen import Specimen
+from bitvit.inspection.inspected_run import InspectedRun
 from bitvit.inspection.taps import attention_layers, tap_attention
 from bitvit.quantizers.xnor_attention import attention_gamma
 
@@ -33,7 +33,7 @@ class AttentionMaps:
     empty: tuple[float, ...]
 
 
-def attention_maps(specimen: Specimen, count: int) -> AttentionMaps:
+def attention_maps(inspected: InspectedRun, count: int) -> AttentionMaps:
     """Return attention maps of the first images.
 
     Of a network with class tokens, what the class token attends to; of one without, what all tokens together attend to;
@@ -42,11 +42,11 @@ def attention_maps(specimen: Specimen, count: int) -> AttentionMaps:
     Raises:
         UsageError: the last attention layer does not look at the whole image (window attention), or at one token only.
     """
-    images = specimen.images[:count]
-    layer = attention_layers(specimen.student)[-1]
-    values = tap_attention(specimen.student, layer, images)
+    images = inspected.images[:count]
+    layer = attention_layers(inspected.student)[-1]
+    values = tap_attention(inspected.student, layer, images)
     assert values.binary is not None
-    classes = _prefix_tokens(specimen.student)
+    classes = _prefix_tokens(inspected.student)
     tokens = values.real.shape[-1] - classes
     side = math.isqrt(tokens)
     if side * side != tokens or len(values.real) != len(images):
@@ -60,7 +60,7 @@ def attention_maps(specimen: Specimen, count: int) -> AttentionMaps:
         columns.append(name)
         maps.append(_map(attention, prefix))
 
-    teacher = specimen.teacher
+    teacher = inspected.teacher
     if teacher is not None and attention_layers(teacher):
         tapped = tap_attention(teacher, attention_layers(teacher)[-1], images).real
         prefix = _prefix_tokens(teacher)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitvit.inspection.attention_maps import AttentionMaps
-from bitvit.inspection.curves import PHASES, Curve
+from bitvit.inspection.curves import Curve
+from bitvit.training.phase_names import PHASE_TITLES
 
 
 def distribution_caption(document: Mapping[str, Any], state: str) -> str:
@@ -43,18 +44,19 @@ def distribution_caption(document: Mapping[str, Any], state: str) -> str:
 def module_caption(document: Mapping[str, Any]) -> str:
     """Describe `draw_module_losses`."""
     student, restored = document["student"], document["restored"]
-    best = max(restored, key=lambda kind: restored[kind]["top1"])
-    gain = restored[best]["top1"] - student["top1"]
+    metric = document["metric"]["key"]
+    best = max(restored, key=lambda kind: restored[kind][metric])
+    gain = restored[best][metric] - student[metric]
     text = ""
     if "only" in document:
         teacher, only = document["teacher"], document["only"]
         order = sorted(only, key=lambda kind: only[kind]["loss"], reverse=True)
         listed = ", ".join(f"{kind} ({only[kind]['loss']:.2f})" for kind in order)
         text += (
-            f"Top: the full-precision teacher ({teacher['top1']:.1%}) with the binarization of one kind of module "
+            f"Top: the full-precision teacher ({teacher[metric]:.1%}) with the binarization of one kind of module "
             f"switched on, scales set from images. By loss it hurts, from most to least: {listed}. Below: "
         )
-    text += f"the trained student ({student['top1']:.1%}) with one kind of module given real values again. "
+    text += f"the trained student ({student[metric]:.1%}) with one kind of module given real values again. "
     if gain > 0:
         text += f"The most is gained with {best} ({100 * gain:+.1f} points). "
     else:
@@ -72,7 +74,7 @@ def module_caption(document: Mapping[str, Any]) -> str:
 def curves_caption(runs: Mapping[str, Sequence[Curve]]) -> str:
     """Describe `draw_curves`."""
     sentences = [
-        f"{name}, {PHASES[curve.phase]}: training loss ends at {curve.train[-1]:.2f}, test loss at "
+        f"{name}, {PHASE_TITLES[curve.phase]}: training loss ends at {curve.train[-1]:.2f}, test loss at "
         f"{curve.test[-1]:.2f} (lowest {min(curve.test):.2f})."
         for name, curves in runs.items()
         for curve in curves

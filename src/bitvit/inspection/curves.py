@@ -7,24 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitvit.errors import UsageError
-
-PHASES = {
-    "teacher": "full-precision teacher",
-    "stage1": "stage 1: binary weights",
-    "stage2": "stage 2: binary weights and activations",
-}
+from bitvit.tasks import task_named, task_names
+from bitvit.training.phase_names import PHASE_TITLES
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One phase of one run: epochs with training loss, and those with test loss."""
+    """One phase of one run: epochs with training loss, and those with test loss.
+
+    `score` is the last value of the task's first metric, whose key is `metric`.
+    """
 
     phase: str
     epochs: tuple[int, ...]
     train: tuple[float, ...]
     test_epochs: tuple[int, ...]
     test: tuple[float, ...]
-    top1: float | None
+    metric: str | None
+    score: float | None
+
+    @property
+    def metric_title(self) -> str:
+        """The metric's name in tables and figures."""
+        known = (metric for name in task_names() for metric in task_named(name).metrics)
+        return next((metric.title for metric in known if metric.key == self.metric), str(self.metric))
 
 
 def read_curves(folder: Path) -> list[Curve]:
@@ -45,17 +51,19 @@ def read_curves(folder: Path) -> list[Curve]:
 
 
 def _phases(rows: list[dict[str, str]]) -> list[str]:
-    return [phase for phase in PHASES if any(row["phase"] == phase for row in rows)]
+    return [phase for phase in PHASE_TITLES if any(row["phase"] == phase for row in rows)]
 
 
 def _curve(phase: str, rows: list[dict[str, str]]) -> Curve:
     judged = [row for row in rows if row["val_loss"]]
-    top1 = [float(row["val_top1"]) for row in judged if row["val_top1"]]
+    column = next((name for name in rows[0] if name.startswith("val_") and name != "val_loss"), None)
+    scores = [float(row[column]) for row in judged if row[column]] if column is not None else []
     return Curve(
         phase,
         tuple(int(row["epoch"]) for row in rows),
         tuple(float(row["train_loss"]) for row in rows),
         tuple(int(row["epoch"]) for row in judged),
         tuple(float(row["val_loss"]) for row in judged),
-        top1[-1] if top1 else None,
+        None if column is None else column.removeprefix("val_"),
+        scores[-1] if scores else None,
     )

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bitvit.inspection.attention_maps import AttentionMaps
-from bitvit.inspection.curves import PHASES, Curve
+from bitvit.inspection.curves import Curve
 from bitvit.text import for_figure
+from bitvit.training.phase_names import PHASE_TITLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,6 +99,7 @@ def _percent(share: float) -> str:
 
 def draw_module_losses(document: Mapping[str, Any]) -> bytes:
     """Draw accuracy and loss of the network with each kind of module switched."""
+    metric = document["metric"]
     groups = []
     if "only" in document:
         groups.append(("teacher, only this binary, nothing retrained", document["only"], document["teacher"], REAL))
@@ -106,7 +108,7 @@ def draw_module_losses(document: Mapping[str, Any]) -> bytes:
     axes = figure.subplots(len(groups), 2, squeeze=False)
     for row, (title, results, reference, color) in zip(axes, groups, strict=True):
         kinds = list(results)
-        for panel, key, scale, form in ((row[0], "top1", 100, "{:.1f} %"), (row[1], "loss", 1, "{:.2f}")):
+        for panel, key, scale, form in ((row[0], metric["key"], 100, "{:.1f} %"), (row[1], "loss", 1, "{:.2f}")):
             values = [scale * results[kind][key] for kind in kinds]
             bars = panel.barh(kinds, values, color=color)
             labels = panel.bar_label(bars, [form.format(value) for value in values], padding=3, fontsize=8)
@@ -119,14 +121,16 @@ def draw_module_losses(document: Mapping[str, Any]) -> bytes:
             panel.invert_yaxis()
         row[0].set_title(f"{title}\n", fontsize=9, loc="left")
         row[1].tick_params(labelleft=False)
-    axes[-1][0].set_xlabel("top-1 accuracy, %")
-    axes[-1][1].set_xlabel("cross entropy")
+    axes[-1][0].set_xlabel(f"{metric['title']}, %")
+    axes[-1][1].set_xlabel("loss")
     return _png(figure)
 
 
 def draw_curves(runs: Mapping[str, Sequence[Curve]]) -> bytes:
     """Draw training loss (solid) and test loss (dashed) of runs, a panel for each phase."""
-    phases = [phase for phase in PHASES if any(curve.phase == phase for curves in runs.values() for curve in curves)]
+    phases = [
+        phase for phase in PHASE_TITLES if any(curve.phase == phase for curves in runs.values() for curve in curves)
+    ]
     figure = _figure(0.6 + 4.1 * len(phases), 3.8)
     panels = figure.subplots(1, len(phases), sharey=True, squeeze=False)[0]
     for panel, phase in zip(panels, phases, strict=True):
@@ -134,11 +138,11 @@ def draw_curves(runs: Mapping[str, Sequence[Curve]]) -> bytes:
             color = RUN_COLORS[index % len(RUN_COLORS)]
             for curve in curves:
                 if curve.phase == phase:
-                    top1 = "" if curve.top1 is None else f", top-1 {curve.top1:.1%}"
-                    panel.plot(curve.epochs, curve.train, color=color, lw=1.4, label=f"{for_figure(name)}{top1}")
+                    score = "" if curve.score is None else f", {curve.metric_title} {curve.score:.1%}"
+                    panel.plot(curve.epochs, curve.train, color=color, lw=1.4, label=f"{for_figure(name)}{score}")
                     marker = "o" if len(curve.test) < 20 else None
                     panel.plot(curve.test_epochs, curve.test, color=color, lw=1.2, ls="--", marker=marker, ms=3)
-        panel.set_title(PHASES[phase], fontsize=9, loc="left")
+        panel.set_title(PHASE_TITLES[phase], fontsize=9, loc="left")
         panel.set_xlabel("epoch")
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.legend(frameon=False, fontsize=8)

@@ -1,4 +1,4 @@
-"""Everything that `bitvit inspect` makes, from specimen to files."""
+"""Everything that `bitvit inspect` makes, from run to files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bitvit.inspection import captions, drawing
 from bitvit.inspection.attention_maps import attention_maps
 from bitvit.inspection.curves import Curve
 from bitvit.inspection.distributions import distribution
+from bitvit.inspection.inspected_run import InspectedRun
 from bitvit.inspection.module_loss import module_losses
 from bitvit.inspection.page import Section, html_page
-from bitvit.inspection.specimen import Specimen
 from bitvit.inspection.taps import attention_layers, tap_attention
 from bitvit.layers import calibrate
 
@@ -27,7 +27,7 @@ _NO_ATTENTION = "The network has no attention layer, so there is nothing to show
 
 
 def inspect_run(
-    specimen: Specimen,
+    inspected: InspectedRun,
     curves: Mapping[str, Sequence[Curve]],
     folder: Path,
     *,
@@ -38,7 +38,7 @@ def inspect_run(
     """Draw the figures of a trained network and write `report.html`, `inspect.json` and the pictures.
 
     Args:
-        specimen: the network and its images.
+        inspected: the run and its images.
         curves: loss curves of runs by name; may be empty.
         folder: where the files go; made if it is not there.
         maps: images with attention maps.
@@ -52,12 +52,12 @@ def inspect_run(
         OutputError: the folder cannot be written.
     """
     numbers: dict[str, Any] = {
-        "run": specimen.path.resolve().name,
-        "model": specimen.name,
-        "images": len(specimen.targets),
+        "run": inspected.path.resolve().name,
+        "model": inspected.name,
+        "images": len(inspected.targets),
     }
     sections: list[Section] = []
-    has_attention = bool(attention_layers(specimen.student))
+    has_attention = bool(attention_layers(inspected.student))
     for key, title, state in (
         ("initial", "Attention before training (Fig. 4)", "before training"),
         ("trained", "Attention after training (Fig. 6)", "after training"),
@@ -66,12 +66,12 @@ def inspect_run(
         if not has_attention:
             sections.append(Section(f"attention_{key}", title, _NO_ATTENTION))
             continue
-        found = _distribution(specimen, trained=key == "trained", seed=seed)
+        found = _distribution(inspected, trained=key == "trained", seed=seed)
         numbers[f"attention_{key}"] = found
-        png = drawing.draw_distribution(found, f"{specimen.name}, {found['layer']}, {state}")
+        png = drawing.draw_distribution(found, f"{inspected.name}, {found['layer']}, {state}")
         sections.append(Section(f"attention_{key}", title, captions.distribution_caption(found, state), png))
     note("Loss by module")
-    losses = module_losses(specimen)
+    losses = module_losses(inspected)
     numbers["modules"] = losses
     title = "What each kind of module loses by binarization (in the manner of Fig. 5)"
     sections.append(Section("modules", title, captions.module_caption(losses), drawing.draw_module_losses(losses)))
@@ -81,36 +81,36 @@ def inspect_run(
         sections.append(Section("curves", title, captions.curves_caption(curves), drawing.draw_curves(curves)))
     note("Attention maps")
     sections.append(
-        _maps(specimen, maps, numbers) if has_attention else Section("maps", "Attention maps", _NO_ATTENTION)
+        _maps(inspected, maps, numbers) if has_attention else Section("maps", "Attention maps", _NO_ATTENTION)
     )
-    _write(specimen, sections, numbers, folder)
+    _write(inspected, sections, numbers, folder)
     return numbers
 
 
-def _distribution(specimen: Specimen, *, trained: bool, seed: int) -> dict[str, Any]:
-    images = specimen.images[:_DISTRIBUTION_IMAGES]
-    model = specimen.student
+def _distribution(inspected: InspectedRun, *, trained: bool, seed: int) -> dict[str, Any]:
+    images = inspected.images[:_DISTRIBUTION_IMAGES]
+    model = inspected.student
     if not trained:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = build_model(specimen.info.model).eval()
+            model = build_model(inspected.info.model).eval()
         calibrate(model, images)
     return distribution(tap_attention(model, attention_layers(model)[-1], images))
 
 
-def _maps(specimen: Specimen, count: int, numbers: dict[str, Any]) -> Section:
+def _maps(inspected: InspectedRun, count: int, numbers: dict[str, Any]) -> Section:
     title = "Where the network looks"
     try:
-        found = attention_maps(specimen, count)
+        found = attention_maps(inspected, count)
     except UsageError as error:
         return Section("maps", title, f"No attention maps: {error}.")
     numbers["maps"] = {"layer": found.layer, "empty": dict(zip(found.columns, found.empty, strict=True))}
-    labels = [specimen.info.labels[int(target)] for target in specimen.targets[:count]]
-    png = drawing.draw_maps(found, specimen.pixels[:count].numpy(), labels)
+    labels = [inspected.task.describe_target(target, inspected.classes) for target in inspected.targets[:count]]
+    png = drawing.draw_maps(found, inspected.pixels[:count].numpy(), labels)
     return Section("maps", title, captions.maps_caption(found), png)
 
 
-def _write(specimen: Specimen, sections: Sequence[Section], numbers: dict[str, Any], folder: Path) -> None:
+def _write(inspected: InspectedRun, sections: Sequence[Section], numbers: dict[str, Any], folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -118,11 +118,11 @@ def _write(specimen: Specimen, sections: Sequence[Section], numbers: dict[str, A
     for section in sections:
         if section.png is not None:
             write_atomically(folder / f"{section.key}.png", section.png)
-    few = min(len(specimen.targets), _DISTRIBUTION_IMAGES)
+    few = min(len(inspected.targets), _DISTRIBUTION_IMAGES)
     facts = [
-        ("network", specimen.name),
-        ("images", f"{len(specimen.targets)} for the modules, {few} for the distributions"),
-        ("teacher", "none" if specimen.teacher is None else type(specimen.teacher).__name__),
+        ("network", inspected.name),
+        ("images", f"{len(inspected.targets)} for the modules, {few} for the distributions"),
+        ("teacher", "none" if inspected.teacher is None else type(inspected.teacher).__name__),
     ]
     page = html_page(f"Inspection of {numbers['run']}", facts, sections, numbers)
     write_atomically(folder / "inspect.json", (json.dumps(numbers, indent=2, allow_nan=False) + "\n").encode())

@@ -138,6 +138,8 @@ class SegmentationNetwork(nn.Module):
     Shape: images ``[B, 3, H, W]`` (normalized floats) -> scores ``[B, classes, H, W]``.
     """
 
+    is_for_pixels = True
+
     def __init__(
         self,
         backbone: nn.Module,

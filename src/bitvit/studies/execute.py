@@ -32,13 +32,13 @@ from bitvit.training.fit_context import computing_threads
 from bitvit.training.recipe import Recipe, TeacherSchedule
 from bitvit.training.run_folder import RunFolder
 
-__all__ = ["Workshop", "execute"]
+__all__ = ["StudyFolder", "execute"]
 
 PACKED_FILE = "model.bitvit"
 
 
 @dataclass(frozen=True)
-class Workshop:
+class StudyFolder:
     """Where a study's runs are made.
 
     Attributes:
@@ -52,13 +52,15 @@ class Workshop:
     note: Callable[[str], None] = lambda _: None
 
     def run_folder(self, run: PlannedRun) -> Path:
+        """Return the folder of one run."""
         return self.folder / "runs" / run.folder
 
     def lock(self, name: str) -> Path:
+        """Return the lock file of that name."""
         return self.folder / "locks" / name
 
 
-def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
+def execute(run: PlannedRun, place: StudyFolder) -> dict[str, Any]:
     """Make one run, or go on with it where it was stopped, and return its record.
 
     Raises:
@@ -68,14 +70,14 @@ def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
     recipe = run.recipe
     taught: dict[str, Any] | None = None
     if run.teacher is not None:
-        path, taught = _teacher(run.teacher, workshop)
+        path, taught = _teacher(run.teacher, place)
         # The path is that of this folder; what decides the result is in the digest.
         recipe = replace(recipe, teacher=TeacherSchedule(model=recipe.teacher.model, weights=str(path)))
-        _tell_of_teacher(workshop.run_folder(run), recipe)
+        _update_teacher_path(place.run_folder(run), recipe)
     used = time.process_time()
     data = data_of(recipe)
-    folder = workshop.run_folder(run)
-    report = train(recipe, folder, resume=True, data=data, progress=workshop.progress)
+    folder = place.run_folder(run)
+    report = train(recipe, folder, resume=True, data=data, progress=place.progress)
     trained = time.perf_counter()
     with computing_threads(recipe.runtime.threads):
         figures = _figures(report, recipe, data, folder)
@@ -103,7 +105,7 @@ def execute(run: PlannedRun, workshop: Workshop) -> dict[str, Any]:
     return record
 
 
-def _tell_of_teacher(folder: Path, recipe: Recipe) -> None:
+def _update_teacher_path(folder: Path, recipe: Recipe) -> None:
     """Let a run that was stopped go on with the teacher where it lies now.
 
     It is the same teacher, because the digest in the folder's name covers its training. But the study may have been
@@ -115,7 +117,7 @@ def _tell_of_teacher(folder: Path, recipe: Recipe) -> None:
         write_atomically(path, replace(stored, teacher=recipe.teacher).to_yaml().encode())
 
 
-def _teacher(recipe: Recipe, workshop: Workshop) -> tuple[Path, dict[str, Any]]:
+def _teacher(recipe: Recipe, place: StudyFolder) -> tuple[Path, dict[str, Any]]:
     """Train a shared teacher, unless it is there, and return its checkpoint and figures. Who comes second waits.
 
     A finished full-precision row that was trained in the same way is that teacher too.
@@ -123,25 +125,26 @@ def _teacher(recipe: Recipe, workshop: Workshop) -> tuple[Path, dict[str, Any]]:
     if recipe.stage2.epochs == 0:
         raise StudyError("teacher.epochs: the shared teacher is neither trained (epochs) nor loaded (weights)")
     digest = fingerprint(recipe)
-    for record in ResultsFile(workshop.folder / RESULTS_FILE).read():
-        checkpoint = workshop.folder / "runs" / run_folder_name(*key_of(record)) / FINAL_FILE
+    metric = task_named(recipe.task.name).metrics[0].key
+    for record in ResultsFile(place.folder / RESULTS_FILE).read():
+        checkpoint = place.folder / "runs" / run_folder_name(*key_of(record)) / FINAL_FILE
         if record["digest"] == digest and checkpoint.is_file():
             return checkpoint, {
                 "model": recipe.model.name,
                 "digest": digest,
-                "top1": record["top1"],
+                metric: record[metric],
                 "train_seconds": record["train_seconds"],
             }
-    folder = workshop.folder / "teachers" / f"{recipe.model.name}-seed{recipe.seed}-{digest[:8]}"
-    with claim(workshop.lock(f"teacher-{digest}"), wait=True):
+    folder = place.folder / "teachers" / f"{recipe.model.name}-seed{recipe.seed}-{digest[:8]}"
+    with claim(place.lock(f"teacher-{digest}"), wait=True):
         if not (folder / FINAL_FILE).is_file():
-            workshop.note(f"teacher {recipe.model.name}, seed {recipe.seed}")
-        report = train(recipe, folder, resume=True, progress=workshop.progress)
+            place.note(f"teacher {recipe.model.name}, seed {recipe.seed}")
+        report = train(recipe, folder, resume=True, progress=place.progress)
     final = report.final
     return folder / FINAL_FILE, {
         "model": recipe.model.name,
         "digest": digest,
-        "top1": final.evaluation.score,
+        metric: final.evaluation.score,
         "train_seconds": round(final.seconds, 1),
     }
 
@@ -195,5 +198,7 @@ def _packed(model: torch.nn.Module, info: Any, data: Data, folder: Path) -> Expo
         labels=info.labels,
         preprocessing=info.preprocessing,
         provenance=provenance(info),
+        task=info.task,
+        colors=info.colors,
         images=data.val.batches(info.preprocessing, 64),
     )

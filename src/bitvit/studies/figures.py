@@ -46,8 +46,10 @@ def draw_figure(summary: Summary, path: Path) -> None:
 def _bars(figure: Any, summary: Summary) -> None:
     axes = figure.add_subplot()
     positions = list(range(len(summary.lines)))
-    means, errors = zip(*(_top1(line) for line in summary.lines), strict=True)
-    are_packed = [not line.records or line.records[0].get("packed_top1") is not None for line in summary.lines]
+    means, errors = zip(*(_score(line) for line in summary.lines), strict=True)
+    are_packed = [
+        not line.records or line.records[0].get(f"packed_{line.metric.key}") is not None for line in summary.lines
+    ]
     colors = [_COLORS[3] if is_packed else _COLORS[0] for is_packed in are_packed]
     bars = axes.barh(positions, means, xerr=errors, color=colors, error_kw=_ERROR_BARS)
     axes.bar_label(bars, [_text(line) for line in summary.lines], padding=6, fontsize=8)
@@ -74,7 +76,7 @@ def _curves(figure: Any, summary: Summary) -> None:
     places = [float(value) for value in axis.values] if are_numbers else [float(i) for i in range(len(axis.values))]
     for i, row in enumerate(summary.study.rows):
         lines = [line for line in summary.lines if line.row is row]
-        means, errors = zip(*(_top1(line) for line in lines), strict=True)
+        means, errors = zip(*(_score(line) for line in lines), strict=True)
         style = {"color": _COLORS[i % len(_COLORS)], "marker": _MARKERS[i % len(_MARKERS)], "markersize": 4}
         axes.errorbar(places, means, yerr=errors, label=row.title, capsize=2, lw=1.4, **style)
     if are_numbers and places[0] > 0 and places[-1] >= 10 * places[0]:
@@ -91,12 +93,12 @@ def _curves(figure: Any, summary: Summary) -> None:
 def _grids(figure: Any, summary: Summary) -> None:
     first, second = summary.study.axes
     panels = figure.subplots(1, len(summary.study.rows), squeeze=False)[0]
-    known = [mean for mean, _ in map(_top1, summary.lines) if mean == mean]
+    known = [mean for mean, _ in map(_score, summary.lines) if mean == mean]
     low, high = min(known, default=0.0), max(known, default=100.0)
     for panel, row in zip(panels, summary.study.rows, strict=True):
         at = {tuple(line.point.values()): line for line in summary.lines if line.row is row}
         cells = [[at[(x, y)] for x in first.values] for y in second.values]
-        means = [[_top1(line)[0] for line in cells_of_row] for cells_of_row in cells]
+        means = [[_score(line)[0] for line in cells_of_row] for cells_of_row in cells]
         image = panel.imshow(means, cmap="viridis", vmin=low, vmax=high, aspect="auto")
         for y, line_of_cells in enumerate(cells):
             for x, line in enumerate(line_of_cells):
@@ -112,20 +114,20 @@ def _grids(figure: Any, summary: Summary) -> None:
     figure.colorbar(image, ax=list(panels), label=_accuracy_label(summary))
 
 
-def _top1(line: Line) -> tuple[float, float]:
+def _score(line: Line) -> tuple[float, float]:
     """Return mean and standard error in percent; NaN, which is not drawn, without results or with one seed."""
-    spread = line.spread("top1", 100)
+    spread = line.spread(line.metric.key, 100)
     nan = float("nan")
     return (nan, nan) if spread is None else (spread.mean, nan if spread.error is None else spread.error)
 
 
 def _accuracy_label(summary: Summary) -> str:
-    has_errors = any(error == error for _, error in map(_top1, summary.lines))
-    return "top-1 accuracy (%), " + ("± standard error" if has_errors else "one seed")
+    has_errors = any(error == error for _, error in map(_score, summary.lines))
+    return f"{summary.metric.title} (%), " + ("± standard error" if has_errors else "one seed")
 
 
 def _text(line: Line) -> str:
-    spread = line.spread("top1", 100)
+    spread = line.spread(line.metric.key, 100)
     if spread is None:
         return "no run yet"
     return f"{spread.mean:.1f}" + ("" if spread.error is None else f" ± {spread.error:.1f}")

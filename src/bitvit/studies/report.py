@@ -53,13 +53,14 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
 
 
 def _line(line: Line) -> dict[str, Any]:
-    figures = ("top1", "packed_top1", "agreement", "train_top1", "train_loss", "bytes", "ops", "train_seconds")
-    spreads = {key: line.spread(key) for key in figures}
+    key = line.metric.key
+    figures = [key, f"packed_{key}", "agreement", f"train_{key}", "train_loss", "bytes", "ops", "train_seconds"]
+    spreads = {name: line.spread(name) for name in figures}
     return {
         "row": line.row.name,
         "label": line.row.title,
         "point": line.point,
         "seeds": [record["seed"] for record in line.records],
         "paper": line.paper,
-        **{key: None if spread is None else vars(spread) for key, spread in spreads.items()},
+        **{name: None if spread is None else vars(spread) for name, spread in spreads.items()},
     }

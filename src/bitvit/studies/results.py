@@ -12,10 +12,13 @@ from typing import Any
 from bitvit.errors import OutputError
 from bitvit.studies.errors import StudyError
 from bitvit.studies.plan import PlannedRun
+from bitvit.tasks import task_named, task_names
 
 __all__ = ["RESULTS_FILE", "ResultsFile", "find_record", "key_of"]
 
 RESULTS_FILE = "results.jsonl"
+
+_SCORES = frozenset(task_named(name).metrics[0].key for name in task_names())
 
 
 @dataclass(frozen=True)
@@ -79,5 +82,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line)
     except ValueError:  # torn, or not UTF-8 any more
         return None
-    is_whole = isinstance(record, dict) and None not in key_of(record) and isinstance(record.get("top1"), float)
+    is_whole = (
+        isinstance(record, dict)
+        and None not in key_of(record)
+        and any(isinstance(record.get(key), float) for key in _SCORES)
+    )
     return record if is_whole else None

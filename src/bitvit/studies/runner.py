@@ -11,11 +11,12 @@ from bitvit.errors import BitvitError, OutputError
 from bitvit.files import write_atomically
 from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyInterrupted
-from bitvit.studies.execute import Workshop, execute
+from bitvit.studies.execute import StudyFolder, execute
 from bitvit.studies.plan import PlannedRun
 from bitvit.studies.reading import STUDY_FILE, check_owner
 from bitvit.studies.results import RESULTS_FILE, ResultsFile, find_record
 from bitvit.studies.study import Study
+from bitvit.studies.summary import metrics_of
 
 __all__ = ["Outcome", "prepare_folder", "results_of", "run_study"]
 
@@ -67,7 +68,7 @@ def run_study(
     Raises:
         StudyInterrupted: the user stopped it; what is done is kept.
     """
-    workshop = Workshop(folder, progress, note)
+    place = StudyFolder(folder, progress, note)
     results = results_of(folder)
     failed: dict[str, str] = {}
     made = 0
@@ -77,7 +78,7 @@ def run_study(
             pending = [run for run in runs if find_record(done, run) is None and run.folder not in failed]
             worked = False
             for run in pending:
-                with claim(workshop.lock(run.folder)) as is_ours:
+                with claim(place.lock(run.folder)) as is_ours:
                     if not is_ours or results.find(run) is not None:
                         continue
                     worked = True
@@ -85,7 +86,7 @@ def run_study(
                     n_done = sum(find_record(now, other) is not None for other in runs)
                     note(f"{n_done + 1} of {len(runs)}: {run.title}")
                     try:
-                        record = _taken_over(run, reuse) or execute(run, workshop)
+                        record = _taken_over(run, reuse) or execute(run, place)
                     except Exception as error:  # one run must not cost the others, which may take hours
                         if os.environ.get("BITVIT_DEBUG", "") not in ("", "0"):
                             raise
@@ -95,7 +96,7 @@ def run_study(
                         continue
                     results.append(record)
                     made += 1
-                    note(_summary(record))
+                    note(_summary(run, record))
             if not worked:
                 return Outcome(made, tuple(failed.values()), tuple(run.title for run in pending))
     except KeyboardInterrupt:
@@ -114,9 +115,10 @@ def _taken_over(run: PlannedRun, folders: Sequence[Path]) -> dict[str, object] |
     return None
 
 
-def _summary(record: dict[str, object]) -> str:
-    packed = record.get("packed_top1")
-    parts = [f"top-1 {_percent(record['top1'])}"]
+def _summary(run: PlannedRun, record: dict[str, object]) -> str:
+    metric = metrics_of(run)[0]
+    packed = record.get(f"packed_{metric.key}")
+    parts = [f"{metric.title} {_percent(record[metric.key])}"]
     if packed is not None:
         parts.append(f"packed {_percent(packed)}")
     return f"  {', '.join(parts)}, {record['seconds']:.0f} s"

@@ -48,6 +48,7 @@ class Row:
 
     @property
     def title(self) -> str:
+        """What tables and figures call it."""
         return self.label or self.name
 
 
@@ -74,6 +75,7 @@ class Axis:
 
     @property
     def title(self) -> str:
+        """What tables and figures call it."""
         return self.label or self.name
 
     def changes(self, value: Any) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 from bitvit.studies.plan import PlannedRun, plan_study
 from bitvit.studies.results import find_record
 from bitvit.studies.study import Row, Study
+from bitvit.tasks import Metric, task_named
 
-__all__ = ["Difference", "Line", "Spread", "Summary", "summarize"]
+__all__ = ["Difference", "Line", "Spread", "Summary", "metrics_of", "summarize"]
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,19 @@ class Spread:
 
 @dataclass(frozen=True)
 class Line:
-    """All results of one row at one point, in the order of their seeds."""
+    """All results of one row at one point, in the order of their seeds, and the metrics of its task."""
 
     row: Row
     point: dict[str, Any]
     name: str
     paper: float | None
+    metrics: tuple[Metric, ...]
     records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def metric(self) -> Metric:
+        """By what runs are compared."""
+        return self.metrics[0]
 
     def spread(self, key: str, factor: float = 1.0) -> Spread | None:
         """Return the spread of one figure of the records, times `factor`."""
@@ -50,7 +57,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Difference:
-    """Top-1 accuracy of one row minus another's at one point, in points, paired by seed."""
+    """The metric of one row minus another's at one point, in points, paired by seed."""
 
     first: Line
     second: Line
@@ -73,7 +80,18 @@ class Summary:
 
     @property
     def records(self) -> list[dict[str, Any]]:
+        """All results."""
         return [record for line in self.lines for record in line.records]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics of the study's task."""
+        return self.lines[0].metrics
+
+    @property
+    def metric(self) -> Metric:
+        """The first of them, by which runs are compared."""
+        return self.metrics[0]
 
 
 def summarize(study: Study, records: Sequence[dict[str, Any]]) -> Summary:
@@ -82,11 +100,16 @@ def summarize(study: Study, records: Sequence[dict[str, Any]]) -> Summary:
     seeds = sorted({*range(study.seeds), *(r["seed"] for r in known if isinstance(r["seed"], int) and r["seed"] >= 0)})
     lines: dict[str, Line] = {}
     for run in plan_study(study, seeds):
-        line = lines.setdefault(run.name, Line(run.row, run.point, run.name, _paper(study, run)))
+        line = lines.setdefault(run.name, Line(run.row, run.point, run.name, _paper(study, run), metrics_of(run)))
         record = find_record(known, run)
         if record is not None:
             line.records.append(record)
     return Summary(study, list(lines.values()), _differences(study, list(lines.values())))
+
+
+def metrics_of(run: PlannedRun) -> tuple[Metric, ...]:
+    """Return the metrics of a run's task."""
+    return task_named(run.recipe.task.name).metrics
 
 
 def _paper(study: Study, run: PlannedRun) -> float | None:
@@ -100,8 +123,9 @@ def _differences(study: Study, lines: list[Line]) -> list[Difference]:
     for first, second in study.compare:
         for a in (line for line in lines if line.row.name == first):
             b = next(line for line in lines if line.row.name == second and line.point == a.point)
-            others = {record["seed"]: record["top1"] for record in b.records}
-            gaps = [100 * (r["top1"] - others[r["seed"]]) for r in a.records if r["seed"] in others]
+            key = a.metric.key
+            others = {record["seed"]: record[key] for record in b.records}
+            gaps = [100 * (r[key] - others[r["seed"]]) for r in a.records if r["seed"] in others]
             spread = Spread.of(gaps)
             if spread is not None:
                 found.append(Difference(a, b, spread))

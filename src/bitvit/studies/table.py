@@ -17,18 +17,26 @@ def table_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
     study = summary.study
     own = list(dict.fromkeys(name for row in study.rows for name in row.columns))
     header = ["method" if len(study.rows) > 1 or not study.axes else "", *own, *(axis.title for axis in study.axes)]
-    header += ["top-1 (%)", "paper (%)", "packed (%)", "agreement (%)", "training images (%)", "bytes", "MOPs"]
+    header += [
+        f"{summary.metric.title} (%)",
+        "paper (%)",
+        "packed (%)",
+        "agreement (%)",
+        "training images (%)",
+        "bytes",
+        "MOPs",
+    ]
     header += ["minutes", "seeds"]
     rows = [
         [
             line.row.title,
             *(_mark(line.row.columns.get(name)) for name in own),
             *(str(line.point[axis.name]) for axis in study.axes),
-            _pm(line.spread("top1", 100)),
+            _pm(line.spread(line.metric.key, 100)),
             "" if line.paper is None else f"{line.paper:.2f}",
-            _pm(line.spread("packed_top1", 100)),
+            _pm(line.spread(f"packed_{line.metric.key}", 100)),
             _mean(line.spread("agreement", 100), "{:.2f}"),
-            _pm(line.spread("train_top1", 100), 1),
+            _pm(line.spread(f"train_{line.metric.key}", 100), 1),
             _mean(line.spread("bytes"), "{:,.0f}"),
             _mean(line.spread("ops", 1e-6), "{:.2f}"),
             _mean(line.spread("train_seconds", 1 / 60), "{:.1f}"),
@@ -49,8 +57,8 @@ def markdown_report(summary: Summary, command: str, figure: str) -> str:
         parts += [f"Reproduces: {study.reproduces}.", ""]
     parts += [*_markdown(header, rows), ""]
     parts += [
-        "Top-1 accuracy on the test images, mean ± standard error over seeds; packed: the packed file in the engine; "
-        "agreement: test images on which file and checkpoint predict the same class; training images: top-1 accuracy "
+        f"{summary.metric.title} on the test images, mean ± standard error over seeds; packed: the packed file in the "
+        "engine; agreement: test images on which file and checkpoint decide alike; training images: the same metric "
         "on the images and labels of training, wrong labels included, without augmentation; bytes: of the packed "
         "file, or of a full-precision network's weights; MOPs: operations an image (`docs/complexity.md`); minutes: "
         "wall-clock time of a run's training.",
@@ -66,7 +74,12 @@ def markdown_report(summary: Summary, command: str, figure: str) -> str:
             ]
             for gap in summary.differences
         ]
-        head = ["difference", *(axis.title for axis in study.axes), "points of top-1, paired by seed", "seeds"]
+        head = [
+            "difference",
+            *(axis.title for axis in study.axes),
+            f"points of {summary.metric.title}, paired by seed",
+            "seeds",
+        ]
         parts += [*_markdown(head, gaps), ""]
     parts += [f"![{study.title}]({figure})", ""]
     if study.note:
@@ -79,15 +92,17 @@ def csv_table(summary: Summary) -> str:
     """Return one line for each run, with all of its figures."""
     text = io.StringIO()
     axes = [axis.name for axis in summary.study.axes]
+    metrics = [metric.key for metric in summary.metrics]
+    key, others = metrics[0], [name for name in metrics[1:] if any(name in record for record in summary.records)]
     plain = [
-        "top1", "packed_top1", "agreement", "top5", "test_loss", "train_loss", "train_top1", "bytes", "ops",
+        key, f"packed_{key}", "agreement", *others, "test_loss", "train_loss", f"train_{key}", "bytes", "ops",
         "parameters", "train_seconds", "seconds", "cpu_seconds", "digest", "date",
     ]  # fmt: skip
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", *axes, "seed", *plain, "teacher_top1", "cpu"])
+    writer.writerow(["row", *axes, "seed", *plain, f"teacher_{key}", "cpu"])
     for line in summary.lines:
         for record in line.records:
-            teacher = (record.get("teacher") or {}).get("top1")
+            teacher = (record.get("teacher") or {}).get(key)
             cpu = (record.get("machine") or {}).get("cpu")
             figures = [_number(record.get(key)) for key in plain]
             point = [line.point[name] for name in axes]
@@ -118,7 +133,8 @@ def _footer(summary: Summary, command: str) -> list[str]:
     ]
     names = sorted({record["teacher"]["model"] for record in records if record.get("teacher")})
     if names:
-        lines.append(f"Teacher ({', '.join(names)}, full precision, the same images): top-1 {_teachers(summary)}.")
+        score = f"{summary.metric.title} {_teachers(summary)}"
+        lines.append(f"Teacher ({', '.join(names)}, full precision, the same images): {score}.")
     lines.append(f"Hardware: {'; '.join(machines) or 'none yet'}. Date: {' to '.join(dates[:1] + dates[1:][-1:])}.")
     lines += [f"Command: `{command}`."]
     return ["  \n".join(lines)]
@@ -131,12 +147,12 @@ def _numbers(records: Sequence[dict[str, Any]], key: str) -> str:
 
 def _teachers(summary: Summary) -> str:
     """Return the teachers' accuracy over seeds; at each point by itself where teachers differ between points."""
-    at: dict[str, dict[str, float]] = {}  # point -> digest -> top-1
+    at: dict[str, dict[str, float]] = {}  # point -> digest -> metric
     for line in summary.lines:
         place = ", ".join(f"{axis.title} {line.point[axis.name]}" for axis in summary.study.axes)
         for record in line.records:
             if record.get("teacher"):
-                at.setdefault(place, {})[record["teacher"]["digest"]] = 100 * record["teacher"]["top1"]
+                at.setdefault(place, {})[record["teacher"]["digest"]] = 100 * record["teacher"][line.metric.key]
     if all(teachers.keys() == next(iter(at.values())).keys() for teachers in at.values()):
         at = {"": next(iter(at.values()))}
     return ", ".join(

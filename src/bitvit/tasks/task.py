@@ -16,7 +16,7 @@ from bitvit.tasks.settings import TaskSettings
 if TYPE_CHECKING:
     from bitvit.tasks.objective import Objective, ObjectivePlan
 
-__all__ = ["Classes", "Evaluation", "Metric", "Scorer", "Task"]
+__all__ = ["Classes", "DefaultRecipe", "Evaluation", "Metric", "Scorer", "Task"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -48,6 +48,23 @@ class Metric:
 
     key: str
     title: str
+
+
+@dataclass(frozen=True)
+class DefaultRecipe:
+    """A packaged recipe, and the images it is made for.
+
+    Attributes:
+        name: of the recipe.
+        image_side: pixels of a side of the network's images.
+        largest_side: it suits images whose shorter side is at most that long; None: of any size.
+        least_images: it suits sets of at least that many training images.
+    """
+
+    name: str
+    image_side: int
+    largest_side: int | None = None
+    least_images: int = 0
 
 
 class Evaluation(ABC):
@@ -114,8 +131,9 @@ class Scorer(ABC):
 
 
 class Task(ABC):
-    """What a network is for: targets, loss, metrics and figures. What an output means in prediction is in
-    `bitvit.runtime`.
+    """What a network is for: targets, loss, metrics and figures.
+
+    What an output means in prediction, without PyTorch, is in `bitvit.runtime`.
 
     A task is stateless: what belongs to one data set or run is handed to its methods.
 
@@ -123,11 +141,17 @@ class Task(ABC):
         name: as recipes, checkpoints and files say it; that of its package.
         metrics: the first is the one by which runs and epochs are compared.
         settings: class of its section in a recipe.
+        is_for_pixels: whether networks answer for every pixel, or for the whole image.
+        has_packed_form: whether its networks can be exported.
+        recipes: from which one is chosen where none is named; the first that suits the images.
     """
 
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     settings: ClassVar[type[TaskSettings]]
+    recipes: ClassVar[tuple[DefaultRecipe, ...]]
+    is_for_pixels: ClassVar[bool] = False
+    has_packed_form: ClassVar[bool] = True
 
     @abstractmethod
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> Scorer:
@@ -140,6 +164,10 @@ class Task(ABC):
     @abstractmethod
     def decisions(self, output: npt.NDArray[Any]) -> IntArray:
         """Return the classes decided for in an output `[B, ...]`: what two networks are compared on."""
+
+    @abstractmethod
+    def describe_target(self, target: Any, classes: Classes) -> str:
+        """Return a few words for an image's target, to stand beside the image."""
 
     @abstractmethod
     def objective(self, plan: ObjectivePlan) -> Objective:

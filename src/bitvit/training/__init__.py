@@ -6,6 +6,7 @@ from bitvit.training.errors import RecipeError, TrainingError, TrainingInterrupt
 from bitvit.training.evaluation import evaluate
 from bitvit.training.history import EpochRecord
 from bitvit.training.recipe import Recipe, packaged_recipes
+from bitvit.training.recipe_choice import choose_recipe
 from bitvit.training.report import PhaseResult, TrainingReport
 from bitvit.training.run import Run, data_of, train
 
@@ -18,6 +19,7 @@ __all__ = [
     "TrainingError",
     "TrainingInterrupted",
     "TrainingReport",
+    "choose_recipe",
     "data_of",
     "evaluate",
     "packaged_recipes",

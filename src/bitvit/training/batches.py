@@ -58,8 +58,10 @@ class TrainingImages(Dataset[tuple[Tensor, Any]]):
 
 
 class EvaluationImages(Dataset[tuple[Tensor, Any]]):
-    """Images exactly as prediction sees them, uint8 `[H,W,C]`, and their targets. Small sets are decoded once and
-    kept."""
+    """Images exactly as prediction sees them, uint8 `[H,W,C]`, and their targets.
+
+    Small sets are decoded once and kept.
+    """
 
     def __init__(self, images: TargetSet, preprocessing: Preprocessing) -> None:
         self._images = images

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bitvit.layers.low_bit_attention import LowBitAttention
 from bitvit.training.errors import RecipeError
 
-__all__ = ["DistributionGuidance", "similarity_loss"]
+__all__ = ["DistributionGuidance", "paired_layers", "similarity_loss"]
 
 
 def _normalized_similarity(x: Tensor) -> Tensor:
@@ -34,6 +34,24 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return distance.sum(dim=1).mean()
 
 
+def paired_layers(student: nn.Module, teacher: nn.Module) -> list[tuple[LowBitAttention, Attention]]:
+    """Return the attention layers of which the student's follow the teacher's.
+
+    Raises:
+        RecipeError: the two do not fit each other.
+    """
+    own = [module for module in student.modules() if isinstance(module, LowBitAttention)]
+    given = [module for module in teacher.modules() if isinstance(module, Attention)]
+    if not own:
+        raise RecipeError("distillation.distribution: only Q-ViT models learn so; set it to 0 for other students")
+    if [layer.num_heads for layer in own] != [layer.num_heads for layer in given]:
+        raise RecipeError(
+            "distillation.distribution: the teacher's attention layers and heads must be those of the student: "
+            "choose a DeiT of the student's shape"
+        )
+    return list(zip(own, given, strict=True))
+
+
 class DistributionGuidance:
     """Watches the queries and keys of a student and its teacher during a step.
 
@@ -51,18 +69,9 @@ class DistributionGuidance:
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
-        own = [module for module in student.modules() if isinstance(module, LowBitAttention)]
-        given = [module for module in teacher.modules() if isinstance(module, Attention)]
-        if not own:
-            raise RecipeError("distillation.distribution: only Q-ViT models learn so; set it to 0 for other students")
-        if [layer.num_heads for layer in own] != [layer.num_heads for layer in given]:
-            raise RecipeError(
-                "distillation.distribution: the teacher's attention layers and heads must be those of the student: "
-                "choose a DeiT of the student's shape"
-            )
         self._student: dict[tuple[int, str], Tensor] = {}
         self._teacher: dict[tuple[int, str], Tensor] = {}
-        for index, (layer, attention) in enumerate(zip(own, given, strict=True)):
+        for index, (layer, attention) in enumerate(paired_layers(student, teacher)):
             layer.rectify_query.register_forward_hook(self._note(index, "query"))
             layer.rectify_key.register_forward_hook(self._note(index, "key"))
             attention.qkv.register_forward_hook(self._note_teacher(index, attention))

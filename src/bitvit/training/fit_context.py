@@ -34,6 +34,14 @@ def reporting_interrupts(phase: str, epochs: int, epochs_done: Callable[[], int]
         raise RecipeError(f"runtime: {' '.join(str(error).split())}") from None
     except torch.OutOfMemoryError:
         raise TrainingError(f"the device has too little memory for {phase}: set a smaller batch_size") from None
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        if "DataLoader worker" not in text and "shared memory" not in text and "shm" not in text:
+            raise
+        raise TrainingError(
+            f"a process that prepares images has died in {phase}, as when shared memory (/dev/shm) or memory is full: "
+            f"set runtime.workers=0, or enlarge it (docker: --shm-size) and continue with --resume ({text[:200]})"
+        ) from None
     except BitvitError as error:
         lines = str(error).strip().splitlines()
         if len(lines) > 1:  # PyTorch puts a worker's whole traceback into the message

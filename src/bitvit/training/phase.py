@@ -78,8 +78,11 @@ class Phase:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.checkpoint.is_file() and self.run.folder.result(self.name).is_file()
+        """Whether nothing is left to do: a run that was extended has epochs left, and the state to go on from."""
+        folder = self.run.folder
+        if not (self.checkpoint.is_file() and folder.result(self.name).is_file()):
+            return False
+        return folder.read_result(self.name)["epochs"] >= self.schedule.epochs or not folder.state(self.name).is_file()
 
     def execute(self) -> PhaseResult:
         """Train the phase to its end, or return what is known of it if it has been.
@@ -90,7 +93,7 @@ class Phase:
         """
         folder = self.run.folder
         if self.is_finished:
-            if self.run.writes:
+            if self.run.writes and not self.is_last:
                 folder.state(self.name).unlink(missing_ok=True)  # of a run killed right after the phase's end
         else:
             start = self._start()
@@ -248,7 +251,8 @@ class Phase:
             run.folder.write_history(self.name, records)
             run.folder.write_result(self.name, result.to_dict())
             save_checkpoint(self.checkpoint, module.model, info)
-            run.folder.state(self.name).unlink(missing_ok=True)
+            if not self.is_last:  # the last state stays, so that the run can be extended
+                run.folder.state(self.name).unlink(missing_ok=True)
         run.keep(self.name, module.model, start.info.preprocessing)
         fitted.trainer.strategy.barrier()
 
@@ -256,6 +260,13 @@ class Phase:
         run = self.run
         if run.writes:
             evaluation = self._evaluate(start.model, start.info)
+            if evaluation.is_near_chance():
+                metric = run.task.metrics[0].title
+                run.warn(
+                    f"the teacher {run.recipe.teacher.weights} reaches {metric} {evaluation.score:.2%} on the "
+                    "validation images, hardly more than guessing: are its classes in this order "
+                    "(data.class_order: natural or alphabetical), and its images prepared so?"
+                )
             result = PhaseResult(self.name, start.info.model.name, self.checkpoint, 0, 0.0, evaluation)
             run.folder.write_history(self.name, [])
             run.folder.write_result(self.name, result.to_dict())

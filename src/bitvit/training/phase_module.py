@@ -56,8 +56,9 @@ class PhasePlan:
 
 
 class PhaseModule(LightningModule):
-    """Trains one model for one phase: mixing, distillation loss, optimizer, cosine schedule, moving average,
-    validation.
+    """Trains one model for one phase.
+
+    Mixing, distillation loss, optimizer, cosine schedule, moving average, validation.
 
     Everything random in a step is drawn from (seed, phase, step), and the learning rate is a function of the step, so
     that the state between two epochs is the weights and the optimizer's moments only.

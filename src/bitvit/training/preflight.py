@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
-from bitvit.models.semantic_fpn import SegmentationNetwork
+import torch
+from torch import nn
+
+from bitvit.checkpoints import ModelError, ModelSpec, build_model, check_same_shapes, preprocessing_for
+from bitvit.data import DataError
+from bitvit.errors import BitvitError
+from bitvit.export import build_program, pack
+from bitvit.layers import calibrate, is_comparison_only
+from bitvit.models import set_stage
+from bitvit.program import BitvitFile, to_bytes
+from bitvit.training.distribution_guidance import paired_layers
 from bitvit.training.errors import RecipeError
+from bitvit.training.optimization import create_optimizer
+from bitvit.training.seeding import isolated_randomness
+from bitvit.training.teacher import Teacher, teacher_spec
 
 if TYPE_CHECKING:
     from bitvit.training.run import Run
@@ -14,20 +28,21 @@ __all__ = ["check_before_start"]
 
 
 def check_before_start(run: Run) -> None:
-    """Refuse a run that is certain to fail later.
+    """Refuse a run that is certain to fail later: in an hour, or when its model is exported.
 
     Raises:
-        RecipeError: for the first reason; the message names the key.
+        RecipeError, ModelError, DataError, CheckpointError: for the first reason; the message says what to change.
     """
     recipe, data = run.recipe, run.data
     if data.task != recipe.task.name:
         raise RecipeError(f"task.name: is {recipe.task.name}, but data set '{data.name}' is for {data.task}")
-    is_for_pixels = isinstance(run.student.model, SegmentationNetwork)
-    if is_for_pixels != (recipe.task.name == "segmentation"):
-        meant = "segmentation" if is_for_pixels else "classification"
-        hint = "; `bitvit models '*fpn*'` lists those for segmentation" if not is_for_pixels else ""
-        raise RecipeError(f"model.name: {run.student.spec.name} is for {meant}, the task is {recipe.task.name}{hint}")
-    if recipe.task.name == "segmentation" and recipe.data.balance == "sampling":
+    _check_labels(data.labels)
+    is_for_pixels = bool(getattr(run.student.model, "is_for_pixels", False))
+    if is_for_pixels != run.task.is_for_pixels:
+        hint = "" if is_for_pixels else "; `bitvit models '*fpn*'` lists those that answer for pixels"
+        what = "for every pixel" if is_for_pixels else "for whole images"
+        raise RecipeError(f"model.name: {run.student.spec.name} answers {what}, not as {run.task.name} needs it{hint}")
+    if run.task.is_for_pixels and recipe.data.balance == "sampling":
         raise RecipeError("data.balance: images of several classes cannot be sampled by class; use weights")
     channels, wanted = data.train.decoding.channels, run.student.preprocessing.channels
     if channels != wanted:
@@ -44,11 +59,94 @@ def check_before_start(run: Run) -> None:
             f"batch_size: {recipe.batch_size} is more than the {len(data.train)} training images; "
             f"set batch_size={len(data.train) // 2 * 2 or 1}"
         )
-    objective = run.objective(run.student.preprocessing, distills=recipe.distills)
-    if objective.needs_even_batches and recipe.batch_size % 2:
-        raise RecipeError("batch_size: must be even, as mixup and cutmix pair the images of a batch")
+    _check_objective(run)
+    for phase in run.phases:
+        if phase.schedule.epochs:
+            create_optimizer(nn.Linear(1, 1), phase.name, phase.schedule, recipe.precision)
     if recipe.stage1.epochs and not run.student.is_binary:
         raise RecipeError(
             f"stage1.epochs: '{run.student.spec.name}' has no binary weights, so stage 1 has no meaning; "
             "set stage1.epochs=0"
         )
+    if recipe.needs_teacher:
+        _check_teacher(run)
+    if (
+        run.task.has_packed_form
+        and run.student.is_binary
+        and recipe.stage2.epochs
+        and not is_comparison_only(run.student.model)
+    ):
+        _export_trial(run)
+
+
+def _check_labels(labels: tuple[str, ...]) -> None:
+    for label in labels:
+        try:
+            label.encode()
+        except UnicodeEncodeError:
+            shown = label.encode(errors="backslashreplace").decode()
+            raise DataError(f"class name '{shown}' is not valid UTF-8: rename its folder") from None
+
+
+def _check_objective(run: Run) -> None:
+    """Build the objective and change one image, as timm finds some wrong policies only then."""
+    with isolated_randomness("trial"):
+        try:
+            objective = run.objective(run.student.preprocessing, distills=run.recipe.distills)
+            objective.augment(run.data.train.image(0), run.data.train.target(0))
+        except BitvitError:
+            raise
+        except (AssertionError, ValueError, KeyError, TypeError, IndexError, NotImplementedError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            policy = run.recipe.augmentation.auto_augment
+            key = "augmentation" if policy is None else f"augmentation.auto_augment: '{policy}'"
+            raise RecipeError(f"{key}: cannot be applied ({reason})") from None
+    if objective.needs_even_batches and run.recipe.batch_size % 2:
+        raise RecipeError("batch_size: must be even, as mixup and cutmix pair the images of a batch")
+
+
+def _built_without_values(spec: ModelSpec) -> nn.Module:
+    try:
+        with torch.device("meta"):
+            return build_model(spec)
+    except ModelError:
+        return build_model(spec)  # a constructor may need real values; what is wrong beyond that fails again
+
+
+def _check_teacher(run: Run) -> None:
+    recipe, student = run.recipe, run.student
+    teacher = _built_without_values(teacher_spec(recipe, run.classes.labels))
+    if recipe.model.init == "teacher":
+        check_same_shapes(teacher, student.model)
+    if recipe.distills:
+        own = preprocessing_for(teacher, recipe.data.crop_fraction, recipe.data.interpolation)
+        Teacher(teacher, own, student.preprocessing)
+    if recipe.distillation.distribution > 0:
+        paired_layers(student.model, teacher)
+
+
+def _export_trial(run: Run) -> None:
+    """Export the untrained student, to nowhere."""
+    model = copy.deepcopy(run.student.model)
+    set_stage(model, "full")
+    preprocessing = run.student.preprocessing
+    height, width = preprocessing.image_size
+    key = repr((run.student.spec, preprocessing, run.classes.labels))
+    if key in _exportable:
+        return
+    generator = torch.Generator().manual_seed(0)
+    calibrate(model, torch.randn((2, len(preprocessing.mean), height, width), generator=generator))
+    config = getattr(model, "pretrained_cfg", None) or {}
+    vars(model)["pretrained_cfg"] = {**config, "mean": preprocessing.mean, "std": preprocessing.std}
+    try:
+        program, tensors = build_program(pack(model.eval()))
+        to_bytes(BitvitFile(program, tensors, preprocessing, list(run.classes.labels), {}))
+    except BitvitError as error:
+        raise RecipeError(
+            f"model: '{run.student.spec.name}' at {height} x {width} cannot be exported to a .bitvit file: {error}"
+        ) from None
+    _exportable.add(key)
+
+
+_exportable: set[str] = set()
+"""Students whose export has been tried in this process."""

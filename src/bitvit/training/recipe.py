@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import yaml
 
+from bitvit.data import DATA_NAMES
 from bitvit.data.folder import Layout
 from bitvit.runtime.decoding import MAX_PIXELS
 from bitvit.tasks import Augmentation, Distillation, TaskSettings
@@ -35,6 +36,7 @@ __all__ = [
     "TeacherSchedule",
     "Validation",
     "packaged_recipes",
+    "with_absolute_paths",
 ]
 
 
@@ -282,6 +284,26 @@ def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """Return a recipe whose files and folders are found from any working directory."""
+
+    def absolute(text: str | None) -> str | None:
+        if text is None:
+            return None
+        path = Path(text).expanduser()
+        return str(path.absolute()) if path.exists() else text
+
+    data = recipe.data
+    is_own_folder = data.name not in DATA_NAMES and Path(data.name).expanduser().is_dir()
+    name = (absolute(data.name) or data.name) if is_own_folder else data.name
+    return replace(
+        recipe,
+        data=replace(data, name=name, folder=absolute(data.folder)),
+        model=replace(recipe.model, weights=absolute(recipe.model.weights)),
+        teacher=replace(recipe.teacher, weights=absolute(recipe.teacher.weights)),
+    )
 
 
 def packaged_recipes() -> list[str]:

@@ -100,8 +100,9 @@ def _split(override: str) -> tuple[str, Any]:
 
 
 def from_mapping(cls: type[T], content: Mapping[str, Any], prefix: str = "") -> T:
-    """Return the dataclass `cls` (and those nested in it) with the values in `content`; what is left out keeps its
-    default.
+    """Return the dataclass `cls` (and those nested in it) with the values in `content`.
+
+    What is left out keeps its default.
 
     Raises:
         RecipeError: if a key is unknown or a value has the wrong type; the message names the key.

@@ -96,6 +96,7 @@ class TrainingReport:
     phases: tuple[PhaseResult, ...]
     train_images: int
     val_images: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def final(self) -> PhaseResult:
@@ -112,6 +113,7 @@ class TrainingReport:
             "data": self.recipe.data.name,
             "train_images": self.train_images,
             "val_images": self.val_images,
+            "warnings": list(self.warnings),
             "phases": [phase.to_dict() for phase in self.phases],
             "versions": {"bitvit": bitvit.__version__, "torch": torch.__version__, "timm": timm.__version__},
             "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},

@@ -12,18 +12,21 @@ from torch import nn
 from bitvit.checkpoints import load_checkpoint
 from bitvit.data import Data, build_data, check_data
 from bitvit.data.summary import summary_lines
-from bitvit.files import write_atomically
+from bitvit.files import hold_lock, write_atomically
 from bitvit.program import Preprocessing
 from bitvit.runtime.decoding import Decoding
 from bitvit.runtime.pixel_depth import range_of_bits
 from bitvit.tasks import Classes, task_named
 from bitvit.tasks.objective import Objective, ObjectivePlan
+from bitvit.training.data_fingerprint import data_fingerprint
+from bitvit.training.errors import TrainingError
+from bitvit.training.estimate import Estimate, estimate
 from bitvit.training.fit_context import computing_threads, kept_random_state, quiet_libraries
 from bitvit.training.history import EpochRecord, draw_loss_curves
 from bitvit.training.phase import Phase
 from bitvit.training.phase_names import PhaseName
 from bitvit.training.preflight import check_before_start
-from bitvit.training.recipe import Recipe, Schedule
+from bitvit.training.recipe import Recipe, Schedule, with_absolute_paths
 from bitvit.training.report import PhaseResult, TrainingReport
 from bitvit.training.run_folder import RunFolder
 from bitvit.training.student import Student
@@ -71,6 +74,7 @@ class Run:
         progress: show a progress bar on standard error.
         on_epoch: called with the figures of every epoch.
         note: called with each line that the user should read: warnings, and what was found out.
+        estimates: whether time and memory are estimated before the run begins, which takes a few training steps.
 
     Raises:
         DataError, ModelError, CheckpointError: data or student cannot be had.
@@ -85,7 +89,9 @@ class Run:
         progress: bool = False,
         on_epoch: Callable[[EpochRecord], None] | None = None,
         note: Callable[[str], None] = lambda line: None,
+        estimates: bool = False,
     ) -> None:
+        recipe = with_absolute_paths(recipe)
         self.recipe = recipe
         self.folder = RunFolder(Path(out).expanduser())
         self.data = data if data is not None else data_of(recipe)
@@ -94,10 +100,13 @@ class Run:
         self.progress = progress
         self.on_epoch = on_epoch
         self.note = note
+        self.estimates = estimates
         self.history: list[EpochRecord] = []
         """Records of all finished phases."""
         with kept_random_state():
             self.student = Student(recipe, self.data)
+        self.warnings: list[str] = []
+        """What the user should know about the result; also in the report."""
         self._finished: dict[PhaseName, tuple[nn.Module, Preprocessing]] = {}
 
     @property
@@ -136,6 +145,24 @@ class Run:
         )
         return self.task.objective(plan)
 
+    def warn(self, line: str) -> None:
+        """Tell the user now, and in the report."""
+        self.warnings.append(line)
+        self.note(f"warning: {line}")
+
+    def estimate(self) -> Estimate:
+        """Return about how long the rest of the run takes, and how much memory."""
+        return estimate(self)
+
+    def check(self) -> None:
+        """Refuse a run that is certain to fail later.
+
+        Raises:
+            BitvitError: for the first reason.
+        """
+        with quiet_libraries(), kept_random_state():
+            check_before_start(self)
+
     def keep(self, phase: PhaseName, model: nn.Module, preprocessing: Preprocessing) -> None:
         """Remember the network of a finished phase for those that follow."""
         self._finished[phase] = model.to("cpu").float().eval(), preprocessing
@@ -160,17 +187,37 @@ class Run:
             OutputError: the folder cannot be written.
             TrainingInterrupted: the user stopped it (a KeyboardInterrupt); it can be resumed.
         """
+        self.check()
+        if not self.writes:
+            return self._execute(resume)
+        self.folder.check_owner(resume)
+        with hold_lock(self.folder.lock) as is_ours:
+            if not is_ours:
+                raise TrainingError(f"{self.folder.path}: another process is training there; wait for it or stop it")
+            return self._execute(resume)
+
+    def _execute(self, resume: bool) -> TrainingReport:
         results: list[PhaseResult] = []
         with quiet_libraries(), kept_random_state(), computing_threads(self.recipe.runtime.threads):
-            for line in summary_lines(self.data):
-                self.note(line)
-            check_before_start(self)
             if self.writes:
-                self.folder.prepare(self.recipe, resume)
+                self.folder.prepare(self.recipe, data_fingerprint(self.data), resume)
+                for line in summary_lines(self.data):
+                    self.note(line)
+                if self.estimates:
+                    self.note(f"estimate: {self.estimate()}")
             for phase in self.phases:
                 results.append(phase.execute())
                 self.history += self.folder.read_history(phase.name)
-        report = TrainingReport(self.folder.path, self.recipe, tuple(results), len(self.data.train), len(self.data.val))
+        for warning in results[-1].evaluation.warnings():
+            self.warn(warning)
+        report = TrainingReport(
+            folder=self.folder.path,
+            recipe=self.recipe,
+            phases=tuple(results),
+            train_images=len(self.data.train),
+            val_images=len(self.data.val),
+            warnings=tuple(self.warnings),
+        )
         if self.writes:
             self._write(report)
         return report
@@ -192,6 +239,7 @@ def train(
     progress: bool = False,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     note: Callable[[str], None] = lambda line: None,
+    estimates: bool = False,
 ) -> TrainingReport:
     """Train a teacher and a binary student as the recipe says, into the folder `out`.
 
@@ -201,7 +249,7 @@ def train(
     Args:
         out: a new or empty folder, or with `resume` that of the run to go on with (a finished run is only reported
             again).
-        data, progress, on_epoch, note: see `Run`.
+        data, progress, on_epoch, note, estimates: see `Run`.
 
     Returns:
         The figures of all phases, as stored in `report.json`.
@@ -210,4 +258,5 @@ def train(
         BitvitError: see `Run` and `Run.execute`.
         TrainingInterrupted: the user stopped it (a KeyboardInterrupt); it can be resumed.
     """
-    return Run(recipe, out, data=data, progress=progress, on_epoch=on_epoch, note=note).execute(resume)
+    run = Run(recipe, out, data=data, progress=progress, on_epoch=on_epoch, note=note, estimates=estimates)
+    return run.execute(resume)

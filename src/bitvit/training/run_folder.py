@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 from torch import nn
 
 from bitvit.checkpoints import FINAL_FILE
+from bitvit.data import DataError
 from bitvit.errors import OutputError
 from bitvit.files import write_atomically
+from bitvit.training.data_fingerprint import describe_changes
 from bitvit.training.errors import RecipeError, TrainingError
 from bitvit.training.history import EpochRecord
 from bitvit.training.recipe import Recipe
@@ -83,39 +85,88 @@ class RunFolder:
         """The moving average of a finished phase's weights, where one is kept."""
         return self.path / ("model_ema.safetensors" if is_last else f"{phase}_ema.safetensors")
 
-    def prepare(self, recipe: Recipe, resume: bool) -> None:
-        """Make the folder, refuse to mix two runs in it, and leave the recipe there.
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains here."""
+        return self.path / ".lock"
+
+    @property
+    def data(self) -> Path:
+        """What the images and labels were when the run began."""
+        return self.path / "state" / "data.json"
+
+    def check_owner(self, resume: bool) -> None:
+        """Refuse a folder that holds something else, or a run that is not to be resumed. Nothing is written.
 
         Raises:
-            OutputError: if the folder cannot be made or written.
-            TrainingError: if it holds a run and `resume` is not asked for, or holds something else.
-            RecipeError: if it is to be resumed with another recipe; the message names the keys.
+            OutputError: the folder cannot be read.
+            TrainingError: it is not this run's.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            content = [entry for entry in self.path.iterdir() if not entry.name.startswith(".")]
-            (self.path / "state").mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot write to {self.path}: {error.strerror}") from None
-        write_atomically(self.path / "state" / ".probe", b"\0" * _MIB)
-        (self.path / "state" / ".probe").unlink(missing_ok=True)
         if self.recipe.is_file():
             if not resume:
                 raise TrainingError(
                     f"{self.path} already holds a run: continue it with --resume, or choose another folder"
                 )
-            changed = Recipe.load(self.recipe).differences(recipe)
-            if changed:
-                raise RecipeError(f"{self.path} cannot be resumed with another recipe; changed: {', '.join(changed)}")
-        elif any(entry.name != "state" for entry in content):
+            return
+        try:
+            content = [entry for entry in self.path.iterdir() if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise OutputError(f"cannot write to {self.path}: {error.strerror}") from None
+        if any(entry.name != "state" for entry in content):
             raise TrainingError(f"{self.path} is not empty and holds no run: choose another folder")
+
+    def prepare(self, recipe: Recipe, data: Mapping[str, Any], resume: bool) -> None:
+        """Make the folder, refuse to mix two runs in it, and leave the recipe there.
+
+        Args:
+            data: fingerprint of the data set.
+
+        Raises:
+            OutputError: if the folder cannot be made or written.
+            TrainingError: if it holds a run and `resume` is not asked for, or holds something else.
+            RecipeError: if it is to be resumed with another recipe; the message names the keys. More epochs of the last
+                phase are no other recipe: they extend the run.
+            DataError: if images or labels have changed since; the message says what.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "state").mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot write to {self.path}: {error.strerror}") from None
+        write_atomically(self.path / "state" / ".probe", b"\0" * _MIB)
+        (self.path / "state" / ".probe").unlink(missing_ok=True)
+        self.check_owner(resume)
+        if self.recipe.is_file():
+            stored = Recipe.load(self.recipe)
+            changed = stored.differences(recipe)
+            if changed and not _extends(stored, recipe, changed):
+                raise RecipeError(f"{self.path} cannot be resumed with another recipe; changed: {', '.join(changed)}")
+            self._compare_data(data)
         for leftover in [*self.path.glob(".*.tmp"), *(self.path / "state").glob(".*.tmp")]:
             leftover.unlink(missing_ok=True)
+        write_atomically(self.data, (json.dumps(data, indent=2) + "\n").encode())
         write_atomically(self.recipe, recipe.to_yaml().encode())
 
+    def _compare_data(self, data: Mapping[str, Any]) -> None:
+        if not self.data.is_file():
+            return
+        try:
+            changes = describe_changes(json.loads(self.data.read_text()), data)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(f"{self.data}: damaged ({error})") from None
+        if changes:
+            raise DataError(
+                f"{self.path} cannot be resumed: the data set is not the one that it was begun with; changed: "
+                f"{'; '.join(changes)}. Restore it, or start a new run in another folder"
+            )
+
     def check_space(self, model: nn.Module) -> None:
-        """Make sure that a phase's files will fit: weights and two moments, twice while one state replaces the other,
-        and the weights as they are, averaged, and at their best.
+        """Make sure that a phase's files will fit.
+
+        They are weights and two moments, twice while one state replaces the other, and the weights as they are,
+        averaged, and at their best.
 
         Raises:
             OutputError: if the disk is too full.
@@ -155,3 +206,10 @@ class RunFolder:
     def write_report(self, content: dict[str, Any]) -> None:
         """Write the figures of the finished run."""
         write_atomically(self.report, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _extends(stored: Recipe, recipe: Recipe, changed: Sequence[str]) -> bool:
+    """Tell whether a recipe only adds epochs to the last phase."""
+    last = "stage2" if stored.stage2.epochs else "stage1"
+    before, after = getattr(stored, last).epochs, getattr(recipe, last).epochs
+    return list(changed) == [f"{last}.epochs"] and after > before

@@ -65,10 +65,10 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class SaveState(Checkpoint):
-    """After every epoch: the best weights so far, one more record of the history, `metrics.csv`, the trainer's state,
-    in this order.
+    """Writes after every epoch.
 
-    The history travels inside the state, so that after a crash both are of the same epoch.
+    In this order: the best weights so far, one more record of the history, `metrics.csv`, the trainer's state. The
+    history travels inside the state, so that after a crash both are of the same epoch.
 
     Args:
         folder, phase, task: of the run.

@@ -15,7 +15,7 @@ from bitvit.errors import UsageError
 from bitvit.inspection.attention_maps import attention_maps
 from bitvit.inspection.curves import read_curves
 from bitvit.inspection.distributions import distribution
-from bitvit.inspection.specimen import Specimen
+from bitvit.inspection.inspected_run import InspectedRun
 from bitvit.inspection.switches import KINDS, without
 from bitvit.inspection.taps import AttentionValues, attention_layers, tap_attention
 from bitvit.layers import BinaryAttention, calibrate
@@ -109,14 +109,14 @@ def test_with_everything_real_a_fresh_student_is_its_teacher() -> None:
         torch.testing.assert_close(real(images), teacher(images), rtol=1e-4, atol=1e-5)  # float32, another order
 
 
-def _specimen(name: str, teacher: nn.Module | None = None, size: int = 16) -> Specimen:
+def _specimen(name: str, teacher: nn.Module | None = None, size: int = 16) -> InspectedRun:
     student = create_model(name, img_size=size).eval()
     images = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(7))
     info = CheckpointInfo(
         ModelSpec(name, 10), "full", tuple(map(str, range(10))), Preprocessing((size, size), size, "bicubic")
     )
     pixels = torch.zeros(len(images), size, size, 3, dtype=torch.uint8)
-    return Specimen(Path(name), student, info, teacher, pixels, images, torch.zeros(len(images), dtype=torch.int64))
+    return InspectedRun(Path(name), student, info, teacher, pixels, images, torch.zeros(len(images), dtype=torch.int64))
 
 
 def test_attention_maps_show_every_form() -> None:
@@ -152,8 +152,8 @@ def test_curves_of_an_unfinished_run(tmp_path: Path) -> None:
         "teacher,1,2,2.0,,,,0.1,1\nteacher,2,2,1.0,1.5,0.5,0.9,0.1,1\nstage2,1,9,3.0,,,,0.1,1\n"
     )
     teacher, stage2 = read_curves(tmp_path)
-    assert (teacher.train, teacher.test_epochs, teacher.test, teacher.top1) == ((2.0, 1.0), (2,), (1.5,), 0.5)
-    assert (stage2.phase, stage2.epochs, stage2.test, stage2.top1) == ("stage2", (1,), (), None)
+    assert (teacher.train, teacher.test_epochs, teacher.test, teacher.score) == ((2.0, 1.0), (2,), (1.5,), 0.5)
+    assert (stage2.phase, stage2.epochs, stage2.test, stage2.score) == ("stage2", (1,), (), None)
     with pytest.raises(UsageError, match="no metrics"):
         read_curves(tmp_path / "elsewhere")
     (tmp_path / "metrics.csv").write_text("epoch,train_loss\n1,2.0\n")

@@ -12,7 +12,15 @@ from bitvit.training import Recipe, RecipeError, packaged_recipes
 
 def test_packaged_recipes_of_gsb_are_the_papers_and_the_small_ones() -> None:
     gsb = [name for name in packaged_recipes() if name.startswith("gsb-")]
-    assert gsb == ["gsb-chaoyang", "gsb-cifar100", "gsb-demo", "gsb-flowers102", "gsb-micro"]
+    assert gsb == [
+        "gsb-chaoyang",
+        "gsb-cifar100",
+        "gsb-demo",
+        "gsb-flowers102",
+        "gsb-micro",
+        "gsb-micro-64",
+        "gsb-photos",
+    ]
 
 
 @pytest.mark.parametrize("name", packaged_recipes())

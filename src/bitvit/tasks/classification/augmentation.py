@@ -17,8 +17,9 @@ __all__ = ["BatchMixer", "training_transform"]
 
 
 def training_transform(augmentation: Augmentation, preprocessing: Preprocessing) -> Callable[[Image.Image], Tensor]:
-    """Return the random transform of one training image: of any size, in the network's channels -> normalized float32
-    `[C,H,W]`.
+    """Return the random transform of one training image.
+
+    An image of any size, in the network's channels -> normalized float32 `[C,H,W]`.
 
     Random resized crop, flips, colour (timm's policy takes the place of jitter), normalization, random erasing.
     """

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bitvit.program import Preprocessing
 from bitvit.tasks.classification.evaluation import ClassificationEvaluation, ClassificationScorer
 from bitvit.tasks.settings import TaskSettings
-from bitvit.tasks.task import Classes, Evaluation, Metric, Task
+from bitvit.tasks.task import Classes, DefaultRecipe, Evaluation, Metric, Task
 
 if TYPE_CHECKING:
     from bitvit.tasks.objective import Objective, ObjectivePlan
@@ -25,6 +25,11 @@ class Classification(Task):
     name = "classification"
     metrics = (Metric("top1", "top-1"), Metric("top5", "top-5"), Metric("balanced_accuracy", "balanced accuracy"))
     settings = TaskSettings
+    recipes = (
+        DefaultRecipe("gsb-micro", 32, largest_side=48),
+        DefaultRecipe("gsb-photos", 224, least_images=5000),
+        DefaultRecipe("gsb-micro-64", 64),
+    )
 
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> ClassificationScorer:
         """Return a fresh scorer."""
@@ -38,6 +43,10 @@ class Classification(Task):
         """Return the class of the largest logit, `[B]`."""
         classes: npt.NDArray[np.int64] = output.argmax(axis=1).astype(np.int64)
         return classes
+
+    def describe_target(self, target: Any, classes: Classes) -> str:
+        """Return the name of the class."""
+        return classes.labels[int(target)]
 
     def objective(self, plan: ObjectivePlan) -> Objective:
         """Return cross entropy with labels and teacher, with timm's augmentation."""

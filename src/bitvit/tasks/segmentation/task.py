@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bitvit.program import Preprocessing
 from bitvit.tasks.segmentation.evaluation import SegmentationEvaluation, SegmentationScorer
 from bitvit.tasks.segmentation.settings import SegmentationSettings
-from bitvit.tasks.task import Classes, Evaluation, Metric, Task
+from bitvit.tasks.task import Classes, DefaultRecipe, Evaluation, Metric, Task
 
 if TYPE_CHECKING:
     from bitvit.tasks.objective import Objective, ObjectivePlan
@@ -20,12 +20,21 @@ __all__ = ["Segmentation"]
 
 
 class Segmentation(Task):
-    """One class for each pixel: a target is a mask uint8 `[h,w]` of the photo's own size (255 is ignored), an output
-    are scores `[B,classes,H,W]`, or of a packed file the classes themselves `[B,H W]`."""
+    """One class for each pixel.
+
+    A target is a mask uint8 `[h,w]` of the photo's own size (255 is ignored), an output are scores `[B,classes,H,W]`,
+    or of a packed file the classes themselves `[B,H W]`.
+    """
 
     name = "segmentation"
     metrics = (Metric("miou", "mIoU"), Metric("pixel_accuracy", "pixel accuracy"))
     settings = SegmentationSettings
+    recipes = (
+        DefaultRecipe("seg-micro", 64, largest_side=128),
+        DefaultRecipe("bhvit-segmentation", 448),
+    )
+    is_for_pixels = True
+    has_packed_form = False  # until the decoder can be packed
 
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> SegmentationScorer:
         """Return a fresh scorer."""
@@ -39,6 +48,10 @@ class Segmentation(Task):
         """Return the class of every pixel, `[B,H W]`."""
         decided = output.argmax(axis=1) if output.ndim == 4 else output
         return decided.reshape(len(output), -1).astype(np.int64)
+
+    def describe_target(self, target: Any, classes: Classes) -> str:
+        """Return the names of the classes that the mask holds."""
+        return ", ".join(classes.labels[int(index)] for index in np.unique(target) if index < len(classes.labels))
 
     def objective(self, plan: ObjectivePlan) -> Objective:
         """Return cross entropy of the pixels with masks and teacher."""

@@ -1,9 +1,11 @@
-"""A trained network, its full-precision teacher, and the images to look at it with."""
+"""A run that is inspected: its network, the full-precision teacher, and the images to look at them with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +15,14 @@ from bitvit.checkpoints import CheckpointInfo, is_binary, load_checkpoint
 from bitvit.data import ImageSet
 from bitvit.errors import UsageError
 from bitvit.layers import is_comparison_only
+from bitvit.tasks import Classes, Task, task_named
 from bitvit.training.evaluation import normalize
+
+_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Specimen:
+class InspectedRun:
     """What is inspected.
 
     Attributes:
@@ -25,7 +30,7 @@ class Specimen:
         student: the binary network, in evaluation mode. info: what its checkpoint says.
         teacher: the full-precision network of the same run, None if there is none.
         pixels: uint8 images `[N, H, W, 3]` as the network gets them. images: the same, normalized `[N, 3, H, W]`.
-        targets: their classes `[N]`.
+        targets: one for each image, as the image set gives them.
     """
 
     path: Path
@@ -34,15 +39,36 @@ class Specimen:
     teacher: nn.Module | None
     pixels: Tensor
     images: Tensor
-    targets: Tensor
+    targets: Sequence[Any]
 
     @property
     def name(self) -> str:
         """The network's registered name."""
         return self.info.model.name
 
+    @property
+    def task(self) -> Task:
+        """What the network is for."""
+        return task_named(self.info.task)
 
-def open_specimen(path: Path, images: ImageSet, count: int) -> Specimen:
+    @property
+    def classes(self) -> Classes:
+        """What the network tells apart."""
+        return Classes(self.info.labels, self.info.colors)
+
+    @torch.inference_mode()
+    def figures(self, model: nn.Module) -> dict[str, float]:
+        """Return loss and metrics of a network on the images."""
+        scorer = self.task.scorer(self.classes, self.info.preprocessing)
+        model.eval()
+        for start in range(0, len(self.images), _BATCH):
+            output: Tensor = model(self.images[start : start + _BATCH])
+            scorer.add(output.float().numpy(), self.targets[start : start + _BATCH])
+        result = scorer.result()
+        return {"loss": result.loss, **result.metrics()}
+
+
+def open_run(path: Path, images: ImageSet, count: int) -> InspectedRun:
     """Load the networks of a run, and the first images of a set.
 
     Args:
@@ -71,5 +97,4 @@ def open_specimen(path: Path, images: ImageSet, count: int) -> Specimen:
     teacher = load_checkpoint(beside)[0] if beside.is_file() else None
     if teacher is not None and getattr(teacher, "num_classes", 0) != len(info.labels):
         teacher = None
-    classes = torch.from_numpy(targets)
-    return Specimen(path, student, info, teacher, pixels, normalize(pixels, info.preprocessing), classes)
+    return InspectedRun(path, student, info, teacher, pixels, normalize(pixels, info.preprocessing), list(targets))

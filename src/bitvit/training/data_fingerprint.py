@@ -1,0 +1,81 @@
+"""What a run's images and labels are, so that a resumption can tell what has changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitvit.data import Data
+from bitvit.data.target_set import TargetSet
+
+__all__ = ["data_fingerprint", "describe_changes"]
+
+_EDGE_BYTES = 4096
+
+
+def data_fingerprint(data: Data) -> dict[str, Any]:
+    """Return numbers and digests of a data set's class names, files and targets, as plain values.
+
+    Of a file its name below the common folder, its size, and its first and last bytes count; neither its time nor where
+    the folder lies, so that a copy of a data set is the same data set.
+    """
+    return {
+        "classes": list(data.labels),
+        "training": _of(data.train),
+        "validation": _of(data.val),
+    }
+
+
+def _of(images: TargetSet) -> dict[str, Any]:
+    targets, names, contents = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+    descriptions = [images.describe(position) for position in range(len(images))]
+    files = [Path(description) if os.path.isfile(description) else None for description in descriptions]
+    paths = [str(file) for file in files if file is not None]
+    root = os.path.commonpath(paths) if paths else ""
+    for position, file in enumerate(files):
+        targets.update(np.asarray(images.target(position)).tobytes())
+        name = descriptions[position] if file is None else os.path.relpath(file, root)
+        names.update(name.encode(errors="surrogateescape") + b"\0")
+        if file is not None:
+            contents.update(_edges(file))
+    return {
+        "images": len(images),
+        "targets": targets.hexdigest()[:16],
+        "names": names.hexdigest()[:16],
+        "contents": contents.hexdigest()[:16],
+    }
+
+
+def _edges(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        head = file.read(_EDGE_BYTES)
+        file.seek(max(size - _EDGE_BYTES, 0))
+        return hashlib.blake2b(f"{size}".encode() + head + file.read(_EDGE_BYTES), digest_size=8).digest()
+
+
+def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two fingerprints, in words."""
+    changes = []
+    if before["classes"] != now["classes"]:
+        gone = [name for name in before["classes"] if name not in now["classes"]]
+        new = [name for name in now["classes"] if name not in before["classes"]]
+        words = [*(f"'{name}' is gone" for name in gone[:3]), *(f"'{name}' is new" for name in new[:3])]
+        changes.append(f"classes ({', '.join(words) or 'their order'})")
+    for part in ("training", "validation"):
+        old, new_part = before[part], now[part]
+        if old["images"] != new_part["images"]:
+            changes.append(f"number of {part} images ({old['images']} then, {new_part['images']} now)")
+        elif old["names"] != new_part["names"]:
+            changes.append(f"names of {part} images")
+        elif old["contents"] != new_part["contents"]:
+            changes.append(f"content of {part} images")
+        elif old["targets"] != new_part["targets"]:
+            changes.append(f"labels of {part} images")
+    return changes

@@ -1,0 +1,130 @@
+"""A run's folder: locked while it is trained in, bound to its data, found from anywhere, extended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bitvit.checkpoints import load_checkpoint
+from bitvit.data import DataError
+from bitvit.files import hold_lock
+from bitvit.training import EpochRecord, RecipeError, Run, TrainingError, train
+from tests.support.tiny_training import tiny_recipe
+
+SHORT = {"teacher__epochs": 1, "teacher__warmup_epochs": 0, "stage1__epochs": 0, "stage2__epochs": 2}
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from bitvit.files import hold_lock
+with hold_lock(Path(sys.argv[1])) as ours:
+    print(ours, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_two_runs_in_one_folder(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "data", **SHORT)
+    out = tmp_path / "run"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(out / ".lock")], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline().strip() == "True"
+        with pytest.raises(TrainingError, match="another process is training there"):
+            train(recipe, out)
+        with hold_lock(out / ".lock") as ours:
+            assert not ours
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    train(recipe, out)  # a killed process leaves no lock behind
+
+
+def folder_of_images(path: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 8) -> None:
+    for number, name in enumerate(classes):
+        (path / name).mkdir(parents=True)
+        for index in range(each):
+            Image.new("RGB", (18, 16), (60 * number, 20 * index, 90)).save(path / name / f"{index}.png")
+
+
+def test_a_resumption_tells_what_has_changed(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    folder_of_images(photos)
+    recipe = tiny_recipe(tmp_path / "idx", **SHORT, data__name=str(photos), data__folder=None)
+
+    def stop(record: EpochRecord) -> None:
+        if record.phase == "stage2":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", on_epoch=stop)
+    before = (tmp_path / "run" / "recipe.yaml").read_bytes()
+
+    def refused() -> str:
+        with pytest.raises(DataError, match="cannot be resumed: the data set") as caught:
+            train(recipe, tmp_path / "run", resume=True)
+        assert (tmp_path / "run" / "recipe.yaml").read_bytes() == before
+        return str(caught.value)
+
+    Image.new("RGB", (18, 16), (1, 2, 3)).save(photos / "cat" / "99.png")
+    assert "number of" in refused()
+    (photos / "cat" / "99.png").unlink()
+    content = (photos / "dog" / "3.png").read_bytes()
+    Image.new("RGB", (18, 16), (9, 9, 9)).save(photos / "dog" / "3.png")
+    assert "content of" in refused()
+    (photos / "dog" / "3.png").write_bytes(content)
+    (photos / "dog").rename(photos / "wolf")
+    assert "classes ('dog' is gone, 'wolf' is new)" in refused()
+    (photos / "wolf").rename(photos / "dog")
+    for file in photos.rglob("*.png"):
+        os.utime(file, (1, 1))  # a copy of the folder has other times, and is the same data
+    train(recipe, tmp_path / "run", resume=True)
+
+
+def test_a_run_is_found_again_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of_images(tmp_path / "here" / "photos")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    recipe = tiny_recipe(tmp_path / "idx", **SHORT, data__name="photos", data__folder=None)
+    report = train(recipe, "run")
+    monkeypatch.chdir(tmp_path / "there")
+    again = train(recipe.load(tmp_path / "here" / "run" / "recipe.yaml"), tmp_path / "here" / "run", resume=True)
+    assert again.final.evaluation == report.final.evaluation
+    stored = load_checkpoint(tmp_path / "here" / "run")[1].recipe["data"]["name"]
+    assert Path(stored) == tmp_path / "here" / "photos"
+
+
+def test_a_finished_run_is_extended(tmp_path: Path) -> None:
+    short = tiny_recipe(tmp_path / "data", **SHORT)
+    long = tiny_recipe(tmp_path / "data", **{**SHORT, "stage2__epochs": 4})
+    train(short, tmp_path / "run")
+    epochs: list[EpochRecord] = []
+    report = train(long, tmp_path / "run", resume=True, on_epoch=epochs.append)
+    assert [(record.phase, record.epoch) for record in epochs] == [("stage2", 3), ("stage2", 4)]
+    assert report.final.epochs == 4
+    assert json.loads((tmp_path / "run" / "report.json").read_text()) == report.to_dict()
+    assert load_checkpoint(tmp_path / "run")[1].recipe["stage2"]["epochs"] == 4
+    with pytest.raises(RecipeError, match=r"changed: stage2\.epochs"):
+        train(short, tmp_path / "run", resume=True)
+
+
+def test_time_and_memory_are_estimated(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "data", **{**SHORT, "stage1__epochs": 1})
+    run = Run(recipe, tmp_path / "run")
+    weights = {name: value.clone() for name, value in run.student.model.state_dict().items()}
+    found = run.estimate()
+    assert list(found.minutes) == ["teacher", "stage1", "stage2"]
+    assert all(minutes > 0 for minutes in found.minutes.values())
+    size = sum(value.numel() * value.element_size() for value in run.student.model.parameters())
+    assert found.memory_bytes > 4 * size
+    assert "about" in str(found) and "memory" in str(found)
+    for name, value in run.student.model.state_dict().items():
+        assert bool((value == weights[name]).all()), "an estimate leaves the student alone"
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)

@@ -1,0 +1,50 @@
+"""A recipe that suits the images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bitvit.data import Data, ImageSet
+from bitvit.data.image_set import ArraySource, FileSource
+from bitvit.tasks import task_named, task_names
+from bitvit.training import Recipe, choose_recipe, packaged_recipes
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "count", "expected"),
+    [
+        (8, 8, 40, "gsb-micro"),
+        (32, 32, 40, "gsb-micro"),
+        (48, 640, 40, "gsb-micro"),
+        (96, 96, 40, "gsb-micro-64"),
+        (640, 480, 40, "gsb-micro-64"),
+        (64, 64, 5000, "gsb-photos"),
+        (32, 32, 5000, "gsb-micro"),
+    ],
+)
+def test_size_and_number_decide(height: int, width: int, count: int, expected: str) -> None:
+    images = np.broadcast_to(np.zeros((1, height, width), np.uint8), (count, height, width))
+    whole = ImageSet.whole(ArraySource(images, "made"), [i % 2 for i in range(count)], ["a", "b"])
+    name, reason = choose_recipe(Data("made", whole, whole))
+    assert name == expected
+    assert f"{count} training images" in reason and f"{width} x {height}" in reason
+
+
+def test_sizes_of_files_come_from_their_headers(tmp_path: Path) -> None:
+    for number, side in enumerate((20, 100, 100)):
+        Image.new("L", (side, side)).save(tmp_path / f"{number}.png")
+    whole = ImageSet.whole(FileSource(tuple(sorted(tmp_path.glob("*.png")))), [0, 1, 1], ["a", "b"])
+    assert choose_recipe(Data("made", whole, whole))[0] == "gsb-micro-64"
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_every_task_has_a_recipe_for_any_images(task: str) -> None:
+    recipes = task_named(task).recipes
+    assert recipes[-1].largest_side is None and recipes[-1].least_images == 0
+    for entry in recipes:
+        assert entry.name in packaged_recipes()
+        assert Recipe.load(entry.name).task.name == task
