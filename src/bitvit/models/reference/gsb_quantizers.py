@@ -232,6 +232,9 @@ class ReleaseShift(ActivationEstimator):
     def forward(self, x: Tensor) -> Quantized:
         return x + self.shift, None
 
+    def set_activation_binarization(self, enabled: bool) -> None:
+        """The shift is in use in both stages."""
+
 
 class ReleaseStepWeight(StepWeight):
     """`StepWeight` whose steps' gradients are averaged over the whole weight; they start at 2 mean|W| / sqrt(127)."""
