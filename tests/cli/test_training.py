@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -42,6 +45,31 @@ def test_resume_needs_only_the_folder(bitvit: Command, finished_run: Path, tmp_p
     result = bitvit("train", "--out", again, "--resume", "--json")
     assert result.code == 0
     assert result.json["phases"] == json.loads((finished_run / "report.json").read_text())["phases"]
+
+
+def test_resume_where_no_run_is(bitvit: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "nowhere"):
+        result = bitvit("train", "--out", folder, "--resume")
+        result.assert_one_error_line("no run there")
+        assert not (folder / "recipe.yaml").exists()
+    bitvit("train", "--out", tmp_path / "nowhere", "--resume", "--folds", "3").assert_one_error_line("no run there")
+
+
+def test_export_to_standard_output(
+    bitvit: Command, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bitvit("export", finished_run, "-", "--json").assert_one_error_line("--json")
+    assert bitvit("export", finished_run, "named.bitvit").code == 0
+    command = [sys.executable, "-m", "bitvit", "export", str(finished_run), "-"]
+    found = subprocess.run(command, capture_output=True, timeout=300, check=True)
+    (tmp_path / "piped.bitvit").write_bytes(found.stdout)
+    piped, named = (package.load(tmp_path / f"{name}.bitvit") for name in ("piped", "named"))
+    images = np.zeros((1, 16, 16, 3), np.uint8)
+    assert (piped.logits(images) == named.logits(images)).all()
+    assert b"identical predictions" in found.stderr
+    assert not (tmp_path / "-").exists()
 
 
 def test_resume_with_another_recipe(bitvit: Command, finished_run: Path) -> None:

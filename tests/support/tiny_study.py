@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +77,14 @@ def record_of(run: Any, **figures: Any) -> dict[str, Any]:
     }
 
 
-def run_and_die(images: Path, out: Path, fatal_step: int) -> None:
-    """Run the study; at the renaming of file number `fatal_step` the process kills itself."""
-    remaining, replace = fatal_step, os.replace
+def run_and_die(images: Path, out: Path, fatal_file: str | None) -> None:
+    """Run the study; before a file whose path fits the pattern is renamed into place, the process kills itself."""
+    replace = os.replace
 
-    def counting(*args: Any, **kwargs: Any) -> None:
-        nonlocal remaining
-        if remaining == 0:
+    def counting(source: Any, target: Any, **kwargs: Any) -> None:
+        if fatal_file is not None and fnmatch(str(target), fatal_file):
             os.kill(os.getpid(), signal.SIGKILL)
-        remaining -= 1
-        replace(*args, **kwargs)
+        replace(source, target, **kwargs)
 
     os.replace = counting  # type: ignore[assignment]
     study = tiny_study(images)
@@ -94,4 +93,4 @@ def run_and_die(images: Path, out: Path, fatal_step: int) -> None:
 
 
 if __name__ == "__main__":
-    run_and_die(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    run_and_die(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -113,8 +113,8 @@ def test_a_killed_study_ends_with_the_same_results(whole: tuple[Study, Path, Pat
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.support.tiny_study"])
     codes = []
-    for fatal_step in (9, 14, 10**9):  # in the teacher's run, in a student's; never
-        process = context.Process(target=run_and_die, args=(images, tmp_path, fatal_step))
+    for fatal_file in ("*/teachers/*/model.safetensors", "*/runs/gsb*/state/stage1.ckpt", None):
+        process = context.Process(target=run_and_die, args=(images, tmp_path, fatal_file))
         process.start()
         process.join(300)
         codes.append(process.exitcode)
@@ -126,10 +126,11 @@ def test_a_killed_study_ends_with_the_same_results(whole: tuple[Study, Path, Pat
 def test_a_stopped_study_goes_on_in_another_place(whole: tuple[Study, Path, Path], tmp_path: Path) -> None:
     """A student's recipe names its teacher's file, which is elsewhere by then; it is the same teacher."""
     study, images, expected = whole
-    process = multiprocessing.get_context("forkserver").Process(target=run_and_die, args=(images, tmp_path / "a", 14))
+    arguments = (images, tmp_path / "a", "*/runs/gsb*/model.safetensors")
+    process = multiprocessing.get_context("forkserver").Process(target=run_and_die, args=arguments)
     process.start()
     process.join(300)
-    (stopped,) = (tmp_path / "a" / "runs").iterdir()
+    (stopped,) = (tmp_path / "a" / "runs").glob("gsb*")
     assert (stopped / "recipe.yaml").is_file() and not (stopped / "model.safetensors").exists()
     (tmp_path / "a").rename(tmp_path / "b")
     assert run_study(plan_study(study), tmp_path / "b").failed == ()
