@@ -105,10 +105,16 @@ def test_a_finished_run_is_extended(tmp_path: Path) -> None:
     short = tiny_recipe(tmp_path / "data", **SHORT)
     long = tiny_recipe(tmp_path / "data", **{**SHORT, "stage2__epochs": 4})
     train(short, tmp_path / "run")
+    before = load_checkpoint(tmp_path / "run")[0].state_dict()
     epochs: list[EpochRecord] = []
     report = train(long, tmp_path / "run", resume=True, on_epoch=epochs.append)
     assert [(record.phase, record.epoch) for record in epochs] == [("stage2", 3), ("stage2", 4)]
     assert report.final.epochs == 4
+    after = load_checkpoint(tmp_path / "run")[0].state_dict()
+    assert not (after["blocks.0.attn.qkv.weight"] == before["blocks.0.attn.qkv.weight"]).all(), "nothing was learned"
+    rate = long.stage2.learning_rate
+    # At the end of epoch 3 of 4 the cosine has come down to (1 + cos(3/4 pi)) / 2 of the rate.
+    assert epochs[0].learning_rate == pytest.approx(rate * 0.1464466, rel=1e-5)
     assert json.loads((tmp_path / "run" / "report.json").read_text()) == report.to_dict()
     assert load_checkpoint(tmp_path / "run")[1].recipe["stage2"]["epochs"] == 4
     with pytest.raises(RecipeError, match=r"changed: stage2\.epochs"):

@@ -180,5 +180,14 @@ class PhaseModule(LightningModule):
             scheduler = CosineLRScheduler(optimizer, **choice)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # The schedule is that of the recipe, which may have more epochs than the one that the state was saved under.
+        checkpoint["lr_schedulers"] = []
+
+    def on_train_start(self) -> None:
+        if self.global_step > 0:
+            scheduler: Any = self.lr_schedulers()
+            scheduler.step_update(self.global_step)
+
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
         scheduler.step_update(self.global_step)
