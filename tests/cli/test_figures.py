@@ -89,7 +89,7 @@ def test_profile_shows_the_share_of_the_peak(bitvit: Command, packed_file: Path)
     assert binary
     for item in binary:
         assert item["peak_fraction"] == pytest.approx(
-            item["bops"] / (item["milliseconds"] / 1e3) / profile["register_peak"]
+            item["bops"] / (item["fastest_milliseconds"] / 1e3) / profile["register_peak"]
         )
     assert "of the peak" in bitvit("info", packed_file, "--profile", "--runs", 2).out
 
@@ -128,7 +128,8 @@ def test_help_has_examples(bitvit: Command, name: str) -> None:
 def test_every_example_parses() -> None:
     for name in COMMANDS:
         for example in command_module(name).EXAMPLES:
-            words = [word.strip("'") for word in example.split() if "=" not in word or "." in word.partition("=")[0]]
+            command = example.rpartition(" | ")[2]  # what a pipeline feeds is not ours
+            words = [word.strip("'") for word in command.split() if "=" not in word or "." in word.partition("=")[0]]
             assert words[0] == "bitvit"
             build_parser().parse_args(words[1:])
 
