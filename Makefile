@@ -22,11 +22,12 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core demo test results check format sanitize soak bench clean
+.PHONY: help setup core demo demo-segmentation test results check format sanitize soak bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
 	@echo "make demo    train, export and run a 1-bit vision transformer on small digits (about 5 minutes)"
+	@echo "make demo-segmentation   the same for a class of every pixel"
 	@echo "make test    run all tests"
 	@echo "make results check the published studies against today's recipes"
 	@echo "make check   run linters, the type checker and the C++ format check"
@@ -57,6 +58,9 @@ $(CORE): $(INSTALLED) $(CORE_SOURCES)
 
 demo: $(CORE)
 	$(BIN)/python examples/demo.py --out runs/demo
+
+demo-segmentation: $(CORE)
+	$(BIN)/python examples/segmentation.py --out runs/segmentation
 
 test: $(CORE)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal

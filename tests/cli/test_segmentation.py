@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+import bitvit as package
+from bitvit.cli import main
 from bitvit.data.segmentation import write_scenes
 from tests.support.command import Command
 
@@ -24,11 +30,26 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_train_finds_out_and_eval_judges_alike(bitvit: Command, scenes: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    result = bitvit("train", "--data", scenes, "--out", run, "--recipe", "seg-micro", "--json", *OVERRIDES)
-    assert result.code == 0, result.err
-    figures = result.json["phases"][-1]["evaluation"]
+@pytest.fixture(scope="session")
+def trained(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on them."""
+    folder = tmp_path_factory.mktemp("run") / "scenes"
+    options = ("--data", str(scenes), "--out", str(folder), "--recipe", "seg-micro", *OVERRIDES)
+    assert main(["train", *options]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packed(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its packed file."""
+    path = tmp_path_factory.mktemp("packed") / "scenes.bitvit"
+    assert main(["export", str(trained), str(path)]) == 0
+    return path
+
+
+def test_train_finds_out_and_eval_judges_alike(bitvit: Command, scenes: Path, trained: Path) -> None:
+    run = trained
+    figures = json.loads((run / "report.json").read_text())["phases"][-1]["evaluation"]
     assert len(figures["iou"]) == 11
     assert 0 <= figures["miou"] <= 1
     assert {"recipe.yaml", "model.safetensors", "confusion.png"} <= {path.name for path in run.iterdir()}
@@ -50,7 +71,7 @@ def test_the_recipe_follows_the_size_of_the_photos(bitvit: Command, scenes: Path
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        (("--recipe", "gsb-micro"), r"model\.name: .* is for classification"),
+        (("--recipe", "gsb-micro"), r"answers for whole images"),
         (("--recipe", "seg-micro", "--label-noise", "0.1"), "label_noise"),
         (("--recipe", "seg-micro", "augmentation.mixup=0.5", *OVERRIDES), r"augmentation\.mixup"),
         (("--recipe", "seg-micro", "data.balance=sampling", *OVERRIDES), r"data\.balance"),
@@ -60,8 +81,6 @@ def test_the_recipe_follows_the_size_of_the_photos(bitvit: Command, scenes: Path
 def test_what_makes_no_sense_is_one_line(
     bitvit: Command, scenes: Path, tmp_path: Path, options: tuple[str, ...], pattern: str
 ) -> None:
-    import re
-
     result = bitvit("train", "--data", scenes, "--out", tmp_path / "run", *options)
     assert result.code == 2
     lines = [line for line in result.err.splitlines() if line.startswith("error: ")]
@@ -76,3 +95,79 @@ def test_a_bad_mask_stops_before_training(bitvit: Command, tmp_path: Path) -> No
     assert result.code == 2
     assert "images/val/0001.png" in result.err
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def opened(path: Path) -> Image.Image:
+    """A picture with its file closed."""
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
+def independent_figures(masks: list[Path], predicted: list[Path], n_classes: int) -> tuple[float, float, list[float]]:
+    """mIoU, pixel accuracy and IoU by class, class by class from the files."""
+    intersections, unions, right, total = np.zeros(n_classes), np.zeros(n_classes), 0, 0
+    for mask_path, predicted_path in zip(masks, predicted, strict=True):
+        mask, answer = (np.asarray(opened(path)) for path in (mask_path, predicted_path))
+        assert mask.shape == answer.shape
+        counts = mask != 255
+        right, total = right + int((mask == answer)[counts].sum()), total + int(counts.sum())
+        for label in range(n_classes):
+            intersections[label] += ((mask == label) & (answer == label) & counts).sum()
+            unions[label] += (((mask == label) | (answer == label)) & counts).sum()
+    iou = [float(a / b) if b else float("nan") for a, b in zip(intersections, unions, strict=True)]
+    return float(np.nanmean(iou)), right / total, iou
+
+
+def test_predicted_masks_give_the_figures_of_eval(bitvit: Command, packed: Path, scenes: Path, tmp_path: Path) -> None:
+    result = bitvit("predict", packed, scenes / "images" / "val", "--out", tmp_path / "masks", "--json")
+    assert result.code == 0, result.err
+    masks = sorted((scenes / "masks" / "val").glob("*.png"))
+    predicted = [tmp_path / "masks" / path.name for path in masks]
+    miou, accuracy, iou = independent_figures(masks, predicted, 11)
+    figures = bitvit("eval", packed, "--data", scenes, "--json").json
+    assert figures["miou"] == pytest.approx(miou, abs=1e-6)
+    assert figures["pixel_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    for found, expected in zip(figures["iou"].values(), iou, strict=True):
+        assert found == pytest.approx(expected, abs=1e-6, nan_ok=True) if found is not None else np.isnan(expected)
+    assert opened(predicted[0]).mode == "P"
+    answers = result.json["images"]
+    assert [Path(answer["image"]).name for answer in answers] == [path.name for path in masks]
+    for answer, path in zip(answers, predicted, strict=True):
+        labels = np.asarray(opened(path))
+        assert sum(part["share"] for part in answer["shares"]) == pytest.approx(1)
+        for part in answer["shares"]:
+            assert part["share"] == pytest.approx((labels == part["index"]).mean())
+
+
+def test_masks_have_the_photos_own_size_and_overlays_their_colours(
+    bitvit: Command, packed: Path, tmp_path: Path
+) -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 90, 3), dtype=np.uint8))
+    photo.save(tmp_path / "photo.jpg")
+    result = bitvit("predict", packed, tmp_path / "photo.jpg", "--out", tmp_path / "masks", "--overlay")
+    assert result.code == 0, result.err
+    mask = opened(tmp_path / "masks" / "photo.png")
+    assert mask.size == (90, 50)
+    overlay = opened(tmp_path / "masks" / "overlays" / "photo.png")
+    assert (overlay.size, overlay.mode) == ((90, 50), "RGB")
+    answer = package.load(packed).predict(tmp_path / "photo.jpg")
+    np.testing.assert_array_equal(answer.label_map, np.asarray(mask))
+    assert answer.labels[0] == "background"
+    assert mask.getpalette()[3:6] == list(answer.colors[1])
+    assert "background" in result.out or "share" in result.out
+
+
+def test_two_photos_with_one_name_are_refused(bitvit: Command, packed: Path, tmp_path: Path) -> None:
+    for name in ("photo.jpg", "photo.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    result = bitvit("predict", packed, tmp_path / "photo.jpg", tmp_path / "photo.png", "--out", tmp_path / "masks")
+    assert result.code == 2
+    assert "photo.png" in result.err and "two folders" in result.err
+
+
+def test_info_complexity_and_bench_know_the_file(bitvit: Command, packed: Path) -> None:
+    assert "argmax_channels" in bitvit("info", packed).out
+    kinds = {item["operator"] for item in bitvit("complexity", packed, "--json").json["operators"]}
+    assert any("argmax_channels" in kind for kind in kinds)
+    assert bitvit("complexity", "test_bhvit_fpn").code == 0

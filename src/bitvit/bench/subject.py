@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bitvit.program import BitvitFile, Preprocessing, read_file, write_file
+from bitvit.program import BitvitFile, read_file, write_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -102,13 +102,10 @@ def subject_of_model(name: str) -> Subject:
 
 
 def _packed(name: str, model_name: str | None, model: nn.Module, build: Callable[[int | None], nn.Module]) -> Subject:
-    from bitvit.export import build_program, pack
+    from bitvit.export import build_program, pack, unlabelled_file
 
     packed = pack(model.eval())
     program, tensors = build_program(packed)
-    labels = [str(index) for index in range(program.values[program.output].shape[-1])]
-    height, width = packed.image_size
-    preprocessing = Preprocessing((height, width), min(height, width), "bicubic")
-    provenance: dict[str, Any] = {"model": model_name}
+    file = unlabelled_file(packed, program, tensors, {"model": model_name})
     size = sum(tensor.nbytes for tensor in tensors.values())
-    return Subject(name, model_name, BitvitFile(program, tensors, preprocessing, labels, provenance), size, build)
+    return Subject(name, model_name, file, size, build)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from bitvit.export import ExportError, build_program, default_preprocessing, pack
-from bitvit.program import BitvitFile, to_bytes
+from bitvit.export import ExportError, build_program, pack, unlabelled_file
+from bitvit.program import to_bytes
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,5 @@ def packed_bytes(model: nn.Module) -> PackedBytes:
         while path not in paths:
             path = path.rpartition(".")[0]
         sizes[path] = sizes.get(path, 0) + tensor.nbytes
-    labels = [str(number) for number in range(program.values[program.output].shape[-1])]
-    file = BitvitFile(program, tensors, default_preprocessing(packed), labels, {})
+    file = unlabelled_file(packed, program, tensors)
     return PackedBytes(sizes, len(to_bytes(file)) - sum(sizes.values()))

@@ -88,6 +88,22 @@ def export_model(
     return report
 
 
+def unlabelled_file(
+    packed: PackedModel,
+    program: Program,
+    tensors: dict[str, Array],
+    provenance: dict[str, Any] | None = None,
+) -> BitvitFile:
+    """Return a packed network as the content of a file whose classes have only numbers, to count or to time it."""
+    value = program.values[program.output]
+    if value.type == "i32":  # a class for each pixel
+        task, classes = "segmentation", int(vars(packed.model)["num_classes"])
+    else:
+        task, classes = "classification", value.shape[-1]
+    labels = [str(number) for number in range(classes)]
+    return BitvitFile(program, tensors, default_preprocessing(packed), labels, provenance or {}, task=task)
+
+
 def default_preprocessing(packed: PackedModel) -> Preprocessing:
     """Return the default preprocessing: images are resized and cropped to the model's image size."""
     height, width = packed.image_size

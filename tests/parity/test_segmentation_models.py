@@ -1,0 +1,50 @@
+"""Every segmentation network that can be packed: engine = interpreter bit for bit, and what PyTorch decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bitvit.export import build_program, pack
+from bitvit.layers import calibrate
+from bitvit.models import create_model, list_models
+from bitvit.program import Interpreter
+from bitvit.runtime import Engine, available_isas
+from tests.support.random_models import perturb
+
+MODELS = list_models("test_*", packable=True, task="segmentation")
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("wide", [False, True])
+def test_engine_is_the_interpreter_and_decides_as_pytorch(name: str, wide: bool) -> None:
+    torch.manual_seed(0)
+    height, width = create_model(name).img_size
+    size = (height, 2 * width if wide else width)
+    model = create_model(name, img_size=size, num_classes=5)
+    perturb(model, 0)
+    calibrate(model, torch.randn(4, 3, *size))
+    model.eval()
+    with torch.no_grad():  # else one class wins everywhere
+        model.decoder.classifier.bias -= model(torch.randn(4, 3, *size)).mean(dim=(0, 2, 3))
+    packed = pack(model)
+    program, tensors = build_program(packed)
+    images = np.random.default_rng(0).integers(0, 256, (3, *size, 3), dtype=np.uint8)
+    interpreter = Interpreter(program, tensors)
+    expected = interpreter.run(images)
+    assert expected.shape == (3, size[0] * size[1])
+    assert len(np.unique(expected)) > 1
+    scores = next(op.inputs[0] for op in program.ops if op.op == "argmax_channels")
+    values = np.stack([interpreter.values(image)[scores] for image in images])
+    for threads in (1, 2):
+        for isa in available_isas():
+            engine = Engine(program, tensors, threads=threads, isa=isa)
+            np.testing.assert_array_equal(engine.run(images), expected)
+            np.testing.assert_array_equal(engine.run(images[1:2]), expected[1:2])
+            np.testing.assert_array_equal(engine.values(images, [scores])[scores], values)
+    mean, std = (torch.tensor(part).view(3, 1, 1) for part in (packed.mean, packed.std))
+    with torch.no_grad():
+        decided = model((torch.from_numpy(images).permute(0, 3, 1, 2) / 255.0 - mean) / std).argmax(1)
+        np.testing.assert_array_equal(packed(torch.from_numpy(images)).numpy(), expected)
+    assert (decided.numpy().reshape(3, -1) == expected).mean() > 0.98  # rounding moves single pixels at borders
