@@ -63,6 +63,12 @@ double PopcountPeak(const std::string& isa) { return Peak(KernelsFor(Take(Select
 }  // namespace
 
 NB_MODULE(_core, m) {
+  // Threads, exit handlers and exceptions belong to the whole process. From Python 3.12 on the interpreter refuses by
+  // itself what does not declare that it can do this.
+  if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {
+    throw nb::import_error(
+        "bitvit works in the main interpreter only, not in a subinterpreter: use processes or threads");
+  }
   nb::set_leak_warnings(false);
   RegisterErrors();
   BindOperators(m);

@@ -274,3 +274,29 @@ engine(64)
 print(_core.threads()["helpers"], engine(64).threads)
 """
     _assert_clean(_python(code), "3 64")
+
+
+@pytest.mark.parametrize("is_imported_before", [True, False])
+def test_a_subinterpreter_is_refused(is_imported_before: bool) -> None:
+    code = f"""
+import sys
+if {is_imported_before}:
+    import bitvit._core
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+code = '''
+try:
+    import bitvit._core
+    print("imported", flush=True)
+except ImportError as error:
+    print("interpreter" in str(error), flush=True)
+'''
+interpreters.run_string(interpreters.create(), code)
+print("end")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True\nend\n", "")
