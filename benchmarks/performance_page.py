@@ -57,19 +57,19 @@ def _networks(stored: dict[str, Any]) -> str:
             f"{_number(times[name])} ({times[name] / own:.1f}x)" if name in times else "-" for name in part["engines"]
         ]
         rows.append([f"`{model}`", _number(own), *cells])
-    return _markdown([f"{part['statistic']} ms an image", "bitvit", *part["engines"]], rows)
+    return _markdown([f"{part['statistic']} ms per image", "bitvit", *part["engines"]], rows)
 
 
 def _operators(stored: dict[str, Any]) -> str:
     part = stored["operators"]
     rows = [[name, *(_number(value) for value in values)] for name, values in part["rows"].items()]
-    return _markdown([f"{part['statistic']} ms an image", *part["columns"]], rows)
+    return _markdown([f"{part['statistic']} ms per image", *part["columns"]], rows)
 
 
 def _threads_before(stored: dict[str, Any]) -> str:
     part = stored["threads_before"]
     rows = [[str(row["busy"]), str(row["threads"]), _number(row["ms"])] for row in part["rows"]]
-    return _markdown(["busy neighbours", "threads", f"{part['statistic']} ms an image"], rows)
+    return _markdown(["busy neighbours", "threads", f"{part['statistic']} ms per image"], rows)
 
 
 def _threads(stored: dict[str, Any]) -> str:
@@ -82,7 +82,7 @@ def _threads(stored: dict[str, Any]) -> str:
         for busy, (one, many) in by_busy.items():
             cells = [f"{one[key]:.2f}, {many[key]:.2f} ({many[key] / one[key]:.2f}x)" for key in _STATISTICS]
             rows.append([f"`{model}`", str(busy), str(many["threads"]), *cells])
-    return _markdown(["ms an image: 1 thread, all threads", "busy neighbours", "all", "least", "median", "mean"], rows)
+    return _markdown(["ms per image: 1 thread, all threads", "busy neighbours", "all", "least", "median", "mean"], rows)
 
 
 _STATISTICS = ("fastest_ms", "median_ms", "mean_ms")
@@ -103,7 +103,7 @@ def _batch(stored: dict[str, Any]) -> str:
         batch = found["batch"]
         one, many = batch["fastest_ms_per_image"]["1"], batch["fastest_ms_per_image"][str(batch["batch"])]
         rows.append([f"`{model}`", f"{one:.3f}", f"{many:.3f}", f"{batch['gain']:.2f}x"])
-    return _markdown(["least ms an image, one thread", "batch 1", "batch 8", "gain"], rows)
+    return _markdown(["least ms per image, one thread", "batch 1", "batch 8", "gain"], rows)
 
 
 PARTS = {

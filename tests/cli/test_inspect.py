@@ -40,7 +40,7 @@ def test_what_cannot_be_inspected(bitvit: Command, finished_run: Path, tmp_path:
     bitvit("inspect", tmp_path / "nowhere").assert_one_error_line("nowhere")
     bitvit("inspect", finished_run / "teacher.safetensors").assert_one_error_line("no finished binary network")
     bitvit("inspect", finished_run / "stage1.safetensors").assert_one_error_line("no finished binary network")
-    bitvit("inspect", finished_run, tmp_path).assert_one_error_line("no metrics")
+    bitvit("inspect", finished_run, tmp_path).assert_one_error_line("no training metrics")
     bitvit("inspect", finished_run, "--data", "cifar100").assert_one_error_line()
 
 

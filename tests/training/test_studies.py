@@ -235,5 +235,5 @@ def test_a_full_precision_network_is_trained_by_itself(tmp_path: Path) -> None:
     assert [phase.phase for phase in report.phases] == ["stage2"]
     model, info = load_checkpoint(tmp_path / "run")
     assert info.stage == "float" and not model.training
-    with pytest.raises(TrainingError, match="already holds a run"):
+    with pytest.raises(TrainingError, match="already contains a run"):
         train(Recipe.load("study-full-precision", overrides), tmp_path / "run")

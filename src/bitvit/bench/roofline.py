@@ -1,7 +1,7 @@
 """Time of each operator of a packed network, and how much of the machine's bit arithmetic it uses.
 
 The roof is the inner loop of the engine's binary product alone, on registers, measured on the same machine just before
-and after the operators: no binary operator can do more multiply-adds a second with these instructions.
+and after the operators: no binary operator can do more multiply-adds per second with these instructions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def profile(file: BitvitFile, *, threads: int = 1, runs: int = 20) -> dict[str, 
 
     Returns:
         `isa`, `threads`, `runs`, `load` (`MachineLoad` meanwhile), `register_peak` and `popcount_peak` (binary
-        multiply-adds a second of all threads, of the engine's own inner loop and of plain xor + popcount + add), and
+        multiply-adds per second of all threads, of the engine's own inner loop and of plain xor + popcount + add), and
         `operators`: `op`, `outputs`, `milliseconds` (median), `fastest_milliseconds`, `bops` (binary multiply-adds),
         and `peak_fraction`, their fastest rate over the register peak (None without binary multiply-adds).
     """

@@ -1,4 +1,4 @@
-"""Checkpoints: what one says, building a model from it, reading, writing, and importing those of others."""
+"""Checkpoints: their content, building a model from one, reading, writing, and importing those of others."""
 
 from __future__ import annotations
 

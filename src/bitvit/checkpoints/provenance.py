@@ -1,4 +1,4 @@
-"""What a packed file says about where it came from."""
+"""Provenance: the origin of a packed file, as stored in it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def provenance(info: CheckpointInfo) -> dict[str, Any]:
 
 
 def _public(data: dict[str, Any]) -> dict[str, Any]:
-    """Leave out where the images lie on this machine: the file may be given to others."""
+    """Leave out where the images are on this machine: the file may be given to others."""
     name = str(data.get("name", ""))
     is_folder = Path(name).is_absolute() or Path(name).expanduser().exists()
     return {

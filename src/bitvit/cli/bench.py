@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="a .bitvit file")
     parser.add_argument("--model", metavar="NAME", help="a registered model with random weights instead of a file")
     parser.add_argument("--threads", type=positive, default=1, metavar="T", help="threads of every engine (default 1)")
-    parser.add_argument("--batch", type=positive, default=1, metavar="B", help="images at a time (default 1)")
+    parser.add_argument("--batch", type=positive, default=1, metavar="B", help="images per batch (default 1)")
     parser.add_argument("--rounds", type=positive, default=20, metavar="N", help="runs of each engine (default 20)")
     parser.add_argument(
         "--engines",
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="other engines, of pytorch,onnxruntime,openvino (default: all)",
     )
-    parser.add_argument("--only-bitvit", action="store_true", help="leave the other engines out; PyTorch is not needed")
+    parser.add_argument("--only-bitvit", action="store_true", help="time bitvit alone; PyTorch is not needed")
     parser.add_argument("--memory", action="store_true", help="also measure memory and start-up in fresh processes")
     parser.add_argument("--scaling", action="store_true", help="also time more threads, batches and image sizes")
     parser.add_argument("--sizes", type=_sizes, metavar="LIST", help="image sizes of --scaling (default 224,320,448)")
@@ -63,7 +63,7 @@ def _engines(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
         if name not in ENGINES:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ENGINES)}")
+            raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(ENGINES)}")
     return names
 
 

@@ -88,7 +88,7 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done. 2: the user's input is wrong, reported as one line `error: ...`. 130: interrupted. 1: a defect of bitvit.
+    0: done. 2: the user's input is wrong, reported as one line `error: ...`. 130: interrupted. 1: internal error.
     With `BITVIT_DEBUG=1` in the environment exceptions are raised instead, with their traceback.
     """
     debug = os.environ.get("BITVIT_DEBUG", "") not in ("", "0")
@@ -122,7 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        print_error(f"{type(error).__name__}: {error} (a defect of bitvit; BITVIT_DEBUG=1 shows where)")
+        print_error(
+            f"{type(error).__name__}: {error} (internal error, please report it; BITVIT_DEBUG=1 shows the traceback)"
+        )
         return EXIT_BUG
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bitvit.program import BitvitFile
 
-HELP = "show what a .bitvit file holds: preprocessing, labels, origin, operators and bytes"
+HELP = "show what a .bitvit file contains: preprocessing, labels, origin, operators and bytes"
 EXAMPLES = (
     "bitvit info digits.bitvit",
     "bitvit info digits.bitvit --profile --threads 1",
@@ -26,11 +26,11 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("file", metavar="FILE", type=Path, help="a .bitvit file")
-    parser.add_argument("--ops", action="store_true", help="print every operator, not one line a kind")
+    parser.add_argument("--ops", action="store_true", help="print every operator instead of one line per kind")
     parser.add_argument(
         "--profile",
         action="store_true",
-        help="run it and print the time of each operator, and the share of the bit arithmetic that it uses",
+        help="run it and print the time of each operator, and its share of the machine's peak bit arithmetic",
     )
     parser.add_argument("--threads", type=positive, default=1, metavar="T", help="threads of the profile (default 1)")
     parser.add_argument("--runs", type=positive, default=20, metavar="N", help="runs of the profile (default 20)")

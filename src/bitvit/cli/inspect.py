@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("run", metavar="RUN", type=Path, help="a run folder (or a checkpoint) of a binary network")
     parser.add_argument("others", metavar="RUN", type=Path, nargs="*", help="more runs, for the loss curves only")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the report goes (default RUN/inspect)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default RUN/inspect)")
     parser.add_argument("--images", type=positive, default=512, metavar="N", help="validation images (default 512)")
     parser.add_argument("--maps", type=positive, default=6, metavar="N", help="images with attention maps (default 6)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the untrained network (default 0)")

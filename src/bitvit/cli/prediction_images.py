@@ -99,7 +99,7 @@ def _begins_with_a_path(head: bytes) -> bool:
 
 
 def _is_image(head: bytes) -> bool:
-    """Tell whether Pillow knows the first bytes, or nobody would call them text."""
+    """Return whether Pillow recognizes the first bytes, or they are clearly not text."""
     from PIL import Image
 
     from bitvit.image_files import readable_suffixes

@@ -36,7 +36,7 @@ def format_of(given: str | None, as_json: bool, out: str) -> str:
     """
     if as_json:
         if given not in (None, "json"):
-            raise UsageError(f"--json and --format {given} are two formats: choose one")
+            raise UsageError(f"--json and --format {given} contradict each other: choose one")
         return "json"
     if given is not None:
         return given
@@ -44,7 +44,7 @@ def format_of(given: str | None, as_json: bool, out: str) -> str:
         return "table"
     suffix = Path(out).suffix.lower()
     if suffix not in _SUFFIXES:
-        raise UsageError(f"--out {out}: say with --format what to write, or name it .csv, .jsonl or .json")
+        raise UsageError(f"--out {out}: choose a --format, or name it .csv, .jsonl or .json")
     return _SUFFIXES[suffix]
 
 
@@ -124,7 +124,7 @@ class Writer(ABC):
             return Counter(self._names(self._target.written()))
         except (ValueError, KeyError, csv.Error):
             raise OutputError(
-                f"{self._target.path}: what an earlier command wrote of it is damaged: start without --resume"
+                f"{self._target.path}: the part written earlier is damaged: start without --resume"
             ) from None
 
     def _names(self, text: str) -> list[str]:
@@ -135,7 +135,7 @@ class Writer(ABC):
         """Write the answer for one image, or why there is none."""
 
     def interrupted(self, written: int) -> str:
-        """Return what to say when the user stops the command after `written` images."""
+        """Return the message for a user who stops the command after `written` images."""
         if self._target is None or not self._target._lines:
             return f"interrupted after {written} images"
         return f"interrupted after {written} images; the same command with --resume goes on"
@@ -225,7 +225,7 @@ class _JsonWriter(Writer):
 
 
 class _JsonLinesWriter(Writer):
-    """A JSON object a line; an image that cannot be read has an `error`."""
+    """One JSON object per line; an image that cannot be read has an `error`."""
 
     def write(self, name: str, prediction: Prediction | Segmentation | None, error: BitvitError | None) -> None:
         record = self._record(name, prediction) if prediction is not None else {"image": name, "error": str(error)}

@@ -43,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in that folder after the last epoch done"
+        "--resume", action="store_true", help="continue the run in that folder after its last finished epoch"
     )
-    parser.add_argument("--teacher", metavar="RUN|FILE", help="take this trained teacher instead of training one")
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of everything random")
+    parser.add_argument("--teacher", metavar="RUN|FILE", help="use this trained teacher instead of training one")
+    parser.add_argument("--seed", type=int, metavar="N", help="random seed of the whole run")
     parser.add_argument("--show-recipe", action="store_true", help="print the resolved recipe as YAML and stop")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _task(arguments: argparse.Namespace) -> str | None:
-    """Return the task that was asked for, or that the data is for; None where neither says anything."""
+    """Return the task that was asked for, or that the data is for; None if neither is known."""
     from bitvit.data.segmentation import is_segmentation
 
     if arguments.task is not None:
@@ -140,7 +140,7 @@ def _source(
 def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what the options change in the recipe, by its keys."""
     if arguments.fold is not None and arguments.folds is None:
-        raise UsageError("--fold needs --folds: say of how many")
+        raise UsageError("--fold needs --folds (their number)")
     choices = {f"data.{key}": value for key, value in data_choices(arguments).items()}
     if arguments.folds is not None:
         choices["data.fold"] = arguments.fold or 0
@@ -183,7 +183,7 @@ def _print(report: TrainingReport) -> None:
             f"model.safetensors holds the last epoch ({report.final.epochs}), {best.checkpoint} the best by validation "
             f"({best.epoch}: {metric} {best.value:.2%})"
         )
-    print_note(f"everything is in {report.folder}")
+    print_note(f"all results are in {report.folder}")
 
 
 def _print_folds(reports: list[TrainingReport], as_json: bool) -> int:

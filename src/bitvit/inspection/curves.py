@@ -45,7 +45,7 @@ def read_curves(folder: Path) -> list[Curve]:
             rows = list(csv.DictReader(stream))
         return [_curve(phase, [row for row in rows if row["phase"] == phase]) for phase in _phases(rows)]
     except OSError as error:
-        raise UsageError(f"{folder}: has no metrics of a training run ({error.strerror})") from None
+        raise UsageError(f"{folder}: has no training metrics ({error.strerror})") from None
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UsageError(f"{path}: is not the metrics file of a run ({error})") from None
 

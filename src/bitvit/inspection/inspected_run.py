@@ -81,7 +81,7 @@ def open_run(path: Path, images: ImageSet, count: int) -> InspectedRun:
     """
     student, info = load_checkpoint(path)
     if not is_binary(student) or info.stage != "full":
-        raise UsageError(f"{path}: holds no finished binary network, so there is no binarization to inspect")
+        raise UsageError(f"{path}: contains no finished binary network to inspect")
     if is_comparison_only(student):
         raise UsageError(
             f"{path}: {info.model.name} is a comparison method, whose binarization cannot be taken apart; inspect a "

@@ -101,7 +101,7 @@ def execute(run: PlannedRun, place: StudyFolder) -> dict[str, Any]:
     }
     diverged = [name for name, value in record.items() if isinstance(value, float) and not math.isfinite(value)]
     if diverged:
-        raise StudyError(f"{', '.join(diverged)}: not finite, the run has diverged; try a smaller learning_rate")
+        raise StudyError(f"{', '.join(diverged)}: not finite: the run diverged; try a smaller learning_rate")
     return record
 
 

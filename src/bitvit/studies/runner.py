@@ -101,7 +101,7 @@ def run_study(
                 return Outcome(made, tuple(failed.values()), tuple(run.title for run in pending))
     except KeyboardInterrupt:
         raise StudyInterrupted(
-            f"interrupted; {made} runs were finished and are kept; the same command goes on"
+            f"interrupted; {made} runs were finished and are kept; run the same command to continue"
         ) from None
 
 

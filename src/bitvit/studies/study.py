@@ -170,14 +170,14 @@ def _check(study: Study) -> None:
     if study.max_epochs is not None and study.max_epochs < 1:
         raise StudyError("max_epochs: must be at least 1")
     if len(study.axes) > 2:
-        raise StudyError("axes: at most two")
+        raise StudyError("axes: there must be at most two")
     for kind, names in (("rows", [row.name for row in study.rows]), ("axes", [axis.name for axis in study.axes])):
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
             raise StudyError(f"{kind}: two are called '{repeated}'")
         wrong = next((name for name in names if not _NAME.fullmatch(name)), None)
         if wrong is not None:
-            raise StudyError(f"{kind}: '{wrong}' is no name: use letters, digits, _ . + and single -")
+            raise StudyError(f"{kind}: '{wrong}' is not a valid name: use letters, digits, _ . + and single -")
     for i, axis in enumerate(study.axes):
         _check_axis(axis, f"axes[{i}].")
     known = {row.name for row in study.rows}

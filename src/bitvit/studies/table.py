@@ -60,7 +60,7 @@ def markdown_report(summary: Summary, command: str, figure: str) -> str:
         f"{summary.metric.title} on the test images, mean ± standard error over seeds; packed: the packed file in the "
         "engine; agreement: test images on which file and checkpoint decide alike; training images: the same metric "
         "on the images and labels of training, wrong labels included, without augmentation; bytes: of the packed "
-        "file, or of a full-precision network's weights; MOPs: operations an image (`docs/complexity.md`); minutes: "
+        "file, or of a full-precision network's weights; MOPs: operations per image (`docs/complexity.md`); minutes: "
         "wall-clock time of a run's training.",
         "",
     ]

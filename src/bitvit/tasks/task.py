@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Classes:
-    """What a network tells apart.
+    """The classes of a network.
 
     Attributes:
         labels: names, one for each class.
@@ -68,7 +68,7 @@ class DefaultRecipe:
 
 
 class Evaluation(ABC):
-    """How good a network is on one image set."""
+    """The evaluation of a network on one image set."""
 
     images: int
     loss: float
@@ -95,7 +95,7 @@ class Evaluation(ABC):
         return next(iter(self.metrics().values()))
 
     def is_near_chance(self) -> bool:
-        """Tell whether guessing would do about as well."""
+        """Return whether guessing would do about as well."""
         return False
 
     def warnings(self) -> list[str]:
@@ -104,7 +104,7 @@ class Evaluation(ABC):
 
 
 class Scorer(ABC):
-    """Judges outputs over a whole image set.
+    """Evaluates outputs over a whole image set.
 
     Attributes:
         sums: all that was added up so far, float64; those of several processes may be summed.

@@ -48,7 +48,7 @@ class TrainingImages(Dataset[tuple[Tensor, Any]]):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> list[tuple[Tensor, Any]]:
-        """Return the images of a batch; the generators are put back once a batch, which takes long for small images."""
+        """Return the images of a batch; generators are restored once per batch, which takes long for small images."""
         with isolated_randomness(self._seed, self._phase, "augmentation"):
             return [self._augmented(epoch, position) for epoch, position in keys]
 

@@ -43,7 +43,7 @@ def paired_layers(student: nn.Module, teacher: nn.Module) -> list[tuple[LowBitAt
     own = [module for module in student.modules() if isinstance(module, LowBitAttention)]
     given = [module for module in teacher.modules() if isinstance(module, Attention)]
     if not own:
-        raise RecipeError("distillation.distribution: only Q-ViT models learn so; set it to 0 for other students")
+        raise RecipeError("distillation.distribution: only Q-ViT models support it; set it to 0 for other students")
     if [layer.num_heads for layer in own] != [layer.num_heads for layer in given]:
         raise RecipeError(
             "distillation.distribution: the teacher's attention layers and heads must be those of the student: "

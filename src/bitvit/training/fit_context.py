@@ -1,4 +1,4 @@
-"""What surrounds Lightning's fit: interrupts and errors in words for the user, random state, silence."""
+"""The context of Lightning's fit: interrupts, errors as messages, random state, silenced libraries."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def reporting_interrupts(phase: str, epochs: int, epochs_done: Callable[[], int]
     except MisconfigurationException as error:
         raise RecipeError(f"runtime: {' '.join(str(error).split())}") from None
     except torch.OutOfMemoryError:
-        raise TrainingError(f"the device has too little memory for {phase}: set a smaller batch_size") from None
+        raise TrainingError(f"the device does not have enough memory for {phase}: set a smaller batch_size") from None
     except RuntimeError as error:
         text = " ".join(str(error).split())
         if "DataLoader worker" not in text and "shared memory" not in text and "shm" not in text:
@@ -55,7 +55,7 @@ def reporting_interrupts(phase: str, epochs: int, epochs_done: Callable[[], int]
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Give the caller's PyTorch generators back as they were."""
+    """Restore the caller's PyTorch generators on exit."""
     with torch.random.fork_rng():
         yield
 

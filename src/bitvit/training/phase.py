@@ -51,7 +51,7 @@ class _Start:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """What training has brought."""
+    """The result of a fit."""
 
     module: PhaseModule
     state: SaveState
@@ -85,7 +85,7 @@ class Phase:
         return folder.read_result(self.name)["epochs"] >= self.schedule.epochs or not folder.state(self.name).is_file()
 
     def execute(self) -> PhaseResult:
-        """Train the phase to its end, or return what is known of it if it has been.
+        """Train the phase to its end, or return its stored result if it is finished.
 
         Raises:
             RecipeError, CheckpointError, TrainingError, OutputError: it cannot start or go on.

@@ -38,7 +38,7 @@ class PhasePlan:
 
     Attributes:
         name, recipe, schedule: of the phase; the schedule is the recipe's for it.
-        task, classes, objective: what the network is for, what it tells apart, and what is minimized.
+        task, classes, objective: what the network is for, its classes, and what is minimized.
         preprocessing: of the images as the network takes them.
         teacher: None without distillation.
         steps_per_epoch: batches of an epoch.
@@ -135,7 +135,7 @@ class PhaseModule(LightningModule):
     def _diverged(self) -> None:
         name = self._plan.name
         raise TrainingError(
-            f"the loss is not a finite number any more ({name}, epoch {self.current_epoch + 1}): "
+            f"the loss is no longer finite ({name}, epoch {self.current_epoch + 1}): "
             f"lower {name}.learning_rate, set {name}.clip_gradient=1, or use precision=32"
         )
 

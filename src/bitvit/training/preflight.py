@@ -1,4 +1,4 @@
-"""Everything that can be known to fail is found before the first phase begins."""
+"""Checks before the first phase: what is certain to fail later is refused."""
 
 from __future__ import annotations
 

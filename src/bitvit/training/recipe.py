@@ -1,4 +1,4 @@
-"""Recipes: everything that decides what a training run computes, as one typed value.
+"""Recipes: everything that determines what a training run computes, as one typed value.
 
 A recipe comes from YAML (one of the packaged ones, or a file) plus overrides `section.key=value`. Every key has a
 default; unknown keys and values of the wrong type are errors that name the key.
@@ -245,7 +245,7 @@ class Recipe:
         return text
 
     def digest(self) -> str:
-        """Return a fingerprint of all that decides the result (not of `runtime`)."""
+        """Return a fingerprint of all that determines the result (not of `runtime`)."""
         content = self.to_dict()
         del content["runtime"]
         if not content["distillation"]["distribution"]:  # a later key: recipes without it keep their fingerprint

@@ -92,7 +92,7 @@ def apply_overrides(content: Mapping[str, Any], overrides: Sequence[str] | Mappi
 def _split(override: str) -> tuple[str, Any]:
     key, separator, text = override.partition("=")
     if not separator or not re.fullmatch(r"\w+(\.\w+)*", key.strip()):
-        raise RecipeError(f"'{override}' is not of the form section.key=value")
+        raise RecipeError(f"'{override}' does not have the form section.key=value")
     try:
         return key.strip(), _parse(text)
     except yaml.YAMLError:
@@ -172,7 +172,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     raise RecipeError(f"{key}: must be {_describe(hint)}, not {value!r}")
 
 
-_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+_PLURALS = {int: "integers", float: "numbers", str: "strings"}
 
 
 def _describe(hint: Any) -> str:
@@ -188,5 +188,5 @@ def _describe(hint: Any) -> str:
         )
     if origin is dict:
         return "a mapping"
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+    names = {int: "an integer", float: "a number", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(hint, str(hint))

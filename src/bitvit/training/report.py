@@ -1,4 +1,4 @@
-"""What a finished run has to show."""
+"""The report of a finished run."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class TrainingReport:
         return self.phases[-1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `report.json` holds."""
+        """Return the content of `report.json`."""
         return {
             "recipe": self.recipe.name,
             "digest": self.recipe.digest(),

@@ -111,7 +111,7 @@ class Run:
 
     @property
     def writes(self) -> bool:
-        """Whether this process writes. The others of a distributed run come later, or look on."""
+        """Whether this process writes files; in a distributed run only one does."""
         return not getattr(rank_zero_only, "rank", 0)
 
     @property

@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, and whether it may be written."""
+"""The folder of a run: what is where, and whether it may be written."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RunFolder:
 
     @property
     def tensorboard(self) -> Path:
-        """TensorBoard's logs, one subfolder a phase."""
+        """TensorBoard's logs, one subfolder per phase."""
         return self.path / "tensorboard"
 
     def state(self, phase: str) -> Path:
@@ -105,7 +105,7 @@ class RunFolder:
         if self.recipe.is_file():
             if not resume:
                 raise TrainingError(
-                    f"{self.path} already holds a run: continue it with --resume, or choose another folder"
+                    f"{self.path} already contains a run: continue it with --resume, or choose another folder"
                 )
             return
         try:
@@ -115,7 +115,7 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"cannot write to {self.path}: {error.strerror}") from None
         if any(entry.name != "state" for entry in content):
-            raise TrainingError(f"{self.path} is not empty and holds no run: choose another folder")
+            raise TrainingError(f"{self.path} is not empty and contains no run: choose another folder")
 
     def prepare(self, recipe: Recipe, data: Mapping[str, Any], resume: bool) -> None:
         """Make the folder, refuse to mix two runs in it, and leave the recipe there.
@@ -209,7 +209,7 @@ class RunFolder:
 
 
 def _extends(stored: Recipe, recipe: Recipe, changed: Sequence[str]) -> bool:
-    """Tell whether a recipe only adds epochs to the last phase."""
+    """Return whether a recipe only adds epochs to the last phase."""
     last = "stage2" if stored.stage2.epochs else "stage1"
     before, after = getattr(stored, last).epochs, getattr(recipe, last).epochs
     return list(changed) == [f"{last}.epochs"] and after > before

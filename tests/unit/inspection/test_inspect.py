@@ -154,7 +154,7 @@ def test_curves_of_an_unfinished_run(tmp_path: Path) -> None:
     teacher, stage2 = read_curves(tmp_path)
     assert (teacher.train, teacher.test_epochs, teacher.test, teacher.score) == ((2.0, 1.0), (2,), (1.5,), 0.5)
     assert (stage2.phase, stage2.epochs, stage2.test, stage2.score) == ("stage2", (1,), (), None)
-    with pytest.raises(UsageError, match="no metrics"):
+    with pytest.raises(UsageError, match="no training metrics"):
         read_curves(tmp_path / "elsewhere")
     (tmp_path / "metrics.csv").write_text("epoch,train_loss\n1,2.0\n")
     with pytest.raises(UsageError, match="metrics"):
