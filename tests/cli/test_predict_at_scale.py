@@ -281,7 +281,7 @@ def test_deep_images_are_doubted_and_can_be_told(bitvit: Command, packed_file: P
         Image.fromarray(values).save(tmp_path / f"{number}.png")
     doubted = bitvit("predict", packed_file, tmp_path, "--json")
     assert doubted.code == 0
-    assert doubted.err.count("nearly black") == 3 and "so are 2 more" in doubted.err
+    assert doubted.err.count("nearly black") == 3 and "the same applies to 2 more" in doubted.err
     told = bitvit("predict", packed_file, tmp_path, "--bit-depth", 12, "--json")
     assert told.err == ""
     eight = ((values.astype(int) * 510 + 4095) // 8190).astype(np.uint8)
