@@ -52,7 +52,7 @@ def fold_split(images: ImageSet, folds: int, fold: int, seed: int) -> tuple[Imag
     Each class is spread evenly over the folds. Every image validates in exactly one fold.
 
     Raises:
-        DataError: if there are fewer than two folds, no such fold, or a class with a single image.
+        DataError: if there are fewer than two folds, no such fold, or a class with fewer images than folds.
     """
     if folds < 2:
         raise DataError(f"cross-validation needs at least 2 folds, not {folds}")

@@ -51,6 +51,7 @@ def test_single_image_of_a_class_goes_to_training() -> None:
 
 @given(counts_lists, st.integers(2, 6), seeds)
 def test_each_image_validates_in_exactly_one_fold(counts: list[int], folds: int, seed: int) -> None:
+    folds = min(folds, *counts)
     whole = make_set(counts)
     judged: list[int] = []
     for fold in range(folds):
@@ -67,6 +68,11 @@ def test_each_image_validates_in_exactly_one_fold(counts: list[int], folds: int,
 def test_impossible_folds_are_refused(folds: int, fold: int) -> None:
     with pytest.raises(DataError, match="fold"):
         fold_split(make_set([5, 5]), folds, fold, 0)
+
+
+def test_more_folds_than_a_class_has_images_name_the_class() -> None:
+    with pytest.raises(DataError, match="class 'c1' has 3 images, too few for 4 folds"):
+        fold_split(make_set([9, 3]), 4, 0, 0)
 
 
 @given(counts_lists, seeds)
