@@ -28,7 +28,10 @@ LIBRARIES = {"address": "libasan.so", "thread": "libtsan.so"}
 ENVIRONMENT = {
     # Python keeps memory until it ends, which is not a leak of the engine.
     "address": {"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1"},
-    "thread": {"TSAN_OPTIONS": "halt_on_error=1:exitcode=66:report_signal_unsafe=0"},
+    "thread": {
+        "TSAN_OPTIONS": "halt_on_error=1:exitcode=66:report_signal_unsafe=0:"
+        f"suppressions={ROOT / 'tests' / 'thread_sanitizer.supp'}"
+    },
 }
 
 
@@ -59,6 +62,7 @@ def main() -> int:
             "pytest",
             "-q",
             "-x",
+            "-s",  # a sanitizer ends the process: its report would be lost with the captured output of the test
             "-p",
             "tests.support.sanitized_core",
             "-p",
