@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "image/fit.h"
 #include "program/container.h"
 #include "program/program.h"
 
@@ -17,16 +18,6 @@ namespace bitvit {
 inline constexpr int kFormatVersion = 2;
 
 enum class Task { kClassification, kSegmentation };
-
-// How an image becomes the Program's input (docs/format.md, Preprocessing).
-struct Preprocessing {
-  size_t height = 0, width = 0, channels = 0;
-  bool stretch = false;  // else the shorter side to resize_size, then the centre
-  size_t resize_size = 0;
-  std::string interpolation;
-  std::vector<double> mean, std;                     // one for each channel
-  std::optional<std::array<double, 2>> value_range;  // of pixels deeper than 8 bits
-};
 
 struct Model {
   Task task = Task::kClassification;

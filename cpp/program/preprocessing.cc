@@ -10,7 +10,6 @@
 namespace bitvit {
 namespace {
 
-constexpr const char* kInterpolations[] = {"nearest", "bilinear", "bicubic", "lanczos"};
 constexpr double kMaxNumber = 1e30;
 
 Error Wrong(const std::string& message) { return {ErrorCode::kPreprocessing, message}; }
@@ -55,11 +54,10 @@ Result<Preprocessing> FromJson(const Json& json) {
   const size_t larger = std::max(result.height, result.width);
   const size_t limit = result.stretch ? larger : std::min(larger * kMaxResizeFactor, kMaxImageSide);
   BITVIT_ASSIGN(result.resize_size, ReadInteger(fields["resize_size"], "resize_size", larger, limit));
-  BITVIT_ASSIGN(result.interpolation, ReadString(fields["interpolation"], "interpolation"));
-  if (std::none_of(std::begin(kInterpolations), std::end(kInterpolations),
-                   [&](const char* known) { return result.interpolation == known; })) {
-    return Wrong("unknown interpolation " + Quoted(result.interpolation));
-  }
+  BITVIT_ASSIGN(const std::string name, ReadString(fields["interpolation"], "interpolation"));
+  const std::optional<Interpolation> interpolation = InterpolationNamed(name);
+  if (!interpolation.has_value()) return Wrong("unknown interpolation " + Quoted(name));
+  result.interpolation = *interpolation;
   BITVIT_ASSIGN(result.mean, ReadNumbers(fields["mean"], "mean", result.channels));
   BITVIT_ASSIGN(result.std, ReadNumbers(fields["std"], "std", result.channels));
   if (std::any_of(result.std.begin(), result.std.end(), [](double number) { return !(number > 0); })) {

@@ -63,6 +63,18 @@ ARROWS: dict[str, set[str]] = {
 # These are built on top of everything and may import any package.
 AROUND = {"bench", "cli", "complexity", "inspection", "__init__", "__main__", "recipes"}
 
+# Folder of cpp/ -> the folders that its files may include besides their own (cpp/README.md).
+CPP_ARROWS: dict[str, set[str]] = {
+    "base": set(),
+    "kernels": {"base"},
+    "ops": {"base", "kernels"},
+    "image": {"base"},
+    "program": {"base", "ops", "image"},
+    "engine": {"base", "kernels", "ops", "image", "program"},
+    "bindings": {"base", "kernels", "ops", "image", "program", "engine"},
+    "tests": {"base", "kernels", "ops", "image", "program", "engine"},
+}
+
 # What may be imported from outside besides the standard library, where that is a promise.
 THIRD_PARTY = {
     "errors": set[str](),
@@ -128,6 +140,15 @@ def test_import_arrows(package: str) -> None:
             if target not in allowed and not is_core:
                 wrong.append(f"{path.relative_to(SOURCE)} imports {name}")
     assert wrong == []
+
+
+def test_include_arrows() -> None:
+    sources = [path for path in sorted((ROOT / "cpp").rglob("*")) if path.suffix in {".h", ".cc", ".inl", ".inc"}]
+    assert {path.relative_to(ROOT / "cpp").parts[0] for path in sources} == CPP_ARROWS.keys()
+    for path in sources:
+        folder = path.relative_to(ROOT / "cpp").parts[0]
+        included = set(re.findall(r'^#include "([a-z_0-9]+)/', path.read_text(encoding="utf-8"), re.MULTILINE))
+        assert included <= CPP_ARROWS[folder] | {folder}, path
 
 
 @pytest.mark.parametrize("package", sorted(THIRD_PARTY))

@@ -18,7 +18,7 @@ FORMAT_VERSION = 2
 ValueType: TypeAlias = Literal["u8", "f32", "i32", "sign", "mask", "ternary"]
 VALUE_TYPES: tuple[ValueType, ...] = get_args(ValueType)
 
-Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Interpolation: TypeAlias = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 
 Fit: TypeAlias = Literal["crop", "stretch"]

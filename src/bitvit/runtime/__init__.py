@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Engine", "FileInfo", "Prediction", "Predictor", "available_isas", "load", "load_image", "run_op"]
 
-# Imported on first use: preparing images needs no compiled core, and running the core needs no Pillow.
+# Imported on first use: running the core needs no Pillow.
 _MODULES = {
     "Answer": "bitvit.runtime.predictor",
     "Engine": "bitvit.runtime.engine",

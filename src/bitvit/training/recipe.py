@@ -66,7 +66,7 @@ class DataChoice:
     """Of teacher and student: 1 (grey), 3 (RGB) or 4 (RGB and the files' fourth channel)."""
     crop_fraction: float = 1.0
     """In evaluation the shorter side is resized to image size / crop_fraction before the centre is cut out."""
-    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    interpolation: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bicubic"
     balance: Literal["none", "sampling", "weights"] = "none"
     """For rare classes: "sampling" draws the images of every class equally often, "weights" lets those of rare classes
     count more in the loss."""
