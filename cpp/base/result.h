@@ -37,6 +37,7 @@ namespace bitvit {
   X(UnknownIsa, "no such instruction set")                                                                   \
   X(UnavailableIsa, "this machine does not have the instruction set")                                        \
   X(Input, "an array given to run() does not fit the Program")                                               \
+  X(OutputValue, "a result is not finite, or names no class")                                                \
   X(OutOfMemory, "the machine has not enough memory")
 
 enum class ErrorCode {

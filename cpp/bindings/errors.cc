@@ -24,6 +24,8 @@ PythonClass ClassOf(ErrorCode code) {
     case ErrorCode::kUnknownType:
     case ErrorCode::kInput:
       return {"bitvit.program.errors", "OperandError"};
+    case ErrorCode::kOutputValue:
+      return {"bitvit.runtime.errors", "OutputValueError"};
     case ErrorCode::kOutOfMemory:
       return {"bitvit.errors", "OutOfMemoryError"};
     default:

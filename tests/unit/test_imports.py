@@ -71,6 +71,8 @@ CPP_ARROWS: dict[str, set[str]] = {
     "image": {"base"},
     "program": {"base", "ops", "image"},
     "engine": {"base", "kernels", "ops", "image", "program"},
+    "predictor": {"base", "kernels", "ops", "image", "program", "engine"},
+    "c": {"base", "program", "predictor", "image"},
     "bindings": {"base", "kernels", "ops", "image", "program", "engine"},
     "tests": {"base", "kernels", "ops", "image", "program", "engine"},
 }

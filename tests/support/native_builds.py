@@ -1,0 +1,67 @@
+"""Builds of the C library and of test programs with CMake, for this machine or for others.
+
+A build folder below ``build/tests`` is kept, so that only what changed is compiled again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def require(*programs: str) -> None:
+    """Skip the test, in one line, where a program is missing."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}, which this machine does not have")
+
+
+def run(command: Sequence[object], timeout_s: float = 1200, **options: object) -> str:
+    """Run a command that must succeed; returns what it wrote to standard output."""
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=timeout_s, check=False, **options
+    )  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return str(done.stdout)
+
+
+def built(name: str, *options: str) -> Path:
+    """Configure and build the sources of this repository; returns the build folder.
+
+    Args:
+        name: of the build: equal names share a folder, so they must have equal options.
+        options: for CMake, such as ``-DBITVIT_C=ON``.
+    """
+    require("cmake")
+    folder = ROOT / "build/tests" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests of several processes use one build
+        generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+        python = f"-DPython_EXECUTABLE={sys.executable}"  # knows where the headers for JSON are
+        run(["cmake", "-S", ROOT, "-B", folder, *generator, python, "-DBITVIT_PYTHON=OFF", *options])
+        run(["cmake", "--build", folder, "--parallel", str(len(os.sched_getaffinity(0)))])
+    return folder
+
+
+def installed(build: Path, prefix: Path) -> Path:
+    """Install a build below `prefix`, which is returned."""
+    run(["cmake", "--install", build, "--prefix", prefix])
+    return prefix
+
+
+def fnv1a(data: bytes) -> str:
+    """The digest that `examples/c/classify.c --digest` prints."""
+    digest = 0xCBF29CE484222325
+    for byte in data:
+        digest = (digest ^ byte) * 0x100000001B3 % 2**64
+    return f"{digest:016x}"
