@@ -8,8 +8,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bitvit.layers import gsb_linear, step_conv, step_linear
+from bitvit.layers import QuantConv2d, QuantLinear, gsb_linear
 from bitvit.quantizers import (
+    MIN_SCALE,
+    LearnedStepWeight,
+    StepActivation,
     binary_weight,
     component_factors,
     gsb_attention,
@@ -17,10 +20,9 @@ from bitvit.quantizers import (
     learned_round,
     learned_sign,
     learned_step,
-    positive,
     value_masks,
 )
-from tests.support.golden import GOLDEN
+from tests.support.golden import GOLDEN, scale_gradient, set_scales
 
 OPERATORS = GOLDEN / "ops" / "gsb.safetensors"
 
@@ -58,7 +60,7 @@ def test_signed_activation(golden: dict[str, Tensor], name: str) -> None:
     nonzero = data["in.input"] != 0
     assert nonzero.all() == (name == "elastic_signed_1_tinyalpha")
     x, scale = data["in.input"][None].requires_grad_(), data["in.alpha"].clone().requires_grad_()
-    y = learned_sign(x, positive(scale))
+    y = learned_sign(x, scale + (scale.clamp_min(MIN_SCALE) - scale).detach())
     y.backward(data["grad_out"][None])
     torch.testing.assert_close(y[0][nonzero], data["out"][nonzero], **CLOSE)
     assert y[0][~nonzero].gt(0).all()
@@ -93,9 +95,10 @@ def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) ->
             "weight": data["param.weight"],
             "bias": data["param.bias"],
             "input_quantizer.shift": data["param.move.bias"],
-            "input_quantizer.raw_scale": data["param.input_clip_val"],
-        }
+        },
+        strict=False,
     )
+    set_scales(layer, input_quantizer__scale=data["param.input_clip_val"])
     x = data["in.input"].clone().requires_grad_()
     y = layer(x)
     y.backward(data["grad_out"])
@@ -106,7 +109,7 @@ def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) ->
     torch.testing.assert_close(grad_of(layer.get_parameter("input_quantizer.shift")), data["grad.move.bias"], **CLOSE)
     factor = x.numel() ** 0.5 / x[0].numel()
     torch.testing.assert_close(
-        grad_of(layer.get_parameter("input_quantizer.raw_scale")),
+        scale_gradient(layer, "input_quantizer.scale"),
         factor * data["grad.input_clip_val"],
         rtol=1e-4,
         atol=1e-6,
@@ -117,10 +120,9 @@ def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) ->
 def test_patch_convolution(golden: dict[str, Tensor], name: str) -> None:
     """Release only: the steps' gradient counts the whole weight, ours one output channel (a factor sqrt(6) here)."""
     data = case(golden, name)
-    layer = step_conv(nn.Conv2d(3, 6, kernel_size=4, stride=4))
-    layer.load_state_dict(
-        {"weight": data["param.weight"], "bias": data["param.bias"], "weight_quantizer.raw_step": data["param.alpha"]}
-    )
+    layer = QuantConv2d.from_float(nn.Conv2d(3, 6, kernel_size=4, stride=4), weight=LearnedStepWeight(6), input=None)
+    layer.load_state_dict({"weight": data["param.weight"], "bias": data["param.bias"]}, strict=False)
+    set_scales(layer, weight_quantizer__step=data["param.alpha"])
     x = data["in.x"].clone().requires_grad_()
     y = layer(x)
     y.backward(data["grad_out"])
@@ -129,22 +131,26 @@ def test_patch_convolution(golden: dict[str, Tensor], name: str) -> None:
     torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
     torch.testing.assert_close(
-        grad_of(layer.get_parameter("weight_quantizer.raw_step")), 6**0.5 * data["grad.alpha"], rtol=1e-3, atol=1e-5
+        scale_gradient(layer, "weight_quantizer.step"), 6**0.5 * data["grad.alpha"], rtol=1e-3, atol=1e-5
     )
 
 
 def test_head(golden: dict[str, Tensor]) -> None:
     """Release only: the input step's gradient counts the whole batch, ours one image (a factor sqrt(3) here)."""
     data = case(golden, "linear_8_8_head")
-    layer = step_linear(nn.Linear(20, 12))
+    layer = QuantLinear.from_float(nn.Linear(20, 12), weight=LearnedStepWeight(), input=StepActivation(20))
     layer.load_state_dict(
         {
             "weight": data["param.weight"],
             "bias": data["param.bias"],
             "input_quantizer.shift": data["param.move.bias"],
-            "input_quantizer.raw_step": data["param.input_clip_val"],
-            "weight_quantizer.raw_step": data["param.weight_clip_val"],
-        }
+        },
+        strict=False,
+    )
+    set_scales(
+        layer,
+        input_quantizer__step=data["param.input_clip_val"],
+        weight_quantizer__step=data["param.weight_clip_val"],
     )
     x = data["in.input"].clone().requires_grad_()
     y = layer(x)
@@ -155,10 +161,10 @@ def test_head(golden: dict[str, Tensor]) -> None:
     torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
     torch.testing.assert_close(grad_of(layer.get_parameter("input_quantizer.shift")), data["grad.move.bias"], **CLOSE)
     torch.testing.assert_close(
-        grad_of(layer.get_parameter("weight_quantizer.raw_step")), data["grad.weight_clip_val"], rtol=1e-4, atol=1e-5
+        scale_gradient(layer, "weight_quantizer.step"), data["grad.weight_clip_val"], rtol=1e-4, atol=1e-5
     )
     expected = 3**0.5 * data["grad.input_clip_val"]
-    torch.testing.assert_close(grad_of(layer.get_parameter("input_quantizer.raw_step")), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scale_gradient(layer, "input_quantizer.step"), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_eight_bit_activation(golden: dict[str, Tensor]) -> None:

@@ -15,7 +15,7 @@ from bitvit.layers import calibrate
 from bitvit.models.reference import from_reference, set_threshold_scope, to_reference
 from tests.support.golden import GOLDEN, GoldenCase, case_names, load_case, read_config, relative_error
 
-LAZY_NAMES = ("raw_scale", "raw_scales", "raw_step")
+LAZY_NAMES = ("base_scale", "base_scales", "base_step")
 
 
 @pytest.fixture(scope="module", params=case_names())

@@ -21,8 +21,8 @@ from bitvit.models.reference.gsb_quantizers import (
     release_attention,
     release_value,
 )
-from bitvit.quantizers import positive
-from tests.support.golden import operator
+from bitvit.quantizers import MIN_SCALE
+from tests.support.golden import operator, scale_gradient, set_scales
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums of some hundred values of order 1
 
@@ -43,7 +43,7 @@ def leaf(value: Tensor) -> Tensor:
 def test_activations(name: str, bounds: tuple[int, int] | None) -> None:
     data = operator("gsb", name)
     x, alpha = leaf(data["in.input"]), leaf(data["in.alpha"])
-    scale = positive(alpha)
+    scale = alpha if bool(alpha > MIN_SCALE) else alpha + (MIN_SCALE - alpha).detach()
     y = elastic_sign(x, scale) if bounds is None else elastic_steps(x, scale, *bounds)
     y.backward(data["grad_out"])
     torch.testing.assert_close(y, data["out"], **CLOSE)
@@ -118,15 +118,15 @@ def test_first_values_of_activations(name: str, factor: float, bounds: tuple[int
 def test_patch_convolution(name: str) -> None:
     data = operator("gsb", name)
     module = QuantConv2d.from_float(nn.Conv2d(3, 6, 4, 4), weight=ReleaseStepWeight(6), input=None)
-    step = module.get_parameter("weight_quantizer.raw_step")
-    parameters = {"weight": module.weight, "bias": module.bias, "alpha": step}
+    parameters = {"weight": module.weight, "bias": module.bias}
     with torch.no_grad():
         for theirs, parameter in parameters.items():
             assert parameter is not None
             parameter.copy_(data[f"param.{theirs}"])
-        if name.endswith("lazy"):
-            module.fit_weight()
-            torch.testing.assert_close(step, data["param.alpha"], **CLOSE)
+    set_scales(module, weight_quantizer__step=data["param.alpha"])
+    if name.endswith("lazy"):
+        module.fit_weight()
+        torch.testing.assert_close(module.weight_quantizer.steps(module.weight), data["param.alpha"], **CLOSE)
     x = leaf(data["in.x"])
     y = module(x)
     y.backward(data["grad_out"])
@@ -135,6 +135,7 @@ def test_patch_convolution(name: str) -> None:
     for theirs, parameter in parameters.items():
         assert parameter is not None
         torch.testing.assert_close(parameter.grad, data[f"grad.{theirs}"], **CLOSE)
+    torch.testing.assert_close(scale_gradient(module, "weight_quantizer.step"), data["grad.alpha"], **CLOSE)
 
 
 @pytest.mark.parametrize("name", ["linear_1_1_sym", "linear_1_1_asym", "linear_8_8_head"])
@@ -143,15 +144,16 @@ def test_linear(name: str) -> None:
     names = {"weight": "weight", "bias": "bias", "move.bias": "input_quantizer.shift"}
     if name == "linear_8_8_head":
         module = QuantLinear(20, 12, weight=ReleaseStepWeight(), input=ReleaseStepActivation(20))
-        names |= {"input_clip_val": "input_quantizer.raw_step", "weight_clip_val": "weight_quantizer.raw_step"}
+        scales = {"input_clip_val": "input_quantizer.step", "weight_clip_val": "weight_quantizer.step"}
     else:
         inputs = (ReleaseSign if name.endswith("_sym") else ReleaseRound)((20,))
         module = QuantLinear(20, 12, weight=ReleaseWeight(), input=inputs)
-        names |= {"input_clip_val": "input_quantizer.raw_scale"}
+        scales = {"input_clip_val": "input_quantizer.scale"}
     parameters = {theirs: module.get_parameter(ours) for theirs, ours in names.items()}
     with torch.no_grad():
         for theirs, parameter in parameters.items():
             parameter.copy_(data[f"param.{theirs}"])
+    set_scales(module, **{ours.replace(".", "__"): data[f"param.{theirs}"] for theirs, ours in scales.items()})
     x = leaf(data["in.input"])
     y = module(x)
     y.backward(data["grad_out"])
@@ -159,3 +161,5 @@ def test_linear(name: str) -> None:
     torch.testing.assert_close(x.grad, data["grad.input"], **CLOSE)
     for theirs, parameter in parameters.items():
         torch.testing.assert_close(parameter.grad, data[f"grad.{theirs}"], **CLOSE)
+    for theirs, ours in scales.items():
+        torch.testing.assert_close(scale_gradient(module, ours), data[f"grad.{theirs}"], **CLOSE)

@@ -222,7 +222,7 @@ def test_an_estimator_of_ones_own_trains_packs_and_runs_in_every_layer(kind: str
             losses.append(float(loss.detach()))
         assert losses[-1] < losses[-30] - 0.05
     scales = [s for m in model.modules() if isinstance(m, sign) for s in m.scale_parameters()]
-    assert scales == ["raw_scale"] * len(scales)
+    assert scales == ["log_scale"] * len(scales)
     assert scales
     counted = complexity(model, (3, 12, 12))
     assert counted.total.charge.bops > 0

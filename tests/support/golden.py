@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 GOLDEN = Path(os.environ.get("BITVIT_GOLDEN", Path(__file__).resolve().parents[1] / "golden"))
 """The folder; the environment variable BITVIT_GOLDEN names another one with cases of the same form."""
@@ -89,3 +89,21 @@ def relative_error(value: Tensor, reference: Tensor, floor: float = 0.0) -> floa
     value, reference = value.detach(), reference.detach()
     largest = max(float(reference.abs().max()), floor, 1e-300)
     return float((value.double() - reference.double()).abs().max()) / largest
+
+
+def scale_gradient(module: nn.Module, name: str) -> Tensor:
+    """The gradient of a positive scale itself, ``dL/ds = dL/dlog / s``; name: as of the attribute, with its path."""
+    path, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(path)
+    log = owner.get_parameter(f"log_{leaf}").grad
+    assert log is not None
+    return log / getattr(owner, leaf).detach()
+
+
+@torch.no_grad()
+def set_scales(module: nn.Module, **values: Tensor) -> None:
+    """Assign positive scales by their attributes' names, with ``__`` for the dots of their paths."""
+    for name, value in values.items():
+        path, _, leaf = name.replace("__", ".").rpartition(".")
+        owner = module.get_submodule(path)
+        setattr(owner, leaf, value.reshape(getattr(owner, leaf).shape))

@@ -28,6 +28,31 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(path)[0].state_dict()
 
 
+def test_after_a_whole_run_nothing_is_dead(tmp_path: Path) -> None:
+    """At three times the demonstration's learning rate, at which channels and scales of a linear domain died."""
+    rates = {"stage1__learning_rate": 3e-3, "stage2__learning_rate": 3e-3}
+    report = train(tiny_recipe(tmp_path / "data", stage2__epochs=40, **rates), tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "report.json").read_text())["phases"]
+    assert [phase["liveness"] is None for phase in stored] == [True, False, False]
+    for phase in report.phases[1:]:
+        assert phase.liveness is not None
+        assert phase.warning() is None
+        assert phase.liveness.dead_channels == 0
+        assert min(end.levels for end in phase.liveness.ends) > 25
+    assert stored[2]["liveness"]["dead_planes"] == []
+    assert stored[2]["liveness"]["smallest_relative_scale"] > 0.01
+
+
+def test_a_run_warns_of_what_died(tmp_path: Path) -> None:
+    lines: list[str] = []
+    recipe = tiny_recipe(tmp_path / "data", scales__speed=3000.0, stage2__epochs=20)
+    report = train(recipe, tmp_path / "run", note=lines.append)
+    died = [line for line in lines if "died in training" in line]
+    assert len(died) == 1
+    assert died[0].removeprefix("warning: ") in report.warnings
+    assert "scales.speed" in died[0]
+
+
 def assert_same_weights(found: Path, expected: Path) -> None:
     found_weights, expected_weights = weights(found), weights(expected)
     assert found_weights.keys() == expected_weights.keys()

@@ -32,7 +32,7 @@ FINAL_FILE = "model.safetensors"
 """The finished model's name in a run folder."""
 
 _KEY = "bitvit"
-_VERSION = 2
+_VERSION = 3  # 3: learned scales are stored as base values and logarithms of changes
 
 CheckpointStage = Literal["float", "weights", "full"]
 

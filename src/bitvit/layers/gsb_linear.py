@@ -73,4 +73,4 @@ def step_linear(linear: nn.Linear) -> QuantLinear:
 
 def step_conv(conv: nn.Conv2d) -> QuantConv2d:
     """Return a copy of a convolution of images with 8-bit weights and a step for each output channel."""
-    return QuantConv2d.from_float(conv, weight=StepWeight(conv.out_channels), input=None)
+    return QuantConv2d.from_float(conv, weight=StepWeight(), input=None)

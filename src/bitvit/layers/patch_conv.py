@@ -41,7 +41,7 @@ class PackedPatchConv(nn.Module):
                     "a first layer has real or 8-bit weights (StepWeight) and takes the image as it is"
                 )
             weight = conv.weight_quantizer.codes(conv.weight).permute(0, 2, 3, 1)
-            step = conv.weight_quantizer.step.detach().double().expand(len(weight)).reshape(-1, 1)
+            step = conv.weight_quantizer.steps(conv.weight).detach().double().expand(len(weight)).reshape(-1, 1)
             sums = weight.double().sum(dim=(1, 2))
             bias = bias.double() - (step * sums * (mean / std)).sum(dim=1)
             self.register_buffer("weight", weight.contiguous())

@@ -183,7 +183,7 @@ class QuantLinear(QuantizedProduct, nn.Linear):  # type: ignore[misc]
             form = None if self.input_quantizer is None else self.input_quantizer.packed()
             if not isinstance(form, InputCodes):
                 raise self.no_packed_form("8-bit weights need an 8-bit input (StepActivation)")
-            codes, step = self.weight_quantizer.codes(self.weight), self.weight_quantizer.step
+            codes, step = self.weight_quantizer.codes(self.weight), self.weight_quantizer.steps(self.weight)
             return PackedCodeLinear(codes, step.detach(), self.bias, form)
         return pack_binary_linear(self)
 

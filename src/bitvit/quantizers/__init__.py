@@ -42,6 +42,7 @@ from bitvit.quantizers.learned_scale import (
     sign_bits,
 )
 from bitvit.quantizers.learned_step import (
+    LearnedStepWeight,
     StepActivation,
     StepWeight,
     fit_step,
@@ -51,7 +52,7 @@ from bitvit.quantizers.learned_step import (
 )
 from bitvit.quantizers.low_bit import LowBitActivation, LowBitWeight
 from bitvit.quantizers.packed_forms import InputBits, InputCodes, MaskPlanes, StatisticMasks, ValuePlanes
-from bitvit.quantizers.positive import MIN_SCALE, MIN_STEP, Positive, positive
+from bitvit.quantizers.positive import LARGEST_DRIFT, MIN_SCALE, MIN_STEP, Positive, limit_drift
 from bitvit.quantizers.precision import at_least_float32
 from bitvit.quantizers.rbnn import RbnnSign, RbnnWeight
 from bitvit.quantizers.reactnet import ReactNetSign
@@ -66,6 +67,7 @@ from bitvit.quantizers.xnor_attention import XnorAttention, attention_gamma, xno
 from bitvit.quantizers.xnor_net import XnorNetSign, XnorNetWeight
 
 __all__ = [
+    "LARGEST_DRIFT",
     "MIN_SCALE",
     "MIN_STEP",
     "ActivationEstimator",
@@ -86,6 +88,7 @@ __all__ = [
     "IrNetWeight",
     "LearnedRound",
     "LearnedSign",
+    "LearnedStepWeight",
     "LowBitActivation",
     "LowBitWeight",
     "MaskPlanes",
@@ -134,7 +137,7 @@ __all__ = [
     "learned_sign",
     "learned_step",
     "learned_step_codes",
-    "positive",
+    "limit_drift",
     "quantize_offset",
     "round_bits",
     "round_clip",

@@ -74,7 +74,7 @@ class BandedAttention(AttentionEstimator):
     """`banded_mask` with its three learned scalars.
 
     Attributes:
-        scale: effective positive ``a`` (the parameter is ``raw_scale``). lower, upper: parameters ``a2``, ``a3``.
+        scale: effective positive ``a`` (the parameter is ``log_scale``). lower, upper: parameters ``a2``, ``a3``.
     """
 
     planes = len(BAND_FACTORS) + 1
@@ -83,7 +83,7 @@ class BandedAttention(AttentionEstimator):
 
     def __init__(self) -> None:
         super().__init__()
-        self.raw_scale = nn.Parameter(torch.tensor(INITIAL_CLIP))
+        self.scale = torch.tensor(INITIAL_CLIP)
         self.lower = nn.Parameter(torch.tensor(1.0))
         self.upper = nn.Parameter(torch.tensor(1.0))
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd import Function
 
 from bitvit.quantizers.estimator import AttentionEstimator, Quantized, mean_ratio
@@ -51,7 +51,7 @@ class ClippedAttention(AttentionEstimator):
     """`clipped_mask` with its learned level.
 
     Attributes:
-        clip: effective positive scalar, initially 0.005 (the parameter is ``raw_clip``).
+        clip: effective positive scalar, initially 0.005 (the parameter is ``log_clip``).
     """
 
     flops_per_element = 2  # divide, round
@@ -59,7 +59,7 @@ class ClippedAttention(AttentionEstimator):
 
     def __init__(self) -> None:
         super().__init__()
-        self.raw_clip = nn.Parameter(torch.tensor(INITIAL_CLIP))
+        self.clip = torch.tensor(INITIAL_CLIP)
 
     def forward(self, x: Tensor) -> Quantized:
         clip = self.clip

@@ -87,7 +87,7 @@ class DecomposedAttention(AttentionEstimator):
         num_heads: H.
 
     Attributes:
-        step: effective positive steps ``[H]`` (the parameter is ``raw_step``). zero_point: parameter ``[H]``.
+        step: effective positive steps ``[H]`` (the parameter is ``log_step``). zero_point: parameter ``[H]``.
     """
 
     planes = LEVELS
@@ -96,7 +96,7 @@ class DecomposedAttention(AttentionEstimator):
 
     def __init__(self, num_heads: int) -> None:
         super().__init__()
-        self.raw_step = nn.Parameter(torch.ones(num_heads))
+        self.step = torch.ones(num_heads)
         self.zero_point = nn.Parameter(torch.full((num_heads,), 0.5))
 
     @torch.no_grad()

@@ -75,11 +75,18 @@ class Estimator(nn.Module):
         return bool(self._forward_hooks or self._forward_pre_hooks or "forward" in vars(self))
 
     def scale_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the parameters of positive scales and steps (`Positive`) by name: they move at their own speed."""
+        """Return the logarithms of positive scales and steps (`Positive`) by name: they move at their own speed."""
+        return {f"log_{name}": self.get_parameter(f"log_{name}") for name in self._scale_names()}
+
+    def scale_values(self) -> dict[str, Tensor]:
+        """Return the positive scales and steps themselves by name, without gradient."""
+        return {name: getattr(self, name).detach() for name in self._scale_names()}
+
+    def _scale_names(self) -> list[str]:
         names = [
             name for kind in type(self).__mro__ for name, value in vars(kind).items() if isinstance(value, Positive)
         ]
-        return {f"raw_{name}": self.get_parameter(f"raw_{name}") for name in names if f"raw_{name}" in self._parameters}
+        return [name for name in dict.fromkeys(names) if f"log_{name}" in self._parameters]
 
     def set_activation_binarization(self, enabled: bool) -> None:
         """Switch the quantization of activations; parameters without a part in the forward pass take no gradient.

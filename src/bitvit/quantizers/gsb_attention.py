@@ -209,6 +209,18 @@ def scales_of_levels(levels: list[Tensor]) -> Tensor:
     return torch.stack(scales)
 
 
+SMALLEST_START = 0.25
+"""Smallest scale of a component that training starts with, as a share of the first scale."""
+
+
+def alive(scales: Tensor) -> Tensor:
+    """Return scales ``[k + 1]`` that training can start with: each at least `SMALLEST_START` of the first.
+
+    Least squares leave a component without use at the smallest allowed scale, from where its logarithm never returns.
+    """
+    return torch.cat([scales[:1], scales[1:].clamp_min(SMALLEST_START * scales[0])])
+
+
 Offset = Literal["none", "mean", "row", "full"]
 """The offset Phi of Eq. 9 and Table VII: 0, mean(A), learned ``[H, N]``, learned ``[H, N, N]``."""
 
@@ -229,7 +241,7 @@ class GsbAttention(AttentionEstimator):
 
     Attributes:
         offset: parameter Phi, subtracted, initially 0; None where it is not learned.
-        scales: effective positive ``a_0 .. a_k`` (the parameter is ``raw_scales``).
+        scales: effective positive ``a_0 .. a_k`` (the parameter is ``log_scales``).
         factors: ``c_1 .. c_k``.
 
     Source: GSB Eq. 9-25; Tables V-VIII.
@@ -256,7 +268,7 @@ class GsbAttention(AttentionEstimator):
         self.planes = components + 1
         # Shift, divide and round; a row's maximum; and for each component compare, scale and add.
         self.flops_per_element = 3 + (1 + 2 * components if components else 0)
-        self.raw_scales = nn.Parameter(torch.full((components + 1,), 1.0 / num_tokens))
+        self.scales = torch.full((components + 1,), 1.0 / num_tokens)
         shape = (num_heads, num_tokens) if offset == "row" else (num_heads, num_tokens, num_tokens)
         self.offset: nn.Parameter | None = nn.Parameter(torch.zeros(shape)) if offset in ("row", "full") else None
 
@@ -286,8 +298,8 @@ class GsbAttention(AttentionEstimator):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Set the scales by Eq. 25 from attention probabilities ``[B, H, N, N]``."""
-        self.scales = fit_attention_scales(self.shifted(x), self.factors, self.base)
+        """Set the scales by Eq. 25 from attention probabilities ``[B, H, N, N]``, none too small to live (`alive`)."""
+        self.scales = alive(fit_attention_scales(self.shifted(x), self.factors, self.base))
 
     def mask_planes(self, num_heads: int) -> MaskPlanes:
         """Masks of Eq. 9-13. A sign is two of them: ``sign = 2 * 1{a_t >= 0} - 1``, the -1 on a plane of ones."""

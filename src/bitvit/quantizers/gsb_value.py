@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from bitvit.quantizers.estimator import Quantized, ValueEstimator
-from bitvit.quantizers.gsb_attention import scales_of_levels
+from bitvit.quantizers.gsb_attention import alive, scales_of_levels
 from bitvit.quantizers.masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
 from bitvit.quantizers.packed_forms import ValuePlanes
 from bitvit.quantizers.positive import Positive
@@ -174,7 +174,7 @@ class GsbValue(ValueEstimator):
 
     Attributes:
         omega: parameter ``[H, 1, D]``, subtracted, initially 0.
-        scales: effective positive ``b_0 .. b_k`` (the parameter is ``raw_scales``).
+        scales: effective positive ``b_0 .. b_k`` (the parameter is ``log_scales``).
         factors: ``c_1 .. c_k``.
 
     Source: GSB Eq. 26-34.
@@ -191,7 +191,7 @@ class GsbValue(ValueEstimator):
         # Shift, divide and round; for each component, the first included, two limits, mask and scale.
         self.flops_per_element = 3 + 4 * self.planes
         self.omega = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
-        self.raw_scales = nn.Parameter(torch.ones(components + 1))
+        self.scales = torch.ones(components + 1)
 
     def forward(self, x: Tensor) -> Quantized:
         return gsb_value(at_least_float32(x), self.scales, self.factors, self.omega), None
@@ -201,8 +201,8 @@ class GsbValue(ValueEstimator):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Set the scales by Eq. 34 from values ``[B, H, N, D]``."""
-        self.scales = fit_value_scales(at_least_float32(x) - self.omega, self.factors)
+        """Set the scales by Eq. 34 from values ``[B, H, N, D]``, none too small to live (`alive`)."""
+        self.scales = alive(fit_value_scales(at_least_float32(x) - self.omega, self.factors))
 
     def value_planes(self) -> ValuePlanes:
         self.check_enabled()

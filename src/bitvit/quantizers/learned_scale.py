@@ -201,7 +201,7 @@ class LearnedSign(ScaledBits):
         shape: of the shift, which broadcasts over the input: ``(K,)``, or ``(H, 1, D)`` for heads.
 
     Attributes:
-        shift: parameter, added, initially 0. scale: effective positive scalar (the parameter is ``raw_scale``).
+        shift: parameter, added, initially 0. scale: effective positive scalar (the parameter is ``log_scale``).
 
     Source: GSB section IV-C (end).
     """
@@ -212,7 +212,7 @@ class LearnedSign(ScaledBits):
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.zeros(shape))
-        self.raw_scale = nn.Parameter(torch.ones(()))
+        self.scale = torch.ones(())
 
     def shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.shift, self.scale

@@ -1,4 +1,4 @@
-"""Learned step size quantization to 8 bits (LSQ), for the first and last layers."""
+"""Quantization to 8 bits, for the first and last layers: steps that cover the range, or learned (LSQ)."""
 
 import math
 from typing import Any
@@ -86,45 +86,102 @@ def fit_step(x: Tensor, dim: tuple[int, ...] | None = None) -> Tensor:
     return torch.where(largest > 0, largest / INT8_MAX, torch.ones_like(largest))
 
 
+class _RoundedCodes(Function):
+    """Codes whose product with the (fixed) steps takes the identity as its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor) -> Tensor:
+        ctx.save_for_backward(step)
+        return step_codes(x, step)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (step,) = ctx.saved_tensors
+        return grad_outputs[0] / step, None
+
+
+def rounded_codes(x: Tensor, step: Tensor) -> Tensor:
+    """Integer codes ``clamp(round(x / step), -128, 127)`` with fixed steps.
+
+    The gradient is the identity, for a caller that multiplies by ``step``: nothing is out of range where the step
+    covers the range.
+
+    Args:
+        x: values of any shape.
+        step: positive, broadcasts over ``x``; takes no gradient.
+
+    Returns:
+        Whole numbers in -128..127 as floats, same shape.
+    """
+    codes: Tensor = _RoundedCodes.apply(x, step)
+    return codes
+
+
+def by_channel(step: Tensor, weight: Tensor) -> Tensor:
+    """Return steps ``[O]`` or ``[]`` in a shape that broadcasts over the weights ``[O, ...]``."""
+    return step.reshape(-1, *[1] * (weight.dim() - 1)) if step.dim() else step
+
+
 class StepWeight(WeightEstimator):
+    """8-bit weights with the smallest steps that cover them: ``s_o = max|W_o| / 127`` for each output channel.
+
+    The steps follow the weights from update to update and are no parameters, so that all of the 8 bits stay in use. A
+    learned step (`LearnedStepWeight`) has the size of one weight's 127th part: an optimizer that moves it as far as a
+    weight loses the channel in one update.
+
+    Source: the GSB release has first and last layers at 8 bits with learned steps; the range is bitvit's.
+    """
+
+    bits = 8
+    is_full_precision_product = True
+
+    def steps(self, weight: Tensor) -> Tensor:
+        """Return the steps ``[O]`` of weights ``[O, ...]``, or one for all ``[]``."""
+        return fit_step(at_least_float32(weight.detach()), dim=tuple(range(1, weight.dim()))).flatten()
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Return the weights' codes as they are stored, int8, without a gradient."""
+        with torch.no_grad():
+            return step_codes(at_least_float32(weight), by_channel(self.steps(weight), weight)).to(torch.int8)
+
+    def forward(self, x: Tensor) -> Quantized:
+        x = at_least_float32(x)
+        step = self.steps(x)
+        return rounded_codes(x, by_channel(step, x)), step
+
+
+class LearnedStepWeight(StepWeight):
     """8-bit weights with learned steps: codes and steps of `learned_step_codes`.
 
     Args:
         channels: one step for each of so many output channels; None takes one for the tensor.
 
     Attributes:
-        step: effective positive steps, scalar or ``[O]`` (the parameter is ``raw_step``).
+        step: effective positive steps, scalar or ``[O]`` (the parameter is ``log_step``).
 
     Source: GSB release (first and last layers at 8 bits); steps start at ``max|W| / 127``, not at the release's
     first-forward statistic.
     """
 
-    bits = 8
-    is_full_precision_product = True
     step = Positive(MIN_STEP)
 
     def __init__(self, channels: int | None = None) -> None:
         super().__init__()
-        self.raw_step = nn.Parameter(torch.ones(()) if channels is None else torch.ones(channels))
+        self.step = torch.ones(()) if channels is None else torch.ones(channels)
 
-    def broadcast_step(self, weight: Tensor) -> Tensor:
-        """Return the steps in a shape that broadcasts over the weights."""
-        return self.step.reshape(-1, *[1] * (weight.dim() - 1)) if self.raw_step.dim() else self.step
-
-    def codes(self, weight: Tensor) -> Tensor:
-        """Return the weights' codes as they are stored, int8, without a gradient."""
-        with torch.no_grad():
-            return step_codes(at_least_float32(weight), self.broadcast_step(weight)).to(torch.int8)
+    def steps(self, weight: Tensor) -> Tensor:
+        return self.step
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         """Set each step so that its weights just fit: ``max|W| / 127``."""
-        self.step = fit_step(x, dim=tuple(range(1, x.dim()))).flatten() if self.raw_step.dim() else fit_step(x)
+        self.step = fit_step(x, dim=tuple(range(1, x.dim()))).flatten() if self.step.dim() else fit_step(x)
 
     def forward(self, x: Tensor) -> Quantized:
         x = at_least_float32(x)
-        group_size = x[0].numel() if self.raw_step.dim() else x.numel()
-        return learned_step_codes(x, self.broadcast_step(x), group_size), self.step.detach()
+        step = self.step
+        group_size = x[0].numel() if step.dim() else x.numel()
+        return learned_step_codes(x, by_channel(step, x), group_size), step.detach()
 
 
 class StepActivation(ActivationEstimator):
@@ -134,7 +191,7 @@ class StepActivation(ActivationEstimator):
         channels: size of the last axis.
 
     Attributes:
-        shift: parameter ``[K]``, added, initially 0. step: effective positive scalar (the parameter is ``raw_step``).
+        shift: parameter ``[K]``, added, initially 0. step: effective positive scalar (the parameter is ``log_step``).
     """
 
     bits = 8
@@ -143,7 +200,7 @@ class StepActivation(ActivationEstimator):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.zeros(channels))
-        self.raw_step = nn.Parameter(torch.ones(()))
+        self.step = torch.ones(())
 
     def forward(self, x: Tensor) -> Quantized:
         x = at_least_float32(x)

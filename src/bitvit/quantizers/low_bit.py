@@ -76,7 +76,7 @@ class LowBitWeight(WeightEstimator):
     """Weights of few bits with a learned step: `low_bit` without an offset.
 
     Attributes:
-        step: effective positive scalar (the parameter is ``raw_step``).
+        step: effective positive scalar (the parameter is ``log_step``).
     """
 
     step = Positive()
@@ -84,7 +84,7 @@ class LowBitWeight(WeightEstimator):
     def __init__(self, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        self.raw_step = nn.Parameter(torch.ones(()))
+        self.step = torch.ones(())
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
@@ -103,7 +103,7 @@ class LowBitActivation(ActivationEstimator):
     """An activation in ``2^bits`` levels with a learned step and offset: `low_bit`.
 
     Attributes:
-        step: effective positive scalar (the parameter is ``raw_step``). offset: parameter, scalar.
+        step: effective positive scalar (the parameter is ``log_step``). offset: parameter, scalar.
     """
 
     flops_per_element = 3  # shift, divide, round
@@ -112,7 +112,7 @@ class LowBitActivation(ActivationEstimator):
     def __init__(self, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        self.raw_step = nn.Parameter(torch.ones(()))
+        self.step = torch.ones(())
         self.offset = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Quantized:

@@ -1,64 +1,62 @@
-"""Scales that stay positive under any optimizer."""
+"""Scales that are positive by construction, under any optimizer."""
 
-from typing import Any
+from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 
 MIN_SCALE = 1e-5
-"""Smallest effective value of a learned scale (GSB section IV-B: all alphas and betas are positive)."""
+"""Smallest value that a scale is set to (GSB section IV-B: all alphas and betas are positive)."""
 
 MIN_STEP = 1e-10
-"""Smallest effective step of an 8-bit quantizer; a step is about 1/100 of the values it quantizes."""
+"""Smallest value that a step of an 8-bit quantizer is set to; a step is about 1/100 of the values it quantizes."""
 
-
-class _Floor(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, minimum: float) -> Tensor:
-        return x.clamp_min(minimum)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return grad_outputs[0], None
-
-
-def positive(scale: Tensor, minimum: float = MIN_SCALE) -> Tensor:
-    """Keep a learned scale at or above a small positive number.
-
-    Forward: ``max(scale, minimum)``. Backward: identity, so that a scale which an update pushed below the minimum can
-    return.
-
-    Args:
-        scale: learned scales of any shape.
-        minimum: the floor, positive.
-
-    Returns:
-        The effective scales, same shape.
-    """
-    floored: Tensor = _Floor.apply(scale, minimum)
-    return floored
+LARGEST_DRIFT = 6.0
+"""Training keeps a scale within ``exp(-6)`` to ``exp(6)`` (1/403 to 403) times the value that it was set to."""
 
 
 class Positive:
-    """Attribute of a module that reads the effective (positive) value of its parameter ``raw_<name>``.
+    """Attribute of a module whose value is ``base_<name> * exp(log_<name>)``: a learned scale that is never 0.
 
-    Declared in the class body: ``scales = Positive()`` beside a parameter ``raw_scales``. Reading gives
-    ``positive(raw_scales)``, with gradient; assigning a tensor or number copies it into the parameter, without
-    gradient.
+    Declared in the class body, ``scales = Positive()``. The first assignment, in ``__init__``, makes the buffer
+    ``base_scales`` and the parameter ``log_scales``; this and each later one puts the given value, without gradient,
+    into the buffer and 0 into the parameter. So a value that was set, from data or from a file, is kept to the bit, and
+    an optimizer moves its logarithm: in relative steps, whatever the size of the scale. Reading gives the value, with
+    the gradient ``dL/dlog = value * dL/dvalue``.
+
+    Args:
+        minimum: smaller values that are assigned become this one.
     """
 
     def __init__(self, minimum: float = MIN_SCALE) -> None:
         self._minimum = minimum
-        self._raw_name = ""
+        self._base = self._log = ""
 
     def __set_name__(self, owner: type[nn.Module], name: str) -> None:
-        self._raw_name = f"raw_{name}"
+        self._base, self._log = f"base_{name}", f"log_{name}"
 
     def __get__(self, module: nn.Module, owner: type[nn.Module] | None = None) -> Tensor:
-        return positive(module.get_parameter(self._raw_name), self._minimum)
+        base: Tensor = getattr(module, self._base)
+        log: Tensor = getattr(module, self._log)
+        return base * log.exp()
 
     def __set__(self, module: nn.Module, value: Tensor | float) -> None:
-        parameter = module.get_parameter(self._raw_name)
         with torch.no_grad():
-            parameter.copy_(torch.as_tensor(value, dtype=parameter.dtype, device=parameter.device))
+            if self._base not in module._buffers:
+                first = torch.as_tensor(value).detach().clamp_min(self._minimum)
+                module.register_buffer(self._base, first)
+                module.register_parameter(self._log, nn.Parameter(torch.zeros_like(first)))
+                return
+            base, log = module.get_buffer(self._base), module.get_parameter(self._log)
+            base.copy_(torch.as_tensor(value, dtype=base.dtype, device=base.device)).clamp_min_(self._minimum)
+            log.zero_()
+
+
+@torch.no_grad()
+def limit_drift(logs: list[nn.Parameter]) -> None:
+    """Bring parameters ``log_<name>`` back into their range (`LARGEST_DRIFT`), in place.
+
+    In the logarithm's domain gradients shrink with the scale, so that one that drifted far down would not return.
+    """
+    for log in logs:
+        log.clamp_(-LARGEST_DRIFT, LARGEST_DRIFT)

@@ -25,6 +25,7 @@ from bitvit.training.compilation import compile_for_training, stop_compiling
 from bitvit.training.errors import RecipeError
 from bitvit.training.evaluation import evaluate
 from bitvit.training.fit_context import reporting_interrupts
+from bitvit.training.liveness import Liveness, liveness_of
 from bitvit.training.phase_module import PhaseModule, PhasePlan
 from bitvit.training.phase_names import PhaseName
 from bitvit.training.progress import ShowProgress
@@ -244,6 +245,7 @@ class Phase:
                 evaluation=known or self._evaluate(module.model, start.info),
                 average=None if average is None else self._evaluate(average, start.info),
                 best=fitted.state.best,
+                liveness=self._liveness(module.model),
             )
             info = replace(start.info, metrics={"loss": result.evaluation.loss, **result.evaluation.metrics()})
             if average is not None:
@@ -272,6 +274,11 @@ class Phase:
             run.folder.write_result(self.name, result.to_dict())
             save_checkpoint(self.checkpoint, start.model, start.info)
         run.keep(self.name, start.model, start.info.preprocessing)
+
+    def _liveness(self, model: nn.Module) -> Liveness | None:
+        device = next(model.parameters()).device
+        images = self.run.student.sample_images().to(device)
+        return liveness_of(model.float(), images)
 
     def _evaluate(self, model: nn.Module, info: CheckpointInfo) -> Evaluation:
         recipe = self.run.recipe

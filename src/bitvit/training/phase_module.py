@@ -164,7 +164,8 @@ class PhaseModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         schedule = self._plan.schedule
-        optimizer = create_optimizer(self.model, self._plan.name, schedule, self._plan.recipe.precision)
+        recipe = self._plan.recipe
+        optimizer = create_optimizer(self.model, self._plan.name, schedule, recipe.precision, recipe.scales)
         total = schedule.epochs * self._plan.steps_per_epoch
         choice: dict[str, Any] = {
             "t_initial": max(total, 2),

@@ -32,6 +32,7 @@ __all__ = [
     "Recipe",
     "Regularization",
     "Runtime",
+    "ScaleSpeed",
     "Schedule",
     "TeacherSchedule",
     "Validation",
@@ -126,6 +127,18 @@ class TeacherSchedule(Schedule):
 
 
 @dataclass(frozen=True)
+class ScaleSpeed:
+    """How learned scales move: an optimizer moves their logarithms, in groups of their own without weight decay."""
+
+    speed: float = 10.0
+    """Learning rate of scales, relative to that of the weights."""
+    step_speed: float = 1.0
+    """Learning rate of the steps of 8-bit inputs, relative to that of the weights."""
+    eps: float = 1e-15
+    """Adam's epsilon for both: gradients of scales can be as small as 1e-11."""
+
+
+@dataclass(frozen=True)
 class Regularization:
     """Terms beside the loss of classification and distillation."""
 
@@ -189,6 +202,7 @@ class Recipe:
     distillation: Distillation = field(default_factory=Distillation)
     stage1: Schedule = field(default_factory=Schedule)
     stage2: Schedule = field(default_factory=Schedule)
+    scales: ScaleSpeed = field(default_factory=ScaleSpeed)
     regularization: Regularization = field(default_factory=Regularization)
     ema: Ema = field(default_factory=Ema)
     calibration: Calibration = field(default_factory=Calibration)

@@ -56,6 +56,8 @@ def check_recipe(recipe: Recipe) -> None:
         "distillation.distribution",
         "needs a teacher: set distillation.kind",
     )
+    for key in ("speed", "step_speed", "eps"):
+        demand(getattr(recipe.scales, key) > 0, f"scales.{key}", "must be above 0")
     oscillation = recipe.regularization.weight_oscillation
     demand(
         0 <= oscillation < 1,

@@ -13,6 +13,7 @@ import torch
 
 import bitvit
 from bitvit.tasks import Evaluation, Task
+from bitvit.training.liveness import Liveness
 from bitvit.training.recipe import Recipe
 
 __all__ = ["BestEpoch", "PhaseResult", "TrainingReport"]
@@ -47,6 +48,7 @@ class PhaseResult:
         evaluation: figures of the checkpoint on the validation images.
         average: those of the moving average of its weights, where one is kept.
         best: the best epoch of the last phase.
+        liveness: what is alive of the network's quantizers; None where it has none.
     """
 
     phase: str
@@ -57,6 +59,7 @@ class PhaseResult:
     evaluation: Evaluation
     average: Evaluation | None = None
     best: BestEpoch | None = None
+    liveness: Liveness | None = None
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], task: Task, checkpoint: Path) -> PhaseResult:
@@ -71,7 +74,12 @@ class PhaseResult:
             evaluation=task.evaluation(content["evaluation"]),
             average=None if average is None else task.evaluation(average),
             best=None if best is None else BestEpoch(**best),
+            liveness=None if content.get("liveness") is None else Liveness.from_dict(content["liveness"]),
         )
+
+    def warning(self) -> str | None:
+        """Return one line about what died in the phase, or None."""
+        return None if self.liveness is None else self.liveness.warning(self.phase)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
@@ -84,6 +92,7 @@ class PhaseResult:
             "evaluation": self.evaluation.to_dict(),
             "average": self.average.to_dict() if self.average is not None else None,
             "best": asdict(self.best) if self.best is not None else None,
+            "liveness": self.liveness.to_dict() if self.liveness is not None else None,
         }
 
 

@@ -208,6 +208,9 @@ class Run:
             for phase in self.phases:
                 results.append(phase.execute())
                 self.history += self.folder.read_history(phase.name)
+                died = results[-1].warning()
+                if died is not None:
+                    self.warn(died)
         for warning in results[-1].evaluation.warnings():
             self.warn(warning)
         report = TrainingReport(

@@ -106,7 +106,11 @@ class Student:
         is_calibrated = given is not None and given[1].stage == "full" and not self._recipe.stage1.epochs
         is_calibrated = is_calibrated and not isinstance(self.model, SegmentationNetwork)  # the decoder is new
         if not is_calibrated:
-            calibrate(self.model, _calibration_images(self._recipe, self._images, self.preprocessing))
+            calibrate(self.model, self.sample_images())
+
+    def sample_images(self) -> Tensor:
+        """Return the training images that scales are fitted to, normalized for the student: float32 `[B,C,H,W]`."""
+        return _calibration_images(self._recipe, self._images, self.preprocessing)
 
 
 def _calibration_images(recipe: Recipe, images: TargetSet, preprocessing: Preprocessing) -> Tensor:

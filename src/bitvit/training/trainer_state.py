@@ -26,6 +26,9 @@ from bitvit.training.run_folder import RunFolder
 
 __all__ = ["AtomicCheckpointIO", "SaveState"]
 
+_VERSION_KEY = "bitvit_version"
+_VERSION = 3  # as that of checkpoints: what a state's parameters mean
+
 
 class AtomicCheckpointIO(CheckpointIO):
     """Writes Lightning's checkpoints completely or not at all; reads tensors and plain values only."""
@@ -37,7 +40,7 @@ class AtomicCheckpointIO(CheckpointIO):
             OutputError: if it cannot be written; the older one stays.
         """
         content = io.BytesIO()
-        torch.save(checkpoint, content)
+        torch.save({**checkpoint, _VERSION_KEY: _VERSION}, content)
         write_atomically(path, content.getvalue())
 
     def load_checkpoint(
@@ -46,7 +49,7 @@ class AtomicCheckpointIO(CheckpointIO):
         """Read a checkpoint. Pickled code in it is refused, whatever `weights_only` says.
 
         Raises:
-            CheckpointError: if it is damaged, or holds anything but tensors and plain values.
+            CheckpointError: if it is damaged, of another version, or holds anything but tensors and plain values.
         """
         try:
             checkpoint = torch.load(path, map_location=map_location or "cpu", weights_only=True)
@@ -57,6 +60,8 @@ class AtomicCheckpointIO(CheckpointIO):
             ) from None
         if not isinstance(checkpoint, dict):
             raise CheckpointError(f"{path}: not a trainer's state; delete it to restart this phase")
+        if checkpoint.get(_VERSION_KEY) != _VERSION:
+            raise CheckpointError(f"{path}: was written by another version of bitvit; delete it to restart this phase")
         return checkpoint
 
     def remove_checkpoint(self, path: Any) -> None:

@@ -35,11 +35,11 @@ def gsb_attention_layer(seed: int = 0, components_attention: int = 2, components
         GsbValue(HEADS, DIM // HEADS, components_value),
     ).double()
     with torch.no_grad():
-        for name, parameter in layer.named_parameters():
+        for name, value in layer.state_dict().items():
             if name.endswith(("shift", "omega", "offset")):
-                parameter.normal_(0, 0.05)
-            elif "raw_" in name:
-                parameter.uniform_(0.05, 0.4)
+                value.normal_(0, 0.05)
+            elif "base_" in name:
+                value.uniform_(0.05, 0.4)
     return layer
 
 

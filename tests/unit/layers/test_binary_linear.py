@@ -7,6 +7,7 @@ import torch
 from bitvit.layers import QuantLinear, gsb_linear
 from bitvit.quantizers import LearnedSign, ScaledBits
 from tests.support import gsb_formulas as formulas
+from tests.support.golden import scale_gradient
 
 
 def make(seed: int = 0, **kwargs: object) -> QuantLinear:
@@ -64,10 +65,9 @@ def test_gradients() -> None:
     grad_bits = grad.numpy() @ weight
     value, grad_x, grad_scale = formulas.learned_sign(shifted, scale, grad_bits)
     assert x.grad is not None
-    assert learned(layer).raw_scale.grad is not None
     np.testing.assert_allclose(x.grad, grad_x, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(learned(layer).shift.grad, grad_x.sum((0, 1)), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(learned(layer).raw_scale.grad, grad_scale, rtol=1e-9)
+    np.testing.assert_allclose(scale_gradient(layer, "input_quantizer.scale"), grad_scale, rtol=1e-9)
     np.testing.assert_allclose(layer.weight.grad, np.einsum("bno,bnk->ok", grad.numpy(), value), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(layer.bias.grad, grad.numpy().sum((0, 1)), rtol=1e-12)
 
@@ -108,16 +108,17 @@ def test_stage_1_uses_the_real_input_and_no_activation_parameters() -> None:
     weight = formulas.binary_weight(layer.weight.detach().numpy())
     np.testing.assert_allclose(y.detach(), x.numpy() @ weight.T + layer.bias.detach().numpy(), rtol=1e-9, atol=1e-12)
     assert not learned(layer).shift.requires_grad
-    assert not learned(layer).raw_scale.requires_grad
+    assert not learned(layer).log_scale.requires_grad
     learned(layer).set_activation_binarization(True)
     assert learned(layer).shift.requires_grad
-    assert learned(layer).raw_scale.requires_grad
+    assert learned(layer).log_scale.requires_grad
 
 
-def test_assigning_a_scale_writes_the_parameter() -> None:
+def test_assigning_a_scale_keeps_it_to_the_bit() -> None:
     layer = gsb_linear(4, 4)
+    learned(layer).log_scale.data.fill_(0.3)
     learned(layer).scale = 0.25
-    assert learned(layer).raw_scale.item() == 0.25
+    assert learned(layer).log_scale.item() == 0
     assert learned(layer).scale.item() == 0.25
     learned(layer).scale = -1.0
     assert learned(layer).scale.item() > 0

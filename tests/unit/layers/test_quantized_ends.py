@@ -9,10 +9,10 @@ from bitvit.quantizers import StepActivation, StepWeight
 
 
 def codes_of(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    """The weights' codes and steps."""
+    """The weights' codes and steps, one for each output channel."""
     estimator = layer.weight_quantizer
     assert isinstance(estimator, StepWeight)
-    return estimator.codes(layer.get_parameter("weight")), estimator.step.detach()
+    return estimator.codes(layer.get_parameter("weight")), estimator.steps(layer.get_parameter("weight"))
 
 
 def inputs_of(layer: QuantLinear) -> StepActivation:
@@ -43,10 +43,10 @@ def test_conv_keeps_weights_within_half_a_step(conv: nn.Conv2d) -> None:
     x = torch.randn(2, 3, 16, 16)
     expected = nn.functional.conv2d(x, codes * step[:, None, None, None], conv.bias, stride=4)
     torch.testing.assert_close(quantized(x), expected)
-    assert set(quantized.state_dict()) == {"weight", "bias", "weight_quantizer.raw_step"}
+    assert set(quantized.state_dict()) == {"weight", "bias"}
 
 
-def test_conv_gradients_reach_weight_step_and_bias(conv: nn.Conv2d) -> None:
+def test_conv_gradients_reach_weight_and_bias(conv: nn.Conv2d) -> None:
     quantized = step_conv(conv)
     quantized(torch.randn(2, 3, 8, 8)).square().sum().backward()
     for parameter in quantized.parameters():
@@ -67,8 +67,8 @@ def test_linear_multiplies_exact_codes(linear: nn.Linear) -> None:
     expected = product.float() * (weight_step * step) + linear.bias
     assert quantized(x).equal(expected)
     assert set(quantized.state_dict()) == {
-        *("weight", "bias", "weight_quantizer.raw_step"),
-        *("input_quantizer.raw_step", "input_quantizer.shift"),
+        *("weight", "bias"),
+        *("input_quantizer.base_step", "input_quantizer.log_step", "input_quantizer.shift"),
     }
 
 
@@ -77,10 +77,10 @@ def test_linear_in_stage_1_takes_the_real_input(linear: nn.Linear) -> None:
     inputs_of(quantized).set_activation_binarization(False)
     x = torch.randn(4, 37)
     weight, step = codes_of(quantized)
-    expected = nn.functional.linear(x, weight * step, linear.bias)
+    expected = nn.functional.linear(x, weight * step[:, None], linear.bias)
     torch.testing.assert_close(quantized(x), expected)
     frozen = {name for name, p in quantized.named_parameters() if not p.requires_grad}
-    assert frozen == {"input_quantizer.shift", "input_quantizer.raw_step"}
+    assert frozen == {"input_quantizer.shift", "input_quantizer.log_step"}
 
 
 def test_linear_under_autocast_is_exact(linear: nn.Linear) -> None:
@@ -100,3 +100,19 @@ def test_zero_weights_stay_finite() -> None:
     y.sum().backward()
     assert torch.isfinite(y).all()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in quantized.parameters())
+
+
+def test_the_steps_follow_the_weights(linear: nn.Linear) -> None:
+    """The largest weight of a channel always has code 127, so that all 8 bits stay in use, and takes its gradient."""
+    quantized = step_linear(linear)
+    inputs_of(quantized).fit(torch.ones(1, 37))
+    optimizer = torch.optim.Adam(quantized.parameters(), lr=3e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        quantized(0.5 + torch.rand(4, 37)).sum().backward()
+        assert quantized.weight.grad is not None
+        assert quantized.weight.grad.ne(0).all()
+        optimizer.step()
+        codes, step = codes_of(quantized)
+        assert codes.abs().amax(1).tolist() == [127] * 6
+        torch.testing.assert_close(step, quantized.weight.abs().amax(1) / 127)

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from bitvit.quantizers import (
-    MIN_SCALE,
     binary_sign,
     binary_weight,
     binary_weight_parts,
@@ -14,7 +13,6 @@ from bitvit.quantizers import (
     image_statistics,
     learned_round,
     learned_sign,
-    positive,
     round_bits,
     round_clip,
     sign_bits,
@@ -148,15 +146,6 @@ def test_image_statistics_are_eq_2_for_each_image() -> None:
     zero_mean, zero_magnitude = image_statistics(torch.zeros(1, 2, 2))
     assert zero_mean.item() == 0
     assert 0 < zero_magnitude.item() < 1e-6
-
-
-def test_positive_keeps_scales_above_the_floor_and_lets_them_return() -> None:
-    raw = torch.tensor([-2.0, 0.0, 1e-5, 0.25], requires_grad=True)
-    effective = positive(raw)
-    effective.sum().backward()
-    torch.testing.assert_close(effective, torch.tensor([MIN_SCALE, MIN_SCALE, 1e-5, 0.25]), rtol=0, atol=0)
-    assert raw.grad is not None
-    assert raw.grad.eq(1).all()
 
 
 def test_fitted_sign_scale_minimizes_the_error() -> None:

@@ -16,7 +16,7 @@ from bitvit.models.reference.families import build_model, import_notes, key_pair
 from bitvit.models.reference.gsb_models import set_threshold_scope
 from bitvit.models.reference.keys import load_pairs
 from bitvit.models.reference.reader import read_checkpoint
-from bitvit.quantizers import BandedAttention, ClippedAttention, DecomposedAttention
+from bitvit.quantizers import BandedAttention, ClippedAttention, DecomposedAttention, Estimator
 
 __all__ = [
     "FAMILIES",
@@ -68,14 +68,26 @@ def to_reference(
 
     Args:
         model: from `from_reference`.
-        tensors: by our parameter names; names of the model that are absent here are left out.
+        tensors: by our names: the whole state, or the gradients of parameters; names of the model that are absent here
+            are left out.
         like: the authors' tensors, whose shapes the result takes, and to whose names it is confined; None keeps our
             shapes, which may have fewer axes of length 1 than theirs.
     """
+    own = dict(tensors)
+    for name, module in model.named_modules():
+        if isinstance(module, Estimator):
+            for scale, value in module.scale_values().items():
+                ours, log = f"{name}.base_{scale}", f"{name}.log_{scale}"
+                if log not in own:
+                    continue
+                if ours in own:  # values: with what training has changed
+                    own[ours] = own[ours] * own[log].exp()
+                else:  # gradients: dL/ds = dL/dlog / s
+                    own[ours] = own[log] / value
     return {
-        pair.theirs: pair.to_theirs(tensors[pair.ours], None if like is None else like[pair.theirs].shape)
+        pair.theirs: pair.to_theirs(own[pair.ours], None if like is None else like[pair.theirs].shape)
         for pair in key_pairs(model)
-        if pair.ours in tensors and (like is None or pair.theirs in like)
+        if pair.ours in own and (like is None or pair.theirs in like)
     }
 
 
@@ -90,9 +102,12 @@ def _check_scales(model: nn.Module) -> None:
     above every probability. The GSB release itself counts scales below 1e-5 as 1e-5, as `bitvit.quantizers.Positive`.
     """
     for name, module in model.named_modules():
-        if isinstance(module, ClippedAttention) and not bool(module.raw_clip > 0):
-            module.clip = _ABOVE_ANY_PROBABILITY
-        elif isinstance(module, BandedAttention | DecomposedAttention):
-            for scale, parameter in module.scale_parameters().items():
-                if not bool((parameter > 0).all()):
-                    raise CheckpointImportError(f"{name}.{scale} is not positive: this checkpoint cannot be imported")
+        if not isinstance(module, Estimator):
+            continue
+        for scale, value in module.scale_values().items():
+            if isinstance(module, ClippedAttention):
+                setattr(module, scale, value if bool(value > 0) else _ABOVE_ANY_PROBABILITY)
+            elif isinstance(module, BandedAttention | DecomposedAttention) and not bool((value > 0).all()):
+                raise CheckpointImportError(f"{name}.{scale} is not positive: this checkpoint cannot be imported")
+            else:
+                setattr(module, scale, value)  # at least the smallest allowed

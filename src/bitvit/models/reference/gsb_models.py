@@ -146,14 +146,14 @@ def gsb_rules(model: VisionTransformer) -> Iterator[PrefixRule]:
     for name in ("cls_token", "dist_token", "pos_embed"):
         yield PrefixRule("", "", {name: name})
     shift = {"weight": "weight", "bias": "bias", "input_quantizer.shift": "move.bias"}
-    patch = {"weight": "weight", "bias": "bias", "weight_quantizer.raw_step": "alpha"}
+    patch = {"weight": "weight", "bias": "bias", "weight_quantizer.base_step": "alpha"}
     yield PrefixRule("patch_embed.proj", "patch_embed.proj", patch)
     yield PrefixRule("patch_embed.norm", "patch_embed.norm")
     yield PrefixRule("norm", "norm")
     for head in ("head", "head_dist"):
-        steps = {"input_quantizer.raw_step": "input_clip_val", "weight_quantizer.raw_step": "weight_clip_val"}
+        steps = {"input_quantizer.base_step": "input_clip_val", "weight_quantizer.base_step": "weight_clip_val"}
         yield PrefixRule(head, head, shift | steps)
-    linear = shift | {"input_quantizer.raw_scale": "input_clip_val"}
+    linear = shift | {"input_quantizer.base_scale": "input_clip_val"}
     for index in range(len(model.blocks)):
         block = f"blocks.{index}"
         for name in ("norm1", "norm2"):
@@ -164,14 +164,14 @@ def gsb_rules(model: VisionTransformer) -> Iterator[PrefixRule]:
         for name, letter in (("query", "q"), ("key", "k"), ("value", "v")):
             yield PrefixRule(attention, attention, {f"{name}_shift": f"move_{letter}.bias"})
             yield PrefixRule(
-                f"{attention}.{name}", attention, {"shift": f"move_{letter}.bias", "raw_scale": f"clip_{name}"}
+                f"{attention}.{name}", attention, {"shift": f"move_{letter}.bias", "base_scale": f"clip_{name}"}
             )
         # The release adds its offsets; ours are subtracted.
         yield PrefixRule(f"{attention}.attention", attention, {"offset": "move_att.bias"}, negated=True)
         yield PrefixRule(f"{attention}.value", attention, {"omega": "move_v.bias"}, negated=True)
         for part, name in (("attention", "clip_attn"), ("value", "clip_value")):
             stacked = (name, f"{name}2", f"{name}3")
-            yield PrefixRule(f"{attention}.{part}", attention, {"raw_scales": stacked})
+            yield PrefixRule(f"{attention}.{part}", attention, {"base_scales": stacked})
 
 
 default_cfgs = generate_default_cfgs({"gsb_release_deit.untrained": model_cfg(224, 1000, "patch_embed.proj")})

@@ -2,7 +2,7 @@
 
 They differ from `bitvit.quantizers` in that sign(0) is 0, in how gradients of scales are averaged (``1 / sqrt(n)`` of
 the elements concerned, over the whole batch) and in the thresholds of attention and values. A scale at or below 1e-5
-counts as 1e-5 (`bitvit.quantizers.Positive`). Source: docs/models.md, section 2, end; golden data.
+counts as 1e-5 (`bitvit.quantizers.MIN_SCALE`). Source: docs/models.md, section 2, end; golden data.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch.autograd import Function
 from bitvit.quantizers.estimator import ActivationEstimator, AttentionEstimator, Quantized, WeightEstimator
 from bitvit.quantizers.gsb_value import GsbValue
 from bitvit.quantizers.learned_scale import LearnedSign
-from bitvit.quantizers.learned_step import INT8_MAX, INT8_MIN, StepActivation, StepWeight
+from bitvit.quantizers.learned_step import INT8_MAX, INT8_MIN, LearnedStepWeight, StepActivation, by_channel
 from bitvit.quantizers.packed_forms import MaskPlanes, Rules, first_threshold, for_each_head
 from bitvit.quantizers.positive import Positive
 
@@ -236,16 +236,16 @@ class ReleaseShift(ActivationEstimator):
         """The shift is in use in both stages."""
 
 
-class ReleaseStepWeight(StepWeight):
-    """`StepWeight` whose steps' gradients are averaged over the whole weight; they start at 2 mean|W| / sqrt(127)."""
+class ReleaseStepWeight(LearnedStepWeight):
+    """`LearnedStepWeight` with gradients averaged over the whole weight; steps start at 2 mean|W| / sqrt(127)."""
 
     def forward(self, x: Tensor) -> Quantized:
-        return elastic_steps(x, self.broadcast_step(x), INT8_MIN, INT8_MAX), None
+        return elastic_steps(x, by_channel(self.step, x), INT8_MIN, INT8_MAX), None
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         """Set all steps as the release's first forward pass does."""
-        self.step = (2 * x.abs().mean() / math.sqrt(INT8_MAX)).expand_as(self.raw_step)
+        self.step = (2 * x.abs().mean() / math.sqrt(INT8_MAX)).expand_as(self.step)
 
 
 class ReleaseStepActivation(StepActivation):
@@ -268,7 +268,7 @@ class ReleaseAttention(AttentionEstimator):
 
     Attributes:
         offset: parameter Phi ``[H, N, N]``, subtracted. scales: effective positive ``a_0 .. a_2`` (the parameter is
-            ``raw_scales``).
+            ``log_scales``).
         threshold_scope: ``"batch"`` reproduces the release, in which an image's logits depend on its batch; ``"image"``
             gives each image the logits that it has alone. A packed engine only has the latter.
     """
@@ -284,7 +284,7 @@ class ReleaseAttention(AttentionEstimator):
         super().__init__()
         self.num_heads = num_heads
         self.num_tokens = num_tokens
-        self.raw_scales = nn.Parameter(torch.full((self.planes,), 1.0 / num_tokens))
+        self.scales = torch.full((self.planes,), 1.0 / num_tokens)
         self.offset = nn.Parameter(torch.zeros(num_heads, num_tokens, num_tokens))
 
     def forward(self, x: Tensor) -> Quantized:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitvit.models.reference.errors import KeyMismatchError
+from bitvit.quantizers.estimator import Estimator
 
 Layout = Literal["same", "map"]
 """``"same"``: equal up to axes of length 1. ``"map"``: theirs ``[1, C, H, W]``, ours ``[1, H W, C]``."""
@@ -88,8 +89,18 @@ AFFINE_LEAVES = {"scale": "alpha", "shift": "move"}
 
 
 def expand_rules(model: nn.Module, rules: Iterable[PrefixRule]) -> list[KeyPair]:
-    """Return a pair for every tensor of the model; every tensor must be covered by exactly one rule."""
-    names = list(model.state_dict())
+    """Return a pair for every tensor of the model; every tensor must be covered by exactly one rule.
+
+    The authors' scales are ours as they were set (``base_<name>``); the logarithms of what training has changed since
+    (`bitvit.quantizers.Positive`) have no counterpart, and are 0 after an import.
+    """
+    changes = {
+        f"{name}.{scale}"
+        for name, module in model.named_modules()
+        if isinstance(module, Estimator)
+        for scale in module.scale_parameters()
+    }
+    names = [name for name in model.state_dict() if name not in changes]
     pairs = [pair for rule in rules for pair in rule.pairs(names)]
     covered = {(pair.ours, pair.index) for pair in pairs}
     if len(covered) != len(pairs) or {pair.ours for pair in pairs} != set(names):

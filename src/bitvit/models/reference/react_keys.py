@@ -46,11 +46,11 @@ def _attention(module: ReactAttention | WindowAttention, ours: str, theirs: str)
         f"{ours}.core.attention",
         inner,
         {
-            "raw_clip": "att_prob_clip",
-            "raw_scale": "att_prob_clip",
+            "base_clip": "att_prob_clip",
+            "base_scale": "att_prob_clip",
             "lower": "att_prob_clip2",
             "upper": "att_prob_clip3",
-            "raw_step": "att_prob_quantizer.alpha",
+            "base_step": "att_prob_quantizer.alpha",
             "zero_point": "att_prob_quantizer.zero_point",
         },
     )
