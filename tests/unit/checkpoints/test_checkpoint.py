@@ -100,8 +100,9 @@ def test_files_that_are_no_checkpoint_are_refused(saved: Path, tmp_path: Path) -
         ("{}", "damaged"),
         ("[", "damaged"),
         (json.dumps({"version": 1}), "older bitvit"),
-        (json.dumps({"version": 3}), "newer bitvit"),
-        (json.dumps({"version": 2, "model": {"name": "test_gsb_deit"}}), "damaged"),
+        (json.dumps({"version": 2}), "older bitvit"),
+        (json.dumps({"version": 4}), "newer bitvit"),
+        (json.dumps({"version": 3, "model": {"name": "test_gsb_deit"}}), "damaged"),
     ],
 )
 def test_damaged_descriptions_are_refused(tmp_path: Path, text: str, message: str) -> None:
