@@ -36,6 +36,10 @@ uint64_t Operands::Count(std::string_view expression) const {
   return static_cast<uint64_t>(Evaluate(expression, sizes_.symbols).value_or(0));
 }
 
+uint64_t Operands::Cost(std::string_view expression) const {
+  return static_cast<uint64_t>(Evaluate(expression, sizes_.symbols).value_or(std::numeric_limits<int64_t>::max()));
+}
+
 float Operands::Number(const char* attribute) const {
   const auto& value = spec_.attributes.at(attribute).value;
   const auto* integer = std::get_if<long long>(&value);

@@ -27,6 +27,8 @@ class Operands {
   // The value of a name or an expression.
   size_t Size(std::string_view expression) const { return static_cast<size_t>(Count(expression)); }
   uint64_t Count(std::string_view expression) const;  // also beyond what a 32-bit size_t can hold
+  // Of a cost: what is missing or names something unknown is beyond every limit, so that nothing is free by mistake.
+  uint64_t Cost(std::string_view expression) const;
   void Bind(std::string_view name, size_t value) { sizes_.symbols.Bind(name, static_cast<int64_t>(value)); }
 
   float Number(const char* attribute) const;

@@ -67,6 +67,8 @@ Result<std::unique_ptr<Operator>> MakeOperator(const OperatorSpec& spec) {
   const OperatorDeclaration* const declaration = FindOperator(spec.kind);
   if (declaration == nullptr) return Unknown(spec);
   Operands operands(spec);
+  // Also where the whole file has been checked: the kernels trust the sizes of their operands, and Programs can be
+  // built without a file. Only float parameters are read for it, a small part of loading.
   BITVIT_TRY(CheckAgainst(*declaration, spec, operands));
   return declaration->make(operands);
 }
@@ -76,8 +78,8 @@ Result<OperatorCost> CostOfOperator(const OperatorSpec& spec) {
   if (declaration == nullptr) return Unknown(spec);
   Operands operands(spec);
   BITVIT_TRY(CheckAgainst(*declaration, spec, operands));
-  OperatorCost cost = {operands.Count(declaration->binary_multiply_adds), operands.Count(declaration->multiply_adds),
-                       operands.Count(declaration->float_operations), 0};
+  OperatorCost cost = {operands.Cost(declaration->binary_multiply_adds), operands.Cost(declaration->multiply_adds),
+                       operands.Cost(declaration->float_operations), 0};
   for (const auto& [name, tensor] : spec.tensors)
     cost.parameter_bytes += tensor.n_elements() * DataTypeSize(tensor.type);
   return cost;

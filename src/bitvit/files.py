@@ -1,4 +1,4 @@
-"""Files: written completely or not at all, and which of them are images."""
+"""Files: written completely or not at all, locked, and which of them are images."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,24 +71,65 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+_held: set[Path] = set()
+_held_changes = threading.Condition()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_held.clear)
+
+
 @contextlib.contextmanager
-def hold_lock(path: Path) -> Iterator[bool]:
+def hold_lock(path: Path, wait: bool = False) -> Iterator[bool]:
     """Hold a lock for as long as the context is open, and tell whether that succeeded.
 
-    The lock belongs to this process alone, not to its children, and ends with it, however that ends.
+    The lock excludes other processes and other holders in this one. It belongs to this process alone, not to its
+    children, and ends with it, however that ends.
+
+    Args:
+        path: the lock file; it and its folder are made.
+        wait: wait for whoever holds the lock, instead of answering False.
 
     Raises:
         OutputError: the lock file cannot be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        name = path.parent.resolve() / path.name
     except OSError as error:
         raise OutputError(f"cannot write to {path.parent}: {error.strerror}") from None
+    with _held_changes:
+        while name in _held:
+            if not wait:
+                break
+            _held_changes.wait()
+        is_free = name not in _held
+        if is_free:
+            _held.add(name)
+    if not is_free:
+        yield False
+        return
+    try:
+        with _record_lock(name, wait) as is_ours:
+            yield is_ours
+    finally:
+        with _held_changes:
+            _held.remove(name)
+            _held_changes.notify_all()
+
+
+@contextlib.contextmanager
+def _record_lock(path: Path, wait: bool) -> Iterator[bool]:
+    """Lock a file against other processes.
+
+    It is a record lock, because a child that outlives a killed process would keep flock's. A record lock ends when the
+    process closes any descriptor of the file: there must be no more than one.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
     try:
         try:
-            # A record lock, because a child that outlives a killed process would keep flock's.
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             yield False
             return

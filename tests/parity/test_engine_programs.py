@@ -7,18 +7,24 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from bitvit.program import Interpreter, to_stored
+from bitvit.program import BitvitFile, Interpreter, to_stored
 from bitvit.runtime import Engine, available_isas
 from tests.support.engine_comparison import assert_same_bits
 from tests.support.random_programs import random_images, random_program
+from tests.support.random_pyramids import random_pyramid
+from tests.support.random_segmenters import random_segmenter
 
 SEEDS = range(12)
+FILES = [
+    pytest.param(make(seed), id=f"{make.__name__}-{seed}")
+    for make in (random_program, random_pyramid, random_segmenter)
+    for seed in SEEDS
+]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_every_value(seed: int) -> None:
-    file = random_program(seed)
-    images = random_images(file, 3, seed)
+@pytest.mark.parametrize("file", FILES)
+def test_every_value(file: BitvitFile) -> None:
+    images = random_images(file, 3, 0)
     interpreter = Interpreter(file.program, file.tensors)
     expected = [interpreter.values(image) for image in images]
     names = [name for name in file.program.values if name != file.program.input]
@@ -28,20 +34,19 @@ def test_every_value(seed: int) -> None:
         for name in names:
             for i in range(len(images)):
                 array = to_stored(file.program.values[name].type, expected[i][name])
-                assert_same_bits(found[name][i], array, f"seed {seed}, {isa}, image {i}, value {name}")
+                assert_same_bits(found[name][i], array, f"{isa}, image {i}, value {name}")
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_logits_do_not_depend_on_memory_plan_threads_or_batch(seed: int) -> None:
-    file = random_program(seed)
-    images = random_images(file, 7, seed)
+@pytest.mark.parametrize("file", FILES)
+def test_outputs_do_not_depend_on_memory_plan_threads_or_batch(file: BitvitFile) -> None:
+    images = random_images(file, 7, 0)
     expected = Interpreter(file.program, file.tensors).run(images)
     for isa in available_isas():
         for threads in (1, 2, 5):
             engine = Engine(file.program, file.tensors, threads=threads, isa=isa)
             for batch in (7, 1, 2, 0):
                 found = engine.run(images[:batch])
-                assert_same_bits(found, expected[:batch], f"seed {seed}, {isa}, {threads} threads, batch {batch}")
+                assert_same_bits(found, expected[:batch], f"{isa}, {threads} threads, batch {batch}")
 
 
 def test_calls_from_several_threads() -> None:

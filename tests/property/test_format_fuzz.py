@@ -21,10 +21,16 @@ from bitvit.program import (
 from bitvit.program.metadata import program_to_json
 from tests.support.random_programs import random_images, random_program
 from tests.support.random_pyramids import random_pyramid
+from tests.support.random_segmenters import random_segmenter
 from tests.support.sealed_file import parts, sealed
 from tests.support.tiny_file import tiny_file
 
-FILES = [tiny_file(), *(random_program(seed) for seed in range(4)), *(random_pyramid(seed) for seed in range(2))]
+FILES = [
+    tiny_file(),
+    *(random_program(seed) for seed in range(4)),
+    *(random_pyramid(seed) for seed in range(2)),
+    *(random_segmenter(seed) for seed in range(2)),
+]
 CONTENTS = [to_bytes(file) for file in FILES]
 
 which = st.integers(0, len(FILES) - 1)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bitvit.checkpoints import load_checkpoint
+from bitvit.files import hold_lock
 from bitvit.studies import (
     Study,
     StudyInterrupted,
@@ -24,8 +25,8 @@ from bitvit.studies import (
     run_study,
     runner,
 )
-from bitvit.studies.fingerprint import fingerprint
 from bitvit.training import Recipe, TrainingError, train
+from bitvit.training.recipe_fingerprint import fingerprint
 from tests.support.tiny_study import run_and_die, tiny_study
 
 EXACT = ("run", "seed", "digest", "top1", "test_loss", "train_loss", "train_top1", "packed_top1", "bytes")
@@ -160,7 +161,7 @@ def test_a_run_that_another_process_has_claimed_is_left_to_it(whole: tuple[Study
     study, _, _ = whole
     (run,) = plan_study(study, only=["gsb"])
     prepare_folder(study, tmp_path)
-    with runner.claim(tmp_path / "locks" / run.folder):
+    with hold_lock(tmp_path / "locks" / run.folder):
         outcome = run_study([run], tmp_path)
     assert (outcome.made, outcome.elsewhere) == (0, ("gsb, seed 0",))
     assert not (tmp_path / "runs").exists()

@@ -95,18 +95,20 @@ def _export(arguments: argparse.Namespace, out: Path) -> int:
     if arguments.json:
         print_json({"file": str(out), "size_bytes": size, **report.as_dict()})
         return 0
+    task = task_named(info.task)
     rows = [["file", f"{out} ({format_bytes(size)})"]]
     rows.append(
         ["checkpoint", f"{format_bytes(report.checkpoint_bytes)}, {report.checkpoint_bytes / size:.1f} times the file"]
     )
     if report.identical_predictions is not None:
-        what = "the pixels of " if info.task == "segmentation" else ""
+        what = "the pixels of " if task.is_for_pixels else ""
         rows.append(["identical predictions", f"{report.identical_predictions:.2%} of {what}{report.images} images"])
     if report.max_logit_difference is not None:
         rows.append(["largest logit difference", f"{report.max_logit_difference:.3g}"])
     if report.packed_accuracy is not None and report.checkpoint_accuracy is not None:
-        name = task_named(info.task).metrics[0].title if info.task == "segmentation" else "accuracy"
-        rows.append([name, f"{report.checkpoint_accuracy:.2%} checkpoint, {report.packed_accuracy:.2%} packed"])
+        rows.append(
+            [task.metrics[0].title, f"{report.checkpoint_accuracy:.2%} checkpoint, {report.packed_accuracy:.2%} packed"]
+        )
     result = table("", ["", ""], rows, numeric_from=2)
     result.show_header = False
     print_table(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,8 @@ class ImageSet:
     `indices[i]` is the number in the source of the set's image `i`, `targets[i]` its class, an index into `labels`.
     `decoding` says how its files become 8-bit pixels.
     """
+
+    counted: ClassVar[str] = "images"
 
     source: ImageSource
     indices: IntArray

@@ -14,16 +14,13 @@ def summary_lines(data: Data) -> list[str]:
     """Return the classes with their numbers of images, in the order of the network's outputs, and the notes."""
     counts = [part.class_counts() for part in (data.train, data.val)]
     what = ""
-    if data.task == "segmentation":
-        what = ", share of their pixels"
-        classes = [
-            f"{printable(label, 60)} {train:.1%} + {val:.1%}"
-            for label, train, val in zip(data.labels, *(count / count.sum() for count in counts), strict=True)
-        ]
-    else:
-        classes = [
-            f"{printable(label, 60)} {train} + {val}" for label, train, val in zip(data.labels, *counts, strict=True)
-        ]
+    numbers = [[str(count) for count in part] for part in counts]
+    if data.train.counted != "images":
+        what = f", share of their {data.train.counted}"
+        numbers = [[f"{share:.1%}" for share in part / part.sum()] for part in counts]
+    classes = [
+        f"{printable(label, 60)} {train} + {val}" for label, train, val in zip(data.labels, *numbers, strict=True)
+    ]
     more = f", and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
     return [
         f"{printable(data.name)}: {len(data.train)} training and {len(data.val)} validation images of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ __all__ = ["TargetSet"]
 
 class TargetSet(Protocol):
     """Images by number, each with a target: a class (`ImageSet`) or a mask (`SegmentationSet`)."""
+
+    counted: ClassVar[str]
+    """What `class_counts` counts: "images" or "pixels"."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -36,7 +39,7 @@ class TargetSet(Protocol):
         """Return the target of an image."""
 
     def class_counts(self) -> npt.NDArray[np.int64]:
-        """Return how often each class occurs: images, or pixels of masks."""
+        """Return how often each class occurs, int64 `[classes]`."""
 
     def batches(self, preprocessing: Preprocessing, batch_size: int) -> Iterator[tuple[npt.NDArray[np.uint8], Any]]:
         """Yield all images in order as uint8 `[B,H,W,C]`, with their targets."""

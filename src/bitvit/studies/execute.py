@@ -19,17 +19,16 @@ from bitvit.checkpoints import FINAL_FILE, is_binary, load_checkpoint, provenanc
 from bitvit.complexity import ComplexityError, complexity
 from bitvit.data import Data
 from bitvit.export import ExportReport, export_model
-from bitvit.files import write_atomically
+from bitvit.files import hold_lock, write_atomically
 from bitvit.layers import is_comparison_only
-from bitvit.studies.claim import claim
 from bitvit.studies.errors import StudyError
-from bitvit.studies.fingerprint import fingerprint
 from bitvit.studies.plan import PlannedRun, run_folder_name
 from bitvit.studies.results import RESULTS_FILE, ResultsFile, key_of
 from bitvit.tasks import task_named
 from bitvit.training import TrainingReport, data_of, evaluate, train
 from bitvit.training.fit_context import computing_threads
 from bitvit.training.recipe import Recipe, TeacherSchedule
+from bitvit.training.recipe_fingerprint import fingerprint
 from bitvit.training.run_folder import RunFolder
 
 __all__ = ["StudyFolder", "execute"]
@@ -136,7 +135,7 @@ def _teacher(recipe: Recipe, place: StudyFolder) -> tuple[Path, dict[str, Any]]:
                 "train_seconds": record["train_seconds"],
             }
     folder = place.folder / "teachers" / f"{recipe.model.name}-seed{recipe.seed}-{digest[:8]}"
-    with claim(place.lock(f"teacher-{digest}"), wait=True):
+    with hold_lock(place.lock(f"teacher-{digest}"), wait=True):
         if not (folder / FINAL_FILE).is_file():
             place.note(f"teacher {recipe.model.name}, seed {recipe.seed}")
         report = train(recipe, folder, resume=True, progress=place.progress)

@@ -10,11 +10,11 @@ from itertools import product
 from typing import Any, TypeVar
 
 from bitvit.studies.errors import StudyError
-from bitvit.studies.fingerprint import fingerprint
 from bitvit.studies.study import Row, Study
 from bitvit.tasks import Distillation
 from bitvit.training.errors import RecipeError
 from bitvit.training.recipe import ModelChoice, Recipe, Schedule, TeacherSchedule
+from bitvit.training.recipe_fingerprint import fingerprint
 
 __all__ = ["PlannedRun", "plan_study", "teacher_recipe"]
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitvit.errors import BitvitError, OutputError
-from bitvit.files import write_atomically
-from bitvit.studies.claim import claim
+from bitvit.files import hold_lock, write_atomically
 from bitvit.studies.errors import StudyInterrupted
 from bitvit.studies.execute import StudyFolder, execute
 from bitvit.studies.plan import PlannedRun
@@ -78,7 +77,7 @@ def run_study(
             pending = [run for run in runs if find_record(done, run) is None and run.folder not in failed]
             worked = False
             for run in pending:
-                with claim(place.lock(run.folder)) as is_ours:
+                with hold_lock(place.lock(run.folder)) as is_ours:
                     if not is_ours or results.find(run) is not None:
                         continue
                     worked = True

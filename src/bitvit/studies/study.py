@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from bitvit.studies.errors import StudyError
-from bitvit.studies.fingerprint import changed_fields
 from bitvit.training.errors import RecipeError
+from bitvit.training.recipe_fingerprint import changed_fields
 from bitvit.training.recipe_parsing import apply_overrides
 
 __all__ = ["SMOKE_SUFFIX", "Axis", "Row", "Study"]

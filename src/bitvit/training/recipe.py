@@ -6,7 +6,6 @@ default; unknown keys and values of the wrong type are errors that name the key.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -257,31 +256,6 @@ class Recipe:
         """Return all values as YAML, which `load` reads back."""
         text: str = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
         return text
-
-    def digest(self) -> str:
-        """Return a fingerprint of all that determines the result (not of `runtime`)."""
-        content = self.to_dict()
-        del content["runtime"]
-        if not content["distillation"]["distribution"]:  # a later key: recipes without it keep their fingerprint
-            del content["distillation"]["distribution"]
-        if content["task"] == asdict(TaskSettings()):
-            del content["task"]
-        defaults = json.loads(json.dumps(asdict(DataChoice())))
-        for key in (
-            "layout",
-            "class_order",
-            "on_error",
-            "bit_depth",
-            "max_pixels",
-            "channels",
-            "balance",
-        ):  # later keys as well
-            if content["data"][key] == defaults[key]:
-                del content["data"][key]
-        for phase in ("teacher", "stage1", "stage2"):
-            if content[phase]["schedule"] == "cosine":
-                del content[phase]["schedule"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def differences(self, other: Recipe) -> list[str]:
         """Return the keys (`section.key`) in which `other` differs, leaving out `runtime`."""

@@ -15,6 +15,7 @@ import bitvit
 from bitvit.tasks import Evaluation, Task
 from bitvit.training.liveness import Liveness
 from bitvit.training.recipe import Recipe
+from bitvit.training.recipe_fingerprint import fingerprint
 
 __all__ = ["BestEpoch", "PhaseResult", "TrainingReport"]
 
@@ -116,7 +117,7 @@ class TrainingReport:
         """Return the content of `report.json`."""
         return {
             "recipe": self.recipe.name,
-            "digest": self.recipe.digest(),
+            "digest": fingerprint(self.recipe),
             "seed": self.recipe.seed,
             "task": self.recipe.task.name,
             "data": self.recipe.data.name,

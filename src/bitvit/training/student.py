@@ -58,7 +58,7 @@ class Student:
         else:
             self._given = load_checkpoint(choice.weights)
             spec = replace(self._given[1].model, num_classes=len(data.labels))
-            if recipe.task.name == "segmentation" and self._given[1].task != "segmentation":
+            if self._given[1].task != recipe.task.name:  # it gives its backbone to a network of another kind
                 spec = ModelSpec(choice.name, len(data.labels), choice.image_size, choice.scheme, dict(choice.kwargs))
         self.spec = spec
         """How the network is built."""

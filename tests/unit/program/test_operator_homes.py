@@ -7,9 +7,10 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bitvit.program import OPERATORS, Declaration, declarations
+from bitvit.program import OPERATORS, Declaration, Op, declarations, operator_cost
 from tests.support.operator_homes import CASES, HOMES, LOOPS
 
 ROOT = Path(__file__).parents[3]
@@ -69,8 +70,12 @@ def test_the_page_names_everything(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_cost_is_said(name: str) -> None:
+def test_every_cost_is_said_and_can_be_computed(name: str) -> None:
     assert all(declarations()[name].costs), "an operator without a cost says so: OnlyMoves()"
+    case = CASES[name](np.random.default_rng(0))
+    op = Op(name, ("",) * len(case.input_values), ("",) * len(case.output_values), case.attrs, {})
+    found = operator_cost(op, case.input_values, case.output_values, case.tensors)
+    assert max(found) < 1 << 40, "an unknown name in an expression makes the cost the largest number"
 
 
 def test_no_other_file_lists_operators() -> None:

@@ -34,6 +34,7 @@ from bitvit.program import (
 )
 from tests.support.random_programs import random_program
 from tests.support.random_pyramids import random_pyramid
+from tests.support.random_segmenters import random_segmenter
 from tests.support.tiny_file import tiny_file
 
 
@@ -136,7 +137,7 @@ DEFECTS: dict[str, tuple[type[ProgramError], Callable[[BitvitFile], object]]] = 
     "other image size": (PreprocessingError, change_preprocessing(image_size=(4, 8))),
     "resize below crop": (PreprocessingError, change_preprocessing(resize_size=3)),
     "huge resize": (PreprocessingError, change_preprocessing(resize_size=1 << 20)),
-    "unknown interpolation": (PreprocessingError, change_preprocessing(interpolation="hamming")),
+    "unknown interpolation": (PreprocessingError, change_preprocessing(interpolation="area")),
     "two means": (PreprocessingError, change_preprocessing(mean=(0.5, 0.5))),
     "std of zero": (PreprocessingError, change_preprocessing(std=(0.5, 0.0, 0.5))),
     "std of infinity": (PreprocessingError, change_preprocessing(std=(0.5, float("inf"), 0.5))),
@@ -218,7 +219,7 @@ OPERATOR_DEFECTS: list[tuple[str, str, Any, type[ProgramError]]] = [
 ]
 
 
-CANDIDATES = [make(seed) for make in (random_program, random_pyramid) for seed in range(12)]
+CANDIDATES = [make(seed) for make in (random_program, random_pyramid, random_segmenter) for seed in range(12)]
 
 
 @pytest.mark.parametrize(("kind", "name", "content", "error"), OPERATOR_DEFECTS)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bitvit.studies import Study, StudyError, parse_study, plan_study
-from bitvit.studies.fingerprint import fingerprint
 from bitvit.studies.plan import teacher_recipe
 from bitvit.training import Recipe
+from bitvit.training.recipe_fingerprint import fingerprint
 
 GRID = """
 title: Grid

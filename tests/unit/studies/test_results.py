@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import pytest
 
 from bitvit.errors import OutputError
 from bitvit.studies import parse_study, plan_study, results_of
-from bitvit.studies.claim import claim
 from tests.support.tiny_study import record_of
 
 RUNS = plan_study(parse_study("title: Mine\nrows: [{name: a}, {name: b}]", "mine"), [0, 1])
@@ -73,51 +70,3 @@ def test_lines_added_at_once_stay_whole(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"results\.jsonl"):
         results_of(tmp_path / "nowhere").append(record_of(RUNS[0]))
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError), claim(tmp_path / "file" / "lock"):
-        pass
-
-
-def test_a_claim_is_exclusive_and_ends_with_the_context(tmp_path: Path) -> None:
-    with claim(tmp_path / "locks" / "run") as first:
-        assert first
-        with claim(tmp_path / "locks" / "run") as second, claim(tmp_path / "locks" / "other") as other:
-            assert not second and other
-    with claim(tmp_path / "locks" / "run") as third:
-        assert third
-
-
-HOLD = """
-import fcntl, os, sys
-fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
-    """The other process takes the lock as `claim` does, but need not import PyTorch for it."""
-    command = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stdout.readline() == b"held\n"
-        with claim(tmp_path / "run") as while_alive:
-            assert not while_alive
-        process.kill()
-    with claim(tmp_path / "run") as afterwards:
-        assert afterwards
-
-
-def test_a_claim_can_wait(tmp_path: Path) -> None:
-    order = []
-
-    def second() -> None:
-        with claim(tmp_path / "run", wait=True) as is_ours:
-            order.append(("second", is_ours))
-
-    with claim(tmp_path / "run"):
-        thread = threading.Thread(target=second)
-        thread.start()
-        thread.join(0.2)
-        order.append(("first", True))
-    thread.join()
-    assert order == [("first", True), ("second", True)]

@@ -8,7 +8,7 @@ import pytest
 
 from bitvit.checkpoints import ModelSpec, build_model, is_binary
 from bitvit.studies import StudyError, load_study, packaged_studies, parse_study, plan_study
-from bitvit.studies.fingerprint import fingerprint
+from bitvit.training.recipe_fingerprint import fingerprint
 
 NAMES = packaged_studies()
 HEAD = "title: Mine\n"

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,8 @@ class SegmentationSet:
         read: how a mask becomes class numbers.
         decoding: how the photos become 8-bit pixels.
     """
+
+    counted: ClassVar[str] = "pixels"
 
     images: tuple[Path, ...]
     masks: tuple[Path, ...]

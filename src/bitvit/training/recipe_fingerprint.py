@@ -1,4 +1,4 @@
-"""What makes two runs the same, across versions of bitvit."""
+"""What makes two recipes the same, across versions of bitvit."""
 
 from __future__ import annotations
 
