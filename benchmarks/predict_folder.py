@@ -1,4 +1,4 @@
-"""Images a second and peak memory of predicting a folder, beside a plain loop.
+"""Images per second and peak memory of predicting a folder, beside a plain loop.
 
     python benchmarks/predict_folder.py [--images 400] [--size 1600x1200] [--model gsb_deit_small_patch16_224]
 

@@ -4,7 +4,7 @@ python benchmarks/threads.py --json > threads.json
 python benchmarks/threads.py --store docs/performance/NAME.json --note "what kind of machine"
 
 For each model, with random weights: one thread and as many as there are processors, in turns, with 0, 1 and 2 processes
-that keep computing beside it; images a second of one and of eight Python threads that share a model of one thread; and
+that keep computing beside it; images per second of one and of eight Python threads that share a model of one thread; and
 one thread with batches of 1 and 8. `--store` puts the result into the file's `threads`, from which
 `benchmarks/performance_page.py` makes the table of docs/performance.md.
 """
@@ -62,7 +62,7 @@ def by_neighbours(subject: Subject, rounds: int, neighbours: Sequence[int] = NEI
 
 
 def by_callers(subject: Subject, rounds: int) -> dict[str, Any]:
-    """Images a second of one Python thread and of eight that share one model of one thread; the medians of rounds."""
+    """Images per second of one Python thread and of eight that share one model of one thread; the medians of rounds."""
     engine = Engine(subject.file.program, subject.file.tensors, threads=1)
     image = subject.images(1)
     rates: dict[int, list[float]] = {1: [], CALLERS: []}
@@ -96,7 +96,7 @@ def _throughput(engine: Engine, image: Any, callers: int, seconds: float) -> flo
 
 
 def by_batch(subject: Subject, rounds: int) -> dict[str, Any]:
-    """Milliseconds an image of one thread, one image at a time and eight."""
+    """Milliseconds per image of one thread, one image at a time and eight."""
     engine = Engine(subject.file.program, subject.file.tensors, threads=1)
     single, batch = measure([_contender(engine, subject), _contender(engine, subject, BATCH)], rounds=3 * rounds)
     ms = {1: single.fastest_ms, BATCH: batch.fastest_ms / BATCH}

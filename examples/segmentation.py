@@ -155,7 +155,7 @@ def _table(result: dict[str, Any]) -> Any:
         for row in result["rows"]
     ]
     title = f"{result['scenes']} held-out scenes, batch 1, one thread"
-    return table(title, ["", "mIoU", "pixel accuracy", "size", "ms an image"], rows)
+    return table(title, ["", "mIoU", "pixel accuracy", "size", "ms per image"], rows)
 
 
 if __name__ == "__main__":

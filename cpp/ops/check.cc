@@ -242,7 +242,7 @@ class OperatorChecker {
     if (!sizes_.Match(packed, tensor.shape) || tensor.shape.back() != row_bytes) {
       return Fail(ErrorCode::kTensorShape, what + " has shape " + ToString(tensor.shape) + ", expected " +
                                                sizes_.Describe(pattern) + ", packed into " + std::to_string(row_bytes) +
-                                               " bytes a row");
+                                               " bytes per row");
     }
     if (n_bits % 8 == 0) return {};
     const size_t n_bytes = tensor.n_elements();

@@ -1,0 +1,1 @@
+"""A folder of families, as `bitvit.models` is one."""

@@ -1,0 +1,76 @@
+"""A family of one's own in one file: pooling instead of attention, with binary feed-forward layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from timm.layers import PatchEmbed
+from torch import Tensor, nn
+
+from bitvit.layers import (
+    PoolingBranches,
+    PositionEmbedding,
+    ReactMlp,
+    ReactOptions,
+    TokenBatchNorm,
+    step_conv,
+    step_linear,
+)
+from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
+from bitvit.models.pyramid import ResidualBlock
+
+
+class PoolingBlock(ResidualBlock):
+    """A binary FFN beside average pooling, on a map [B, H, W, C]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = TokenBatchNorm(channels)
+        self.mlp = ReactMlp(channels, 2 * channels, ReactOptions())
+        self.branches = PoolingBranches(channels, (3,), affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        y: Tensor = x + self.mlp(h) + self.branches(h)
+        return y
+
+
+class PoolingMixer(nn.Module):
+    """Images [B, in_chans, H, W] -> logits [B, classes]."""
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 16,
+        in_chans: int = 3,
+        num_classes: int = 10,
+        channels: int = 24,
+        depth: int = 2,
+    ) -> None:
+        super().__init__()
+        height, width = as_pair(img_size)
+        self.num_classes = num_classes
+        self.grid = (height // 4, width // 4)
+        self.embed = PatchEmbed((height, width), 4, in_chans, channels)
+        self.embed.proj = step_conv(self.embed.proj)
+        self.position = PositionEmbedding(self.grid, channels)
+        self.blocks = nn.Sequential(*(PoolingBlock(channels) for _ in range(depth)))
+        self.norm = nn.LayerNorm(channels)
+        self.head = step_linear(nn.Linear(channels, num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.blocks(self.position(self.embed(images)).unflatten(1, self.grid))
+        logits: Tensor = self.head(self.norm(x.flatten(1, 2)).mean(dim=1))
+        return logits
+
+
+def _build(name: str, pretrained: bool, **kwargs: Any) -> nn.Module:
+    return build_network(PoolingMixer, name, pretrained, **kwargs)
+
+
+register_family(
+    __name__,
+    _build,
+    {"test_pooling_mixer": Variant("Two blocks of 24 channels, for a test.", 16, 10)},
+    lambda variant: model_cfg(variant.image_size, variant.num_classes, "embed.proj"),
+)
