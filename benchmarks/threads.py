@@ -4,8 +4,8 @@ python benchmarks/threads.py --json > threads.json
 python benchmarks/threads.py --store docs/performance/NAME.json --note "what kind of machine"
 
 For each model, with random weights: one thread and as many as there are processors, in turns, with 0, 1 and 2 processes
-that keep computing beside it; images per second of one and of eight Python threads that share a model of one thread; and
-one thread with batches of 1 and 8. `--store` puts the result into the file's `threads`, from which
+that keep computing beside it; images per second of one and of eight Python threads that share a model of one thread;
+and one thread with batches of 1 and 8. `--store` puts the result into the file's `threads`, from which
 `benchmarks/performance_page.py` makes the table of docs/performance.md.
 """
 
