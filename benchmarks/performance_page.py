@@ -4,7 +4,7 @@ python benchmarks/performance_page.py            # writes the page
 python benchmarks/performance_page.py --check    # fails where page and files differ; a test runs this
 
 The page marks each table: `<!-- table: FILE PART -->` before and `<!-- end -->` behind it. Parts of a file:
-`networks` (milliseconds per image by model and engine; `--networks` stores them from what `benchmarks/latency.py --json`
+`networks` (milliseconds per image by model and engine; `--networks` stores what `benchmarks/latency.py --json`
 printed), `operators`, `threads_before` (from measurements of the past), and `threads`, `callers`, `batch` (from
 `benchmarks/threads.py --store`).
 """
