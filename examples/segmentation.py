@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from matplotlib.figure import Figure
 from rich.console import Console
 
 import bitvit
@@ -28,9 +26,9 @@ from bitvit.checkpoints import load_checkpoint
 from bitvit.cli import main as bitvit_command
 from bitvit.cli.output import format_bytes, table
 from bitvit.data.segmentation import SegmentationSet, write_scenes
-from bitvit.runtime.label_maps import indexed_image
 from bitvit.tasks import Classes, task_named
 from bitvit.tasks.segmentation.evaluation import label_maps
+from bitvit.tasks.segmentation.figures import draw_label_maps
 from bitvit.training import Recipe, data_of, train
 from bitvit.training.evaluation import normalize
 
@@ -96,7 +94,7 @@ def compare(scenes: SegmentationSet, run: Path, packed_file: Path, figure: Path)
         scorer.add(output, masks)
         evaluations.append(scorer.result())
     maps = [label_maps(output, info.preprocessing.image_size) for output in outputs]
-    draw(figure, scenes, [masks[:_SHOWN], maps[0], maps[2]])
+    figure.write_bytes(draw(scenes, {"mask": masks, "full precision": maps[0], "1 bit, packed": maps[2]}))
 
     @torch.inference_mode()
     def run_torch(model: torch.nn.Module) -> None:
@@ -121,22 +119,13 @@ def compare(scenes: SegmentationSet, run: Path, packed_file: Path, figure: Path)
     }
 
 
-def draw(path: Path, scenes: SegmentationSet, rows: list[Any]) -> None:
+def draw(scenes: SegmentationSet, rows: dict[str, Any]) -> bytes:
     """Draw some scenes: photo, mask, and the masks of the full-precision and the packed network."""
-    figure = Figure(figsize=(1.5 * _SHOWN, 6.4), layout="constrained")
-    axes = figure.subplots(4, _SHOWN)
-    for column in range(min(_SHOWN, len(scenes))):
-        labels: list[npt.NDArray[np.uint8]] = [row[column] for row in rows]
-        drawn = [indexed_image(label, scenes.colors).convert("RGB") for label in labels]
-        for row, (picture, title) in enumerate(
-            zip([scenes.image(column), *drawn], ("photo", "mask", "full precision", "1 bit, packed"), strict=True)
-        ):
-            axes[row, column].imshow(np.asarray(picture))
-            axes[row, column].set_xticks([])
-            axes[row, column].set_yticks([])
-            if column == 0:
-                axes[row, column].set_ylabel(title)
-    figure.savefig(path, dpi=120)
+    count = min(_SHOWN, len(scenes))
+    shown = {title: labels[:count] for title, labels in rows.items()}
+    return draw_label_maps(
+        [scenes.image(column) for column in range(count)], shown, Classes(scenes.labels, scenes.colors)
+    )
 
 
 def _weight_bytes(model: torch.nn.Module) -> int:

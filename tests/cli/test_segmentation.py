@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_train_finds_out_and_eval_judges_alike(bitvit: Command, scenes: Path, tr
     figures = json.loads((run / "report.json").read_text())["phases"][-1]["evaluation"]
     assert len(figures["iou"]) == 11
     assert 0 <= figures["miou"] <= 1
-    assert {"recipe.yaml", "model.safetensors", "confusion.png"} <= {path.name for path in run.iterdir()}
+    assert {"recipe.yaml", "model.safetensors", "confusion.png", "masks.png"} <= {path.name for path in run.iterdir()}
     again = bitvit("eval", run, "--json")
     assert again.code == 0, again.err
     for key in ("miou", "pixel_accuracy", "iou", "confusion", "images", "pixels"):
@@ -88,12 +89,72 @@ def test_what_makes_no_sense_is_one_line(
     assert re.search(pattern, result.err.replace("\n", " ")), result.err
 
 
-def test_a_bad_mask_stops_before_training(bitvit: Command, tmp_path: Path) -> None:
-    write_scenes(tmp_path / "scenes", "digits", 4, 2, size=32)
-    (tmp_path / "scenes" / "masks" / "val" / "0001.png").unlink()
-    result = bitvit("train", "--data", tmp_path / "scenes", "--out", tmp_path / "run", "--recipe", "seg-micro")
+def spoil_missing_mask(folder: Path) -> Path:
+    """Remove a mask; return the photo that lacks it."""
+    (folder / "masks" / "val" / "0001.png").unlink()
+    return folder / "images" / "val" / "0001.png"
+
+
+def spoil_missing_photo(folder: Path) -> Path:
+    """Remove a photo; return the mask that lacks it."""
+    (folder / "images" / "train" / "0002.png").unlink()
+    return folder / "masks" / "train" / "0002.png"
+
+
+def spoil_size(folder: Path) -> Path:
+    """Give a mask another size."""
+    path = folder / "masks" / "train" / "0003.png"
+    opened(path).resize((20, 31), Image.Resampling.NEAREST).save(path)
+    return path
+
+
+def spoil_class(folder: Path) -> Path:
+    """Give a pixel a class beyond those of classes.csv."""
+    path = folder / "masks" / "val" / "0000.png"
+    mask = np.asarray(opened(path)).copy()
+    mask[5, 7] = 11
+    Image.fromarray(mask).save(path)
+    return path
+
+
+def spoil_all_ignored(folder: Path) -> Path:
+    """Ignore every pixel of a mask."""
+    path = folder / "masks" / "train" / "0000.png"
+    Image.fromarray(np.full((32, 32), 255, np.uint8)).save(path)
+    return path
+
+
+def spoil_colors(folder: Path) -> Path:
+    """Save a mask as RGB where no colours are listed."""
+    (folder / "classes.csv").write_text("name\n" + "\n".join(f"class {number}" for number in range(11)))
+    path = folder / "masks" / "val" / "0001.png"
+    opened(path).convert("RGB").save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("spoil", "pattern"),
+    [
+        (spoil_missing_mask, "has no mask"),
+        (spoil_missing_photo, "has no image"),
+        (spoil_size, "is 20 x 31, but 0003.png is 32 x 32"),
+        (spoil_class, "has the value 11, but there are 11 classes"),
+        (spoil_all_ignored, "every pixel is ignored"),
+        (spoil_colors, "is an RGB mask, but no colours are known"),
+    ],
+)
+def test_a_bad_pair_stops_before_training(
+    bitvit: Command, tmp_path: Path, spoil: Callable[[Path], Path], pattern: str
+) -> None:
+    folder = tmp_path / "scenes"
+    write_scenes(folder, "digits", 4, 2, size=32)
+    path = spoil(folder)
+    result = bitvit("train", "--data", folder, "--out", tmp_path / "run", "--recipe", "seg-micro")
     assert result.code == 2
-    assert "images/val/0001.png" in result.err
+    lines = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    text = " ".join(result.err.split())
+    assert f"{path}: {pattern}" in text or (str(path) in result.err.replace("\n", "") and pattern in text)
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
@@ -166,8 +227,47 @@ def test_two_photos_with_one_name_are_refused(bitvit: Command, packed: Path, tmp
     assert "photo.png" in result.err and "two folders" in result.err
 
 
-def test_info_complexity_and_bench_know_the_file(bitvit: Command, packed: Path) -> None:
-    assert "argmax_channels" in bitvit("info", packed).out
+def test_info_names_task_and_classes(bitvit: Command, packed: Path) -> None:
+    text = bitvit("info", packed).out
+    assert "argmax_channels" in text and "segmentation" in text and "background" in text
+    document = bitvit("info", packed, "--json").json
+    assert document["task"] == "segmentation"
+    assert document["labels"][0] == "background" and len(document["labels"]) == len(document["colors"]) == 11
+
+
+def test_complexity_counts_network_and_file_alike(bitvit: Command, packed: Path) -> None:
     kinds = {item["operator"] for item in bitvit("complexity", packed, "--json").json["operators"]}
     assert any("argmax_channels" in kind for kind in kinds)
     assert bitvit("complexity", "test_bhvit_fpn").code == 0
+
+
+def test_bench_times_a_file(bitvit: Command, packed: Path) -> None:
+    result = bitvit("bench", packed, "--only-bitvit", "--rounds", "2", "--json")
+    assert result.code == 0, result.err
+    assert result.json["results"]
+
+
+def test_inspect_draws_a_run(bitvit: Command, trained: Path, tmp_path: Path) -> None:
+    result = bitvit("inspect", trained, "--out", tmp_path / "page", "--images", "4")
+    assert result.code == 0, result.err
+    numbers = json.loads((tmp_path / "page" / "inspect.json").read_text())
+    assert "miou" in json.dumps(numbers["modules"])
+    assert {"report.html", "modules.png"} <= {path.name for path in (tmp_path / "page").iterdir()}
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_photos_of_other_channels(bitvit: Command, tmp_path: Path, channels: int) -> None:
+    folder, run, file = tmp_path / "scenes", tmp_path / "run", tmp_path / "scenes.bitvit"
+    write_scenes(folder, "digits", 4, 2, size=32)
+    for path in sorted((folder / "images").rglob("*.png")):
+        opened(path).convert({1: "L", 4: "RGBA"}[channels]).save(path)
+    options = ("--data", folder, "--out", run, "--recipe", "seg-micro", *OVERRIDES, f"data.channels={channels}")
+    result = bitvit("train", *options)
+    assert result.code == 0, result.err
+    assert (run / "masks.png").is_file()
+    assert bitvit("export", run, file).code == 0
+    result = bitvit("predict", file, folder / "images" / "val", "--out", tmp_path / "masks", "--overlay")
+    assert result.code == 0, result.err
+    assert opened(tmp_path / "masks" / "0000.png").size == (32, 32)
+    own, packed = (bitvit("eval", what, "--data", folder, "--json").json for what in (run, file))
+    assert packed["pixel_accuracy"] == pytest.approx(own["pixel_accuracy"], abs=0.01)

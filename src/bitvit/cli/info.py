@@ -77,7 +77,9 @@ def _describe(path: Path, file: BitvitFile) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "size_bytes": path.stat().st_size,
         "tensor_bytes": sum(array.nbytes for array in file.tensors.values()),
+        "task": file.task,
         "labels": list(file.labels),
+        "colors": None if file.colors is None else [list(color) for color in file.colors],
         "preprocessing": asdict(file.preprocessing),
         "provenance": file.provenance,
         "operators": operators,
@@ -95,6 +97,7 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
             "image",
             f"{height}x{width}, {_channels(preprocessing)}, {_fit(preprocessing)}, {preprocessing['interpolation']}",
         ],
+        ["task", document["task"]],
         ["classes", f"{len(labels)}: {shown}"],
         *([key.replace("_", " "), _text(value)] for key, value in document["provenance"].items()),
     ]

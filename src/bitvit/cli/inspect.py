@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     curves = {_name(folder, arguments.others): read_curves(folder) for folder in arguments.others}
     if arguments.run.is_dir() and (arguments.run / "metrics.csv").is_file():
         curves = {_name(arguments.run, arguments.others): read_curves(arguments.run), **curves}
-    data = chosen_images(arguments, info.recipe.get("data", {}), info.labels)
+    data = chosen_images(arguments, info.recipe.get("data", {}), info.labels, task=info.task)
     inspected = open_run(arguments.run, data.images, arguments.images)
     beside = arguments.run if arguments.run.is_dir() else arguments.run.parent
     folder = arguments.out or beside / "inspect"

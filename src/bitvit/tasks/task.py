@@ -14,6 +14,8 @@ from bitvit.program import Preprocessing
 from bitvit.tasks.settings import TaskSettings
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from bitvit.tasks.objective import Objective, ObjectivePlan
 
 __all__ = ["Classes", "DefaultRecipe", "Evaluation", "Metric", "Scorer", "Task"]
@@ -142,7 +144,7 @@ class Task(ABC):
         metrics: the first is the one by which runs and epochs are compared.
         settings: class of its section in a recipe.
         is_for_pixels: whether networks answer for every pixel, or for the whole image.
-        has_packed_form: whether its networks can be exported.
+        draws_examples: whether `example_figures` draws anything.
         recipes: from which one is chosen where none is named; the first that suits the images.
     """
 
@@ -151,7 +153,7 @@ class Task(ABC):
     settings: ClassVar[type[TaskSettings]]
     recipes: ClassVar[tuple[DefaultRecipe, ...]]
     is_for_pixels: ClassVar[bool] = False
-    has_packed_form: ClassVar[bool] = True
+    draws_examples: ClassVar[bool] = False
 
     @abstractmethod
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> Scorer:
@@ -175,4 +177,20 @@ class Task(ABC):
 
     def figures(self, evaluation: Evaluation, classes: Classes) -> dict[str, bytes]:
         """Return pictures of an evaluation: PNG files by their names. Needs Matplotlib."""
+        return {}
+
+    def example_figures(
+        self, photos: Sequence[Image.Image], targets: Sequence[Any], output: npt.NDArray[Any], classes: Classes
+    ) -> dict[str, bytes]:
+        """Return pictures of single answers: PNG files by their names. Needs Matplotlib.
+
+        Args:
+            photos: images at their own sizes.
+            targets: one for each.
+            output: of the network, `[B, ...]`.
+            classes: names and colours.
+
+        Returns:
+            The pictures; none where the task draws no single answers.
+        """
         return {}

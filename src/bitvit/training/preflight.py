@@ -70,12 +70,7 @@ def check_before_start(run: Run) -> None:
         )
     if recipe.needs_teacher:
         _check_teacher(run)
-    if (
-        run.task.has_packed_form
-        and run.student.is_binary
-        and recipe.stage2.epochs
-        and not is_comparison_only(run.student.model)
-    ):
+    if run.student.is_binary and recipe.stage2.epochs and not is_comparison_only(run.student.model):
         _export_trial(run)
 
 
@@ -140,7 +135,9 @@ def _export_trial(run: Run) -> None:
     vars(model)["pretrained_cfg"] = {**config, "mean": preprocessing.mean, "std": preprocessing.std}
     try:
         program, tensors = build_program(pack(model.eval()))
-        to_bytes(BitvitFile(program, tensors, preprocessing, list(run.classes.labels), {}))
+        colors = None if run.classes.colors is None else list(run.classes.colors)
+        labels = list(run.classes.labels)
+        to_bytes(BitvitFile(program, tensors, preprocessing, labels, {}, run.task.name, colors))
     except BitvitError as error:
         raise RecipeError(
             f"model: '{run.student.spec.name}' at {height} x {width} cannot be exported to a .bitvit file: {error}"

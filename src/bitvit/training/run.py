@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
@@ -21,6 +22,7 @@ from bitvit.tasks.objective import Objective, ObjectivePlan
 from bitvit.training.data_fingerprint import data_fingerprint
 from bitvit.training.errors import TrainingError
 from bitvit.training.estimate import Estimate, estimate
+from bitvit.training.evaluation import normalize
 from bitvit.training.fit_context import computing_threads, kept_random_state, quiet_libraries
 from bitvit.training.history import EpochRecord, draw_loss_curves
 from bitvit.training.phase import Phase
@@ -32,6 +34,8 @@ from bitvit.training.run_folder import RunFolder
 from bitvit.training.student import Student
 
 __all__ = ["Run", "data_of", "train"]
+
+_EXAMPLES = 6
 
 
 def data_of(recipe: Recipe) -> Data:
@@ -228,9 +232,23 @@ class Run:
     def _write(self, report: TrainingReport) -> None:
         if self.history:
             draw_loss_curves(self.folder.figure, self.history, self.task.metrics[0])
-        for name, picture in self.task.figures(report.final.evaluation, self.classes).items():
+        pictures = self.task.figures(report.final.evaluation, self.classes) | self._example_figures(report)
+        for name, picture in pictures.items():
             write_atomically(self.folder.path / name, picture)
         self.folder.write_report(report.to_dict())
+
+    def _example_figures(self, report: TrainingReport) -> dict[str, bytes]:
+        """Return the task's pictures of some validation images and the finished network's answers to them."""
+        if not self.task.draws_examples:
+            return {}
+        model, info = load_checkpoint(report.final.checkpoint)
+        count = min(_EXAMPLES, len(self.data.val))
+        positions = [int(p) for p in np.linspace(0, len(self.data.val) - 1, count).round()]
+        pixels = np.stack([self.data.val.pixels(position, info.preprocessing) for position in positions])
+        with torch.inference_mode():
+            output = model(normalize(torch.from_numpy(pixels), info.preprocessing)).float().numpy()
+        photos, targets = ([get(p) for p in positions] for get in (self.data.val.image, self.data.val.target))
+        return self.task.example_figures(photos, targets, output, self.classes)
 
 
 def train(

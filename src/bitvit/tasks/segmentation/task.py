@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from bitvit.program import Preprocessing
-from bitvit.tasks.segmentation.evaluation import SegmentationEvaluation, SegmentationScorer
+from bitvit.runtime.label_maps import nearest_resize
+from bitvit.tasks.segmentation.evaluation import SegmentationEvaluation, SegmentationScorer, label_maps
 from bitvit.tasks.segmentation.settings import SegmentationSettings
 from bitvit.tasks.task import Classes, DefaultRecipe, Evaluation, Metric, Task
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from bitvit.tasks.objective import Objective, ObjectivePlan
 
 __all__ = ["Segmentation"]
@@ -34,7 +37,7 @@ class Segmentation(Task):
         DefaultRecipe("bhvit-segmentation", 448),
     )
     is_for_pixels = True
-    has_packed_form = False  # until the decoder can be packed
+    draws_examples = True
 
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> SegmentationScorer:
         """Return a fresh scorer."""
@@ -65,3 +68,15 @@ class Segmentation(Task):
 
         found = cast(SegmentationEvaluation, evaluation)
         return {"confusion.png": draw_confusion_matrix(found.confusion, classes.labels)}
+
+    def example_figures(
+        self, photos: Sequence[Image.Image], targets: Sequence[Any], output: npt.NDArray[Any], classes: Classes
+    ) -> dict[str, bytes]:
+        """Return photos with their masks and the network's, at the photos' own sizes."""
+        from bitvit.tasks.segmentation.figures import draw_label_maps
+
+        decided = label_maps(output, (output.shape[2], output.shape[3]))
+        resized = [
+            nearest_resize(labels, (photo.height, photo.width)) for labels, photo in zip(decided, photos, strict=True)
+        ]
+        return {"masks.png": draw_label_maps(photos, {"mask": list(targets), "prediction": resized}, classes)}
