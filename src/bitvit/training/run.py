@@ -247,7 +247,8 @@ class Run:
         pixels = np.stack([self.data.val.pixels(position, info.preprocessing) for position in positions])
         with torch.inference_mode():
             output = model(normalize(torch.from_numpy(pixels), info.preprocessing)).float().numpy()
-        photos, targets = ([get(p) for p in positions] for get in (self.data.val.image, self.data.val.target))
+        photos = [self.data.val.image(position) for position in positions]
+        targets = [self.data.val.target(position) for position in positions]
         return self.task.example_figures(photos, targets, output, self.classes)
 
 

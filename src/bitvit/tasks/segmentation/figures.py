@@ -53,7 +53,7 @@ def draw_label_maps(
     numbers = np.unique(np.concatenate([np.unique(labels) for maps in label_maps.values() for labels in maps]))
     shown = [int(number) for number in numbers if number < len(classes)][:_MOST_NAMES]
     handles = [
-        Patch(facecolor=[part / 255 for part in palette[number]], edgecolor="grey", label=for_figure(name))
+        Patch(facecolor="#{:02x}{:02x}{:02x}".format(*palette[number]), edgecolor="grey", label=for_figure(name))
         for number, name in ((number, classes.labels[number]) for number in shown)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), fontsize=7, frameon=False)
