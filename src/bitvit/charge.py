@@ -53,12 +53,15 @@ class Call:
 
     @property
     def input(self) -> Shape:
+        """Return the shape of the first input."""
         return self.inputs[0]
 
     @property
     def elements_in(self) -> int:
+        """Return the number of elements of the first input."""
         return prod(self.input)
 
     @property
     def elements_out(self) -> int:
+        """Return the number of elements of the output."""
         return prod(self.output)

@@ -18,10 +18,10 @@ _KEPT = frozenset("\u200c\u200d")
 
 
 def printable(text: object, limit: int | None = MAX_LENGTH) -> str:
-    """Return `text` as one line that a terminal shows and does not obey.
+    r"""Return `text` as one line that a terminal shows and does not obey.
 
     Control characters, escape sequences, characters that change the direction of writing and bytes that are not UTF-8
-    appear as `\\x1b`, `\\u202e` and the like. Everything else stays as it is. A text longer than `limit` characters
+    appear as `\x1b`, `\u202e` and the like. Everything else stays as it is. A text longer than `limit` characters
     loses its middle; with `limit=None` it stays whole.
     """
     shown = "".join(_shown(character) for character in shortened(str(text), limit))

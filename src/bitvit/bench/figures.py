@@ -17,8 +17,10 @@ OTHER_COLOR = "#9aa5b1"
 
 
 def bench_figure(document: dict[str, Any], path: Path) -> None:
-    """Write the charts of `bitvit bench`: a bar of time by image for each engine, bitvit's own in green, and where the
-    document has `scaling`, time against threads, batch and image size below.
+    """Write the charts of `bitvit bench`.
+
+    A bar of the time per image for each engine, bitvit's own in green; below, where the document has `scaling`, time
+    against threads, batch and image size.
 
     Args:
         document: what `bitvit bench --json` prints.

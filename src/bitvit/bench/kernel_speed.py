@@ -21,7 +21,10 @@ class BinaryOperator:
     """A binary operator as it stands in a Program.
 
     Attributes:
-        op, inputs, outputs, tensors: the operator, its values, and its parameters by parameter name.
+        op: name of the operator.
+        inputs: its input values.
+        outputs: its output values.
+        tensors: its parameters by name.
         bops: binary multiply-adds.
         count: how often it stands there.
     """

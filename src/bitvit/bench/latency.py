@@ -34,9 +34,14 @@ class Timing:
 
     Attributes:
         name: the contender's.
-        median_ms, fastest_ms, quartile_ms, third_quartile_ms, mean_ms: of all rounds.
+        median_ms: median of all rounds, milliseconds per image.
+        fastest_ms: minimum.
+        quartile_ms: first quartile.
+        third_quartile_ms: third quartile.
+        mean_ms: mean.
         rounds: number of them.
-        size_bytes, precision: the contender's.
+        size_bytes: as the contender's.
+        precision: as the contender's.
     """
 
     name: str

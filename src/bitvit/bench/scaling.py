@@ -45,9 +45,11 @@ def measure_scaling(
         subject: the packed network.
         threads: of the rows by batch and by size.
         most_threads: the last row by threads.
-        batches: images at a time. sizes: of square images, built anew with random weights; sizes that the architecture
+        batches: images at a time.
+        sizes: of square images, built anew with random weights; sizes that the architecture
             cannot take are left out, and `note` is told.
         rounds: runs of each setting.
+        note: called with a line about each setting that is left out.
 
     Returns:
         `threads` (with `speedup`), `batch` (with `ms_per_image`), and `size` (with `operations`, and time and

@@ -15,7 +15,8 @@ def markdown(documents: Sequence[dict[str, Any]], date: str, command: str) -> st
 
     Args:
         documents: one for each model.
-        date: of the measurement. command: what was run.
+        date: of the measurement.
+        command: what was run.
     """
     first = documents[0]
     parts = [

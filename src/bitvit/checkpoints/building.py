@@ -86,8 +86,10 @@ def preprocessing_for(
     """Return how images are prepared: the model's input size, channels and normalization, the crop and filter given.
 
     Args:
+        model: a network of bitvit or timm.
         crop_fraction: the shorter side is resized to image size / crop_fraction before the centre is cut out; of no
             effect for segmentation, where the whole image is resized.
+        interpolation: filter of the resizing.
         value_range: values of black and white in images deeper than 8 bits.
     """
     config: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}

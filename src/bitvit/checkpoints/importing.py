@@ -65,9 +65,11 @@ def import_checkpoint(
     Args:
         checkpoint: ``.pth`` or ``.safetensors``.
         out: the file to write, completely or not at all.
-        family, config: see `bitvit.models.from_reference`; None infers them from the tensors.
+        family: see `bitvit.models.from_reference`; None infers it from the tensors.
+        config: likewise.
         labels: class names, one for each logit; by default "class 0", "class 1", ...
-        mean, std: normalization that the network was trained with; by default that of ImageNet.
+        mean: of each channel, that the network was trained with, for values in 0..1; by default that of ImageNet.
+        std: likewise, the standard deviation.
 
     Raises:
         CheckpointImportError: the file cannot be read, is of another family, or is not finite; also with labels that

@@ -99,6 +99,7 @@ def copy_backbone(source: nn.Module, target: SegmentationNetwork) -> None:
 
     Args:
         source: of the architecture of the target's backbone, or the same network.
+        target: the network that is changed, in place.
 
     Raises:
         CheckpointError: a weight of the backbone is missing or does not fit.
@@ -150,6 +151,7 @@ def load_pretrained(model: nn.Module, path: Path) -> bool:
     Heads for other classes are left as they are; position embeddings are resampled. Nothing in the file is executed.
 
     Args:
+        model: the network that is changed, in place.
         path: ``.safetensors``, ``.pth``, ``.pt`` or ``.bin``; usual wrappers and prefixes are taken off.
 
     Returns:

@@ -26,7 +26,8 @@ class MaskFiles:
     """Writes one file for each photo: `FOLDER/NAME.png`, below the same subfolders as in the folder asked for.
 
     Args:
-        masks: folder of the masks, or None. overlays: folder of the overlays, or None.
+        masks: folder of the masks, or None.
+        overlays: folder of the overlays, or None.
         asked: the arguments of the command: files and folders.
     """
 

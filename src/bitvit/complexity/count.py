@@ -63,6 +63,7 @@ class Complexity:
 
     @property
     def total(self) -> Cost:
+        """Return the costs of all layers together."""
         return total([layer.cost for layer in self.layers])
 
     @property
@@ -77,11 +78,14 @@ class Complexity:
 
     @property
     def block_names(self) -> list[str]:
+        """Return the names of the blocks, in the order of the network."""
         return list(dict.fromkeys(layer.block for layer in self.layers if layer.block is not None))
 
     def block(self, name: str) -> dict[str, Cost]:
-        """Costs of one block: `attention` (or other token mixer), `mlp`, `other` (norms, residual sums, branches),
-        and `total`."""
+        """Return the costs of one block by part, and their `total`.
+
+        The parts are `attention` (or another token mixer), `mlp` and `other` (norms, residual sums, branches).
+        """
         members = [layer for layer in self.layers if layer.block == name]
         parts = {
             part: total([layer.cost for layer in members if layer.part == part])
@@ -120,7 +124,7 @@ def complexity(model: str | nn.Module, input_size: tuple[int, int, int] | None =
     Args:
         model: a name registered with timm (ours and timm's own), or a module.
         input_size: channels, height, width; the model's own by default.
-        kwargs: passed to the model's constructor, where `model` is a name.
+        **kwargs: passed to the model's constructor, where `model` is a name.
 
     Returns:
         Costs by layer; the rules are in `docs/complexity.md`.

@@ -51,6 +51,7 @@ class FileComplexity:
 
     @property
     def total(self) -> OperatorCost:
+        """Return the costs of all operators together."""
         return _sum("total", self.operators)
 
     @property

@@ -147,10 +147,11 @@ def build_data(
             alike.
         samples_per_class: Train on this many images of each class.
         label_noise: Share of training images that get a wrong class (validation images keep theirs).
-        folds, fold: Cross-validate on the training images: fold number `fold` (0-based) of `folds` takes the place of
-            validation.
+        folds: Cross-validate on the training images: one of so many folds takes the place of validation.
+        fold: Its number, from 0.
         seed: Seed of the choice of samples and of the label noise.
-        layout, class_order: Of a folder of images, see `load_image_folder`.
+        layout: Of a folder of images, see `load_image_folder`.
+        class_order: Likewise.
         decoding: How its files become pixels; by default RGB.
         task: `classification` or `segmentation`; by default what the folder is for (see `is_segmentation`).
 
@@ -221,12 +222,18 @@ def build_evaluation(
     """Return images of the data set called `name` to evaluate a network on.
 
     Args:
-        name, data_dir, layout, decoding: as in `build_data`.
+        name: as in `build_data`.
+        data_dir: as in `build_data`.
         labels: the network's classes. The data set may have any of them, in any order.
         part: which images; by default the held-out ones of a data set that has some, else all, but if the network
             was trained on this very data set those that were held out then.
         was_trained_on: whether it was.
-        val_fraction, split_seed, folds, fold: how it was split then.
+        val_fraction: the share that was held out then.
+        split_seed: seed of the split then.
+        folds: number of folds then, None where it was not cross-validation.
+        fold: the fold that was held out then.
+        layout: as in `build_data`.
+        decoding: as in `build_data`.
         task: what the network is for.
 
     Raises:

@@ -46,10 +46,12 @@ class ArraySource:
         return len(self.images)
 
     def read(self, index: int) -> RawImage:
+        """Return one image, uint8 `[H,W]` or `[H,W,3]`."""
         image: npt.NDArray[np.uint8] = self.images[index]
         return image
 
     def describe(self, index: int) -> str:
+        """Return the name of the array and the image's index, for messages."""
         return f"{self.name}[{index}]"
 
 
@@ -63,9 +65,11 @@ class FileSource:
         return len(self.paths)
 
     def read(self, index: int) -> RawImage:
+        """Return the path of one image, which is decoded later."""
         return self.paths[index]
 
     def describe(self, index: int) -> str:
+        """Return the path of one image, for messages."""
         return str(self.paths[index])
 
 
@@ -79,10 +83,12 @@ class JoinedSource:
         return sum(len(source) for source in self.sources)
 
     def read(self, index: int) -> RawImage:
+        """Return one image of the source that has it."""
         source, inside = self._find(index)
         return source.read(inside)
 
     def describe(self, index: int) -> str:
+        """Return how its source describes one image, for messages."""
         source, inside = self._find(index)
         return source.describe(inside)
 

@@ -46,10 +46,10 @@ def stratified_split(images: ImageSet, val_fraction: float, seed: int) -> tuple[
 
 
 def fold_split(images: ImageSet, folds: int, fold: int, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Return training and validation images of cross-validation: fold `fold` (0-based) of `folds` validates, the rest
-    trains.
+    """Return training and validation images of cross-validation.
 
-    Each class is spread evenly over the folds. Every image validates in exactly one fold.
+    Fold `fold` (0-based) of `folds` validates, the rest trains. Each class is spread evenly over the folds.
+    Every image validates in exactly one fold.
 
     Raises:
         DataError: if there are fewer than two folds, no such fold, or a class with fewer images than folds.
@@ -75,8 +75,9 @@ def fold_split(images: ImageSet, folds: int, fold: int, seed: int) -> tuple[Imag
 
 
 def limit_samples_per_class(images: ImageSet, samples: int, seed: int) -> ImageSet:
-    """Keep `samples` images of every class, chosen by the seed. A smaller number keeps a subset of those of a larger
-    one.
+    """Keep `samples` images of every class, chosen by the seed.
+
+    A smaller number keeps a subset of those of a larger one.
 
     Raises:
         DataError: if a class has fewer.

@@ -26,8 +26,9 @@ Batch = tuple[npt.NDArray[np.uint8], Any]
 
 
 def build_program(packed: PackedModel) -> tuple[Program, dict[str, Array]]:
-    """Trace a packed model with `torch.export`, lower it, apply the passes of `bitvit.export.passes`, and validate the
-    result.
+    """Return the Program of a packed model, and its tensors by name.
+
+    Traces with `torch.export`, lowers, applies the passes of `bitvit.export.passes`, and validates the result.
 
     Raises:
         ExportError: the model does something that has no Program operator; the message names the module.

@@ -1,5 +1,7 @@
-"""PyTorch forms of the Program operators on maps, windows and channels (docs/format.md, Grids). Maps travel as rows
-`[B,N,C]`."""
+"""PyTorch forms of the Program operators on maps, windows and channels (docs/format.md, Grids).
+
+Maps travel as rows `[B,N,C]`.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ def _f32(n_rows: int, n_channels: int) -> list[Value]:
 
 @operator("(Tensor x, Tensor before, Tensor slope, Tensor after) -> Tensor")
 def rprelu(x: Tensor, before: Tensor, slope: Tensor, after: Tensor) -> OperatorCall:
+    """Emit `rprelu`: ``t = x - before; (slope t where t < 0, else t) + after``, per channel."""
     tensors = {"before": before, "slope": slope, "after": after}
     return OperatorCall("rprelu", [(x, rows_value(x))], [rows_value(x)], {}, tensors)
 
 
 @operator("(Tensor x, Tensor scale, Tensor bias) -> Tensor")
 def affine(x: Tensor, scale: Tensor, bias: Tensor) -> OperatorCall:
+    """Emit `affine`: ``x scale + bias``, per channel."""
     return OperatorCall("affine", [(x, rows_value(x))], [rows_value(x)], {}, {"scale": scale, "bias": bias})
 
 
@@ -44,12 +48,14 @@ def pool(x: Tensor, grid: Sequence[int], kind: str, kernel: int, stride: int, pa
 
 @operator("(Tensor x, int[] grid, int factor) -> Tensor")
 def upsample(x: Tensor, grid: Sequence[int], factor: int) -> OperatorCall:
+    """Emit `upsample`: each cell of the grid (height, width) repeated `factor` times along both axes."""
     output = _f32(int(x.shape[1]) * factor * factor, int(x.shape[2]))
     return OperatorCall("upsample", [(x, rows_value(x))], output, {"grid": list(grid), "factor": factor}, {})
 
 
 @operator("(Tensor x, int[] grid, int[] size) -> Tensor")
 def resize_bilinear(x: Tensor, grid: Sequence[int], size: Sequence[int]) -> OperatorCall:
+    """Emit `resize_bilinear`: the grid (height, width) resized to `size`, half-pixel centres."""
     attrs = {"grid": list(grid), "size": list(size)}
     return OperatorCall("resize_bilinear", [(x, rows_value(x))], _f32(size[0] * size[1], int(x.shape[2])), attrs, {})
 
@@ -91,7 +97,7 @@ def binary_conv(
     dilation: int,
     groups: int,
 ) -> OperatorCall:
-    """bits `[B,N,ceil(C/8)]`, weight `[O,kernel^2,ceil((C/groups)/8)]` -> `[B,N,O]`."""
+    """Emit `binary_conv`: bits `[B,N,ceil(C/8)]`, weight `[O,kernel^2,ceil((C/groups)/8)]` -> `[B,N,O]`."""
     n_rows = int(bits.shape[1])
     attrs = {"grid": list(grid), "kernel": kernel, "dilation": dilation, "groups": groups}
     return OperatorCall(
@@ -105,47 +111,55 @@ def binary_conv(
 
 @operator("(Tensor x, Tensor weight, Tensor bias) -> Tensor")
 def linear_f32(x: Tensor, weight: Tensor, bias: Tensor) -> OperatorCall:
+    """Emit `linear_f32`: ``x weight^T + bias``, rows ``[N, K]`` to ``[N, O]``."""
     output = _f32(int(x.shape[1]), int(weight.shape[0]))
     return OperatorCall("linear_f32", [(x, rows_value(x))], output, {}, {"weight": weight, "bias": bias})
 
 
 @operator("(Tensor x, Tensor index) -> Tensor")
 def gather_rows(x: Tensor, index: Tensor) -> OperatorCall:
+    """Emit `gather_rows`: the rows at `index`, int32."""
     output = _f32(int(index.shape[0]), int(x.shape[2]))
     return OperatorCall("gather_rows", [(x, rows_value(x))], output, {}, {"index": index})
 
 
 @operator("(Tensor x, Tensor y) -> Tensor")
 def concat_rows(x: Tensor, y: Tensor) -> OperatorCall:
+    """Emit `concat_rows`: the rows of `x`, then those of `y`."""
     output = _f32(int(x.shape[1]) + int(y.shape[1]), int(x.shape[2]))
     return OperatorCall("concat_rows", [(x, rows_value(x)), (y, rows_value(y))], output, {}, {})
 
 
 @operator("(Tensor x) -> Tensor")
 def mean_rows(x: Tensor) -> OperatorCall:
+    """Emit `mean_rows`: the mean of all rows, ``[1, C]``."""
     return OperatorCall("mean_rows", [(x, rows_value(x))], _f32(1, int(x.shape[2])), {}, {})
 
 
 @operator("(Tensor x, int times) -> Tensor")
 def repeat_channels(x: Tensor, times: int) -> OperatorCall:
+    """Emit `repeat_channels`: the channels of each row, `times` times one after the other."""
     output = _f32(int(x.shape[1]), int(x.shape[2]) * times)
     return OperatorCall("repeat_channels", [(x, rows_value(x))], output, {"times": times}, {})
 
 
 @operator("(Tensor x, int group) -> Tensor")
 def mean_channels(x: Tensor, group: int) -> OperatorCall:
+    """Emit `mean_channels`: the mean of each `group` of neighbouring channels."""
     output = _f32(int(x.shape[1]), int(x.shape[2]) // group)
     return OperatorCall("mean_channels", [(x, rows_value(x))], output, {"group": group}, {})
 
 
 @operator("(Tensor x, int rows) -> Tensor")
 def reshape_rows(x: Tensor, rows: int) -> OperatorCall:
+    """Emit `reshape_rows`: the same numbers in `rows` rows."""
     output = _f32(rows, int(x.shape[1]) * int(x.shape[2]) // rows)
     return OperatorCall("reshape_rows", [(x, rows_value(x))], output, {"rows": rows}, {})
 
 
 @operator("(Tensor x, int windows) -> Tensor")
 def windows_to_heads(x: Tensor, windows: int) -> OperatorCall:
+    """Emit `windows_to_heads`: rows of W windows, one after the other, to W times as many channels."""
     output = _f32(int(x.shape[1]) // windows, int(x.shape[2]) * windows)
     return OperatorCall("windows_to_heads", [(x, rows_value(x))], output, {"windows": windows}, {})
 
@@ -161,5 +175,6 @@ def windows_to_heads_sign(bits: Tensor, windows: int, head_dim: int) -> Operator
 
 @operator("(Tensor x, int windows) -> Tensor")
 def heads_to_windows(x: Tensor, windows: int) -> OperatorCall:
+    """Emit `heads_to_windows`, the inverse of `windows_to_heads`."""
     output = _f32(int(x.shape[1]) * windows, int(x.shape[2]) // windows)
     return OperatorCall("heads_to_windows", [(x, rows_value(x))], output, {"windows": windows}, {})

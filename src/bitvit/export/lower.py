@@ -87,6 +87,7 @@ class Lowering:
         return name
 
     def is_constant(self, node: Any) -> bool:
+        """Return whether a node, or an argument, is known without an image."""
         return not isinstance(node, fx.Node) or node in self.constants
 
     def vector(self, node: fx.Node, length: int) -> np.ndarray[Any, Any]:

@@ -26,8 +26,15 @@ _LIBRARY = torch.library.Library("bitvit", "DEF")  # type: ignore[no-untyped-cal
 
 @dataclass(frozen=True)
 class OperatorCall:
-    """A Program operator applied to tensors: its inputs with their value types, its outputs, attributes and
-    parameters."""
+    """A Program operator applied to tensors.
+
+    Attributes:
+        op: name of the operator.
+        inputs: tensors, each with the Program's value that it stands for.
+        outputs: values that it computes.
+        attrs: attributes by name.
+        tensors: its parameters by name.
+    """
 
     op: str
     inputs: list[tuple[Tensor, Value]]

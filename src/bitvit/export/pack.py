@@ -19,7 +19,8 @@ class PackedModel(nn.Module):
     Attributes:
         model: the network with its binary layers replaced by packed ones.
         image_size: height and width of the images it takes.
-        mean, std: the normalization that is folded into it, one float for each channel, for pixel values in 0..1.
+        mean: of the normalization that is folded into it, one float for each channel, for pixel values in 0..1.
+        std: likewise, the standard deviation.
     """
 
     def __init__(
@@ -32,6 +33,11 @@ class PackedModel(nn.Module):
         self.std = std
 
     def forward(self, images: Tensor) -> Tensor:
+        """Map image bytes, uint8 ``[B, H, W, C]``, to the network's output.
+
+        Raises:
+            ValueError: the images have another type or shape.
+        """
         expected = (*self.image_size, len(self.mean))
         if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != expected:
             shape = ",".join(map(str, expected))

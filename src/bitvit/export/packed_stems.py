@@ -35,6 +35,7 @@ class PackedPatchEmbed(nn.Module):
         self.grid = None if layer.flatten else layer.grid_size
 
     def forward(self, image: Tensor) -> Tensor:
+        """Map image bytes, uint8 ``[B, h p, w p, I]``, to rows ``[B, h w, C]`` or a map ``[B, h, w, C]``, float32."""
         rows: Tensor = self.norm(self.conv(image))
         return rows if self.grid is None else rows.reshape(len(rows), *self.grid, rows.shape[-1])
 

@@ -27,7 +27,8 @@ class ExportReport:
         max_logit_difference: largest absolute difference of a logit; None without images, or where the Program decides
             itself.
         metric: key of the task's first metric.
-        checkpoint_accuracy, packed_accuracy: that metric on labelled images; None without labels.
+        checkpoint_accuracy: that metric of the checkpoint on labelled images; None without labels.
+        packed_accuracy: that metric of the packed Program, likewise.
         packed_bytes: bytes of the Program's tensors.
         checkpoint_bytes: bytes of the checkpoint's parameters and buffers.
     """

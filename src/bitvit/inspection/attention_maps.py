@@ -21,8 +21,10 @@ class AttentionMaps:
     """Maps of several images.
 
     Attributes:
-        layer: the student's layer. seen_by: whose attention is shown.
-        columns: names of the forms. maps: for each of them `[B, h, w]`, each map with the largest value 1 (or all 0).
+        layer: the student's layer.
+        seen_by: whose attention is shown.
+        columns: names of the forms.
+        maps: for each of them `[B, h, w]`, each map with the largest value 1 (or all 0).
         empty: for each form the share of maps without any attention.
     """
 

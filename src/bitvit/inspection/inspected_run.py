@@ -27,9 +27,11 @@ class InspectedRun:
 
     Attributes:
         path: run folder or checkpoint.
-        student: the binary network, in evaluation mode. info: what its checkpoint says.
+        student: the binary network, in evaluation mode.
+        info: what its checkpoint says.
         teacher: the full-precision network of the same run, None if there is none.
-        pixels: uint8 images `[N, H, W, 3]` as the network gets them. images: the same, normalized `[N, 3, H, W]`.
+        pixels: uint8 images `[N, H, W, 3]` as the network gets them.
+        images: the same, normalized `[N, 3, H, W]`.
         targets: one for each image, as the image set gives them.
     """
 
@@ -73,7 +75,8 @@ def open_run(path: Path, images: ImageSet, count: int) -> InspectedRun:
 
     Args:
         path: run folder or checkpoint of a binary network. The teacher is `teacher.safetensors` beside it.
-        images: labelled images. count: how many of them to take, spread over the whole set.
+        images: labelled images.
+        count: how many of them to take, spread over the whole set.
 
     Raises:
         CheckpointError: the checkpoint cannot be read. ImageError: an image cannot be decoded.

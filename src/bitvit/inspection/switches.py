@@ -22,7 +22,8 @@ def without(model: nn.Module, kinds: Collection[str], *, centred: bool = True) -
     """Return a copy of a binary network in which some kinds of modules work with real values.
 
     Args:
-        model: the binary network. kinds: of `KINDS`.
+        model: the binary network.
+        kinds: of `KINDS`.
         centred: subtract the mean of restored weights, as their binarization does; without it they are those of the
             full-precision network.
     """

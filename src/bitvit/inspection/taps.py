@@ -44,8 +44,10 @@ def tap_attention(model: nn.Module, layer: str, images: Tensor, batch_size: int 
     """Run a network and return the attention of one layer.
 
     Args:
-        model: in evaluation mode. layer: one of `attention_layers`.
+        model: in evaluation mode.
+        layer: one of `attention_layers`.
         images: normalized `[B, 3, H, W]`.
+        batch_size: images at a time.
     """
     real: list[Tensor] = []
     binary: list[Tensor] = []

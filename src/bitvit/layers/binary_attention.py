@@ -25,8 +25,9 @@ PLAIN_VALUE = 4  # the only component of a plain sign is charged like each compo
 
 
 class BinaryAttention(nn.Module):
-    """Multi-head self-attention whose linear layers, queries, keys, attention and values are binary; a drop-in for
-    timm's.
+    """Multi-head self-attention whose linear layers, queries, keys, attention and values are binary.
+
+    A drop-in for timm's ``Attention``.
 
     ``Y = proj(A_b * V_b)`` with ``A_b = attention(softmax(Q_b K_b^T / sqrt(D)))``, ``V_b = value(V)``. With real
     activations (stage 1) only the weights are binary.
@@ -36,13 +37,17 @@ class BinaryAttention(nn.Module):
         num_heads: heads H; D = C/H.
         attention: estimator of the attention probabilities.
         value: estimator of V ``[B, H, N, D]``.
-        query, key: estimators of queries and keys ``[B, H, N, D]``; by default signs with a learned scale.
+        query: estimator of queries ``[B, H, N, D]``; by default signs with a learned scale.
+        key: estimator of keys ``[B, H, N, D]``; likewise.
         linear: makes the linear layers, by default `gsb_linear`.
-        qkv_bias, proj_bias: real-valued biases.
-        attn_drop, proj_drop: dropout rates on attention and output.
+        qkv_bias: a real-valued bias of queries, keys and values.
+        proj_bias: a real-valued bias of the output.
+        attn_drop: dropout rate on the attention.
+        proj_drop: dropout rate on the output.
 
     Attributes:
-        qkv, proj: the linear layers.
+        qkv: the linear layer of queries, keys and values, ``C -> 3 C``.
+        proj: the linear layer of the output, ``C -> C``.
 
     Shape: ``[B, N, C]``, both.
 
@@ -82,6 +87,7 @@ class BinaryAttention(nn.Module):
         self.proj_drop = nn.Dropout(proj_drop)
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Map tokens ``[B, N, C]`` to tokens ``[B, N, C]``; masks are refused with a ValueError."""
         refuse_mask(attn_mask, is_causal)
         batch, tokens, dim = x.shape
         q, k, v = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
@@ -111,6 +117,7 @@ class BinaryAttention(nn.Module):
         return Charge(bops=products, flops=plain, other_flops=other)
 
     def float_twin(self) -> nn.Module:
+        """Return timm's attention of the same sizes."""
         from timm.layers import Attention
 
         qkv, proj = cast(nn.Linear, self.qkv), cast(nn.Linear, self.proj)
@@ -122,6 +129,7 @@ class BinaryAttention(nn.Module):
         )
 
     def packed(self) -> nn.Module:
+        """Return the layer on bits."""
         return PackedBinaryAttention(self)
 
 
@@ -158,6 +166,7 @@ class PackedBinaryAttention(nn.Module):
         self.proj = layer.proj.packed()
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        """Map tokens, float32 ``[B, N, C]``, to tokens of that shape; masks are refused with a ValueError."""
         refuse_mask(attn_mask, is_causal)
         bits, stats = self.query_linear.bits(x)
         query, key, value = (

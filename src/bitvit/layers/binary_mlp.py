@@ -9,10 +9,9 @@ from bitvit.layers.gsb_linear import gsb_linear
 
 
 class BinaryMlp(nn.Module):
-    """Two binary linear layers around an activation function; a drop-in for timm's ``Mlp`` with the same parameter
-    names.
+    """Two binary linear layers around an activation function.
 
-    ``y = fc2(act(fc1(x)))``.
+    A drop-in for timm's ``Mlp``, with the same names of parameters: ``y = fc2(act(fc1(x)))``.
 
     Args:
         fc1: from C to the hidden channels. Its input is type B (signed).
@@ -41,13 +40,16 @@ class BinaryMlp(nn.Module):
         return cls(gsb_linear(channels, hidden), gsb_linear(hidden, channels, input_type="nonnegative"))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[..., C]`` to ``[..., C']``."""
         y: Tensor = self.drop2(self.fc2(self.drop1(self.act(self.fc1(x)))))
         return y
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
     def float_twin(self) -> nn.Module:
+        """Return timm's MLP of the same sizes."""
         from timm.layers import Mlp
 
         fc1, fc2 = cast(nn.Linear, self.fc1), cast(nn.Linear, self.fc2)

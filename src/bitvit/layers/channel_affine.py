@@ -29,10 +29,13 @@ class ChannelAffine(nn.Module):
         return x * self.scale + self.shift
 
     def charge(self, call: Call) -> Charge:
+        """Count one operation per element."""
         return Charge(other_flops=call.elements_out)
 
     def packed(self) -> nn.Module:
+        """Return the operator `affine` with this scale and shift."""
         return PackedAffine(self.scale, self.shift)
 
     def extra_repr(self) -> str:
+        """Return the number of channels, which ``repr`` shows."""
         return f"{self.scale.numel()}"

@@ -66,9 +66,11 @@ class DilatedMixer(nn.Module):
         return result
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
     def packed(self) -> nn.Module:
+        """Return the layer on bits."""
         return PackedDilatedMixer(self)
 
 
@@ -84,6 +86,7 @@ class PackedDilatedMixer(nn.Module):
         self.norm = packed_child(layer.norm)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map a map, float32 ``[B, H, W, C]``, to a map of that shape."""
         bits, _ = self.sign(as_rows(x))
         grid = grid_of(x)
         first, second, third = (

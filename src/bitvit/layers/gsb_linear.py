@@ -34,7 +34,9 @@ def gsb_linear(
     """Make a binary linear layer: ``y = s alpha (bits(x) . sign(W - mean W)) + bias``.
 
     Args:
-        in_features, out_features, bias: as of ``nn.Linear``.
+        in_features: input channels K.
+        out_features: output channels O.
+        bias: add a real-valued bias.
         input_type: distribution of the input.
         statistics: source of the input's translation and scale.
         type_a: binarization of a non-negative input.

@@ -13,10 +13,13 @@ class InformationRectification(nn.Module):
     (tokens and channels), so that an image's result does not depend on its batch. The gradient passes through them.
 
     Args:
-        num_heads: heads H. head_dim: channels of a head D. eps: keeps the denominator from 0.
+        num_heads: heads H.
+        head_dim: channels of a head D.
+        eps: keeps the denominator from 0.
 
     Attributes:
-        beta: ``[H, 1, D]``, initially 0. gamma: ``[H, 1, 1]``, initially 1.
+        beta: ``[H, 1, D]``, initially 0.
+        gamma: ``[H, 1, 1]``, initially 1.
 
     Shape: ``[B, H, N, D]``, both.
 
@@ -36,7 +39,9 @@ class InformationRectification(nn.Module):
         return (x - mean + self.beta) / (self.gamma * torch.sqrt(variance + self.eps))
 
     def charge(self, call: Call) -> Charge:
+        """Count six operations per element."""
         return Charge(flops=6 * call.elements_in)  # sum, subtract, square and sum, shift, divide, scale
 
     def extra_repr(self) -> str:
+        """Return the arguments that ``repr`` shows."""
         return f"heads={self.gamma.shape[0]}, head_dim={self.beta.shape[2]}"

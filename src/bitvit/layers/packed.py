@@ -17,8 +17,10 @@ ops = torch.ops.bitvit
 
 
 def pack_sign_bits(signs: Tensor) -> Tensor:
-    """Pack a {-1, +1} tensor along its last axis, bit 1 for -1, little-endian: ``[..., K]`` -> uint8 ``[...,
-    ceil(K/8)]``."""
+    """Pack a {-1, +1} tensor along its last axis: ``[..., K]`` -> uint8 ``[..., ceil(K/8)]``.
+
+    Bit 1 stands for -1, the lowest bit of a byte for the first number.
+    """
     bits = (signs.detach() < 0).cpu().numpy()
     return torch.from_numpy(np.packbits(bits, axis=-1, bitorder="little"))
 
@@ -62,6 +64,7 @@ class PackedAffine(nn.Module):
         self.register_buffer("bias", bias.detach().float().clone())
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[..., C]``, float32, to the same shape."""
         return like_map(ops.affine(as_rows(x), self.scale, self.bias), x)
 
 
@@ -99,7 +102,9 @@ class PackedBinaryLinear(nn.Module):
     The scales of input and weights become one factor per channel (GSB Eq. 1): `y = (beta alpha) z + bias`.
 
     Args:
-        signs: {-1, +1} `[O,K]`. scale: of the weights, one value or `[O]`. bias: `[O]` or None.
+        signs: {-1, +1} `[O,K]`.
+        scale: of the weights, one value or `[O]`.
+        bias: `[O]` or None.
         inputs: how the input becomes bits.
     """
 
@@ -126,6 +131,7 @@ class PackedBinaryLinear(nn.Module):
         return y
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, N, K]`` or ``[B, H, W, K]``, float32, to the same axes with O channels."""
         y = self.from_bits(*self.bits(as_rows(x)))
         return like_map(y, x) if x.ndim == 4 else y
 
@@ -134,7 +140,9 @@ class PackedCodeLinear(nn.Module):
     """8-bit weights times 8-bit codes: float32 `[B,K]`, `[B,N,K]` or `[B,H,W,K]` -> float32 `[...,O]`.
 
     Args:
-        codes: int8 `[O,K]`. step: of the weights, one value or `[O]`. bias: `[O]` or None.
+        codes: int8 `[O,K]`.
+        step: of the weights, one value or `[O]`.
+        bias: `[O]` or None.
         inputs: how the input becomes codes.
     """
 
@@ -149,6 +157,7 @@ class PackedCodeLinear(nn.Module):
         self.register_buffer("bias", as_vector(0.0 if bias is None else bias, n_outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, K]``, ``[B, N, K]`` or ``[B, H, W, K]``, float32, to the same axes with O channels."""
         rows = x[:, None] if x.ndim == 2 else as_rows(x)
         y: Tensor = ops.linear_i8(rows, self.shift, self.step, self.weight, self.scale, self.bias)
         if x.ndim == 2:

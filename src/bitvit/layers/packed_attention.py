@@ -17,8 +17,12 @@ class PackedAttentionCore(nn.Module):
     """Attention on bits: q `[B,W N,C]`, k and v `[B,W M,C]` -> `[B,W N,C]`, W windows that attend each on their own.
 
     Args:
-        num_heads: heads H. head_dim: channels of a head D.
-        query, key, attention, value: the estimators.
+        num_heads: heads H.
+        head_dim: channels of a head D.
+        query: estimator of the queries.
+        key: estimator of the keys.
+        attention: estimator of the probabilities.
+        value: estimator of the values.
         shifts_values: add the value estimator's shift here; False where a projection's bias holds it.
     """
 
@@ -71,6 +75,17 @@ class PackedAttentionCore(nn.Module):
         self.register_buffer("scales", values.scales.float().clone())
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, windows: int = 1) -> Tensor:
+        """Attend: q ``[B, W N, C]``, k and v ``[B, W M, C]``, float32, to ``[B, W N, C]``.
+
+        Args:
+            query: before its signs are taken.
+            key: likewise.
+            value: likewise.
+            windows: number W of windows, each of which attends on its own.
+
+        Raises:
+            ExportError: there are several windows, and the estimators need statistics of the image or an offset.
+        """
         (q, _), (k, _) = self.query(query), self.key(key)
         v = value if self.value_shift is None else value + self.value_shift
         thresholds, row_scale = self.thresholds, self.row_scale

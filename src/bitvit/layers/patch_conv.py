@@ -18,7 +18,9 @@ class PackedPatchConv(nn.Module):
     8-bit weights; it is applied first with float weights.
 
     Args:
-        conv: with stride = kernel. mean, std: `[I]`.
+        conv: with stride = kernel.
+        mean: of each image channel, `[I]`.
+        std: likewise, `[I]`.
 
     Raises:
         ExportError: not a patch convolution, or of an estimator that has no packed form here.
@@ -53,6 +55,7 @@ class PackedPatchConv(nn.Module):
         self.register_buffer("bias", bias.float())
 
     def forward(self, image: Tensor) -> Tensor:
+        """Map image bytes, uint8 ``[B, H, W, I]``, to the rows of their patches, float32 ``[B, N, O]``."""
         rows: Tensor
         if self.quantized:
             rows = ops.patch_conv_u8(image, self.weight, self.scale, self.bias, self.patch)

@@ -23,6 +23,7 @@ class MapConv2d(nn.Conv2d):
     """A real convolution of a channels-last map: ``[B, H, W, C] -> [B, H', W', O]``."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """Map ``[B, H, W, C]`` to ``[B, H', W', O]``."""
         return channels_last(super().forward(channels_first(input)))
 
 
@@ -32,7 +33,14 @@ class QuantConv2d(QuantizedProduct, nn.Conv2d):
     Zeros pad **after** the quantization: padded elements contribute 0, not +1 or -1.
 
     Args:
-        in_channels: C. out_channels: O. kernel_size, stride, padding, dilation, groups, bias: as of ``nn.Conv2d``.
+        in_channels: C.
+        out_channels: O.
+        kernel_size: as of ``nn.Conv2d``.
+        stride: as of ``nn.Conv2d``.
+        padding: as of ``nn.Conv2d``.
+        dilation: as of ``nn.Conv2d``.
+        groups: as of ``nn.Conv2d``.
+        bias: as of ``nn.Conv2d``.
         weight: estimator of the weights.
         input: estimator of the input; None takes it as it is: an image, or signs that several convolutions share.
         channels_last: the input is a map ``[B, H, W, C]``; else ``[B, C, H, W]``.
@@ -93,6 +101,7 @@ class QuantConv2d(QuantizedProduct, nn.Conv2d):
         return layer
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, C, H, W]`` to ``[B, O, H', W']``; with ``channels_last`` ``[B, H, W, C]`` to ``[B, H', W', O]``."""
         levels, input_scale = self.quantized_input(x)
         weight, weight_scale = self.weight_quantizer(self.weight)
         image = channels_first(levels) if self.channels_last else levels
@@ -109,9 +118,11 @@ class QuantConv2d(QuantizedProduct, nn.Conv2d):
         return values if self.channels_last or values.dim() == 0 else values[:, None, None]
 
     def charge(self, call: Call) -> Charge:
+        """Count the products, and what the estimators take for weights and inputs."""
         return self.product_charge(call.elements_out * self.weight[0].numel(), call.elements_out)
 
     def float_twin(self) -> nn.Module:
+        """Return a real convolution of the same sizes."""
         kind = MapConv2d if self.channels_last else nn.Conv2d
         return kind(
             self.in_channels,
@@ -125,6 +136,11 @@ class QuantConv2d(QuantizedProduct, nn.Conv2d):
         )
 
     def packed(self) -> nn.Module | None:
+        """Return the layer on bits.
+
+        Raises:
+            ExportError: weights or inputs are not of one bit, or the inputs are not signs around fixed thresholds.
+        """
         if self.input_quantizer is None:
             raise self.no_packed_form("a binary convolution that takes signs is packed by the layer that makes them")
         self._check_packable(self.is_binary)
@@ -164,6 +180,7 @@ class PackedBinaryConv(nn.Module):
         self.register_buffer("bias", as_vector(0.0 if layer.bias is None else layer.bias, layer.out_channels))
 
     def forward(self, bits: Tensor, grid: list[int]) -> Tensor:
+        """Map sign bits, uint8 ``[B, N, ceil(C / 8)]``, of a map of size ``grid`` to rows, float32 ``[B, N, O]``."""
         rows: Tensor = ops.binary_conv(
             bits, self.weight, self.scale, self.bias, grid, self.channels, self.kernel, self.dilation, self.groups
         )
@@ -179,5 +196,6 @@ class PackedMapConv(nn.Module):
         self.bits = PackedBits(form, layer.in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map a map, float32 ``[B, H, W, C]``, to ``[B, H, W, O]``."""
         bits, _ = self.bits(as_rows(x))
         return like_map(self.conv(bits, grid_of(x)), x)

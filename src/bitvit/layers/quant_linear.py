@@ -115,15 +115,20 @@ class QuantLinear(QuantizedProduct, nn.Linear):  # type: ignore[misc]
     takes the place of the composition, with the same values.
 
     Args:
-        in_features: input channels K. out_features: output channels O. bias: add a real-valued bias.
+        in_features: input channels K.
+        out_features: output channels O.
+        bias: add a real-valued bias.
         weight: estimator of the weights.
         input: estimator of the input; None takes the input as it is.
         initialize: draws the first weights (the bias is 0 then), in place of ``nn.Linear``'s way.
-        device, dtype: of the weights.
+        device: of the weights.
+        dtype: of the weights.
 
     Attributes:
-        weight, bias: real-valued parameters ``[O, K]`` and ``[O]``.
-        weight_quantizer, input_quantizer: the estimators.
+        weight: real-valued parameter ``[O, K]``.
+        bias: real-valued parameter ``[O]``, or None.
+        weight_quantizer: the estimator of the weights.
+        input_quantizer: the estimator of the input, or None.
 
     Shape: ``[..., K] -> [..., O]``.
     """
@@ -155,6 +160,7 @@ class QuantLinear(QuantizedProduct, nn.Linear):  # type: ignore[misc]
         return layer
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[..., K]`` to ``[..., O]``; in one fused step where the weights' estimator has one."""
         weights, inputs = self.weight_quantizer, self.input_quantizer
         if inputs is not None and not (inputs.is_watched or weights.is_watched):
             fused = weights.fused_product(x, self.weight, self.bias, inputs)
@@ -173,12 +179,19 @@ class QuantLinear(QuantizedProduct, nn.Linear):  # type: ignore[misc]
         return y
 
     def charge(self, call: Call) -> Charge:
+        """Count the products, and what the estimators take for weights and inputs."""
         return self.product_charge(call.elements_out * self.in_features, call.elements_out)
 
     def float_twin(self) -> nn.Module:
+        """Return ``nn.Linear`` of the same sizes."""
         return nn.Linear(self.in_features, self.out_features, bias=self.bias is not None)
 
     def packed(self) -> nn.Module:
+        """Return the layer on bits, or on 8-bit codes.
+
+        Raises:
+            ExportError: the estimators have no packed form together.
+        """
         if isinstance(self.weight_quantizer, StepWeight):
             form = None if self.input_quantizer is None else self.input_quantizer.packed()
             if not isinstance(form, InputCodes):
@@ -194,7 +207,8 @@ def pack_binary_linear(
     """Pack a linear layer of signs and bits, or some of its outputs.
 
     Args:
-        layer: weights and inputs of one bit. rows: the outputs, None for all.
+        layer: weights and inputs of one bit.
+        rows: the outputs, None for all.
         bias_shift: added to the bias of these outputs.
 
     Raises:

@@ -29,7 +29,8 @@ class AttentionCore(nn.Module):
     ``A = quantize(softmax(sign(q + s_q) sign(k + s_k)^T / sqrt(D)))``, ``y = A sign(v + s_v)``.
 
     Args:
-        channels: C. num_heads: H, a divisor of C.
+        channels: C.
+        num_heads: H, a divisor of C.
         attention: estimator of the attention probabilities.
         options: shared choices of the network.
 
@@ -73,9 +74,11 @@ class AttentionCore(nn.Module):
         return Charge(pairs * channels * (1 + planes), 0, softmax + call.elements_out)
 
     def float_twin(self) -> nn.Module:
+        """Return full-precision attention of as many heads."""
         return FloatAttentionCore(self.num_heads)
 
     def packed(self) -> nn.Module:
+        """Return the attention on bits."""
         return PackedAttentionCore(self.num_heads, self.head_dim, self.query, self.key, self.attention, self.value)
 
 
@@ -106,7 +109,8 @@ class ReactAttention(nn.Module):
     ``affine(unit(o))``.
 
     Args:
-        channels: C. num_heads: H.
+        channels: C.
+        num_heads: H.
         reduction: r; the map's height and width must be multiples of it.
         attention: estimator of the attention probabilities, by default `ClippedAttention`.
         affine: scale and shift the output (initially 0.1).
@@ -164,6 +168,7 @@ class ReactAttention(nn.Module):
         return Charge(other_flops=3 * call.elements_out + (call.elements_in if self.reduction > 1 else 0))
 
     def packed(self) -> nn.Module:
+        """Return the layer on bits."""
         return PackedReactAttention(self)
 
 
@@ -184,6 +189,7 @@ class PackedReactAttention(nn.Module):
         self.affine = packed_child(layer.affine)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Map tokens, float32 ``[B, N, C]``, of a map of ``size`` (height, width) to tokens of that shape."""
         source = x
         if self.reduce is not None:
             source = self.reduce(ops.pool(x, list(size), "average", self.reduction, self.reduction, 0))

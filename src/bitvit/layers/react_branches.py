@@ -54,6 +54,7 @@ class PoolingBranches(nn.Module):
         return Charge(other_flops=sum(2 * kernel + 2 for kernel in self.kernels) * call.elements_in)
 
     def packed(self) -> nn.Module:
+        """Return the branches as stencils: means of neighbouring cells."""
         sizes = []
         for kernel, height, width in zip(self.kernels, self.along_height, self.along_width, strict=True):
             reach = range(-(kernel // 2), kernel // 2 + 1)
@@ -66,6 +67,7 @@ class PoolingBranches(nn.Module):
         return PackedBranches(sizes)
 
     def extra_repr(self) -> str:
+        """Return the kernels, which ``repr`` shows."""
         return f"kernels={self.kernels}"
 
 
@@ -125,6 +127,7 @@ class ShiftBranches(nn.Module):
         return PackedBranches(sizes)
 
     def extra_repr(self) -> str:
+        """Return the kernels, which ``repr`` shows."""
         return f"kernels={self.kernels}"
 
 
@@ -139,20 +142,24 @@ class StencilBranch(nn.Module):
         self.affine = packed_child(affine)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map a map, float32 ``[B, H, W, C]``, to a map of that shape."""
         rows = ops.stencil(as_rows(x), grid_of(x), self.groups, self.wrap, self.divisor)
         branch: Tensor = self.affine(like_map(rows, x))
         return branch
 
 
 class PackedBranches(nn.Module):
-    """Sum of stencil branches, in the order of the trainable layer: each size's branches are added up, then the
-    sizes."""
+    """Sum of stencil branches, in the order of the trainable layer.
+
+    Each size's branches are added up, then the sizes.
+    """
 
     def __init__(self, sizes: list[list[StencilBranch]]) -> None:
         super().__init__()
         self.sizes = nn.ModuleList(nn.Sequential(*branches) for branches in sizes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map a map, float32 ``[B, H, W, C]``, to a map of that shape."""
         total: Tensor | None = None
         for branches in self.sizes:
             first, *rest = branches.children()

@@ -19,7 +19,8 @@ class PositionEmbedding(nn.Module):
     """Learned embedding added to every token: ``y = x + embedding``.
 
     Args:
-        size: height and width of the map. channels: C.
+        size: height and width of the map.
+        channels: C.
         extra_tokens: class tokens in front.
 
     Shape: tokens ``[B, N, C] -> [B, N, C]``.
@@ -36,6 +37,7 @@ class PositionEmbedding(nn.Module):
         return x + self.embedding
 
     def charge(self, call: Call) -> Charge:
+        """Count one operation per element."""
         return Charge(other_flops=call.elements_out)
 
 
@@ -45,7 +47,8 @@ class BinaryDownsampling(nn.Module):
     ``h = norm_in(x)``; ``y = rprelu(norm_out(conv_2x2/2(sign(h + shift))) + tile(avgpool_2x2/2(h))) + position``.
 
     Args:
-        in_channels: C. out_channels: a multiple of C.
+        in_channels: C.
+        out_channels: a multiple of C.
         size: height and width of the output map.
         centre: centre each filter before taking signs (see `ChannelSignWeight`).
         options: shared choices of the network.
@@ -91,9 +94,11 @@ class BinaryDownsampling(nn.Module):
         return torch.unflatten(result, 1, self.position.size)
 
     def charge(self, call: Call) -> Charge:
+        """Count the average pooling and the residual sum."""
         return Charge(other_flops=call.elements_in + call.elements_out)  # the average pooling, the residual sum
 
     def packed(self) -> nn.Module:
+        """Return the layer on bits."""
         return PackedBinaryDownsampling(self)
 
 
@@ -119,9 +124,11 @@ class FloatDownsampling(nn.Module):
         return torch.unflatten(result, 1, self.position.size)
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
     def packed(self) -> nn.Module:
+        """Return the layer on rows of patches."""
         return PackedFloatDownsampling(self)
 
 
@@ -147,6 +154,7 @@ class PackedBinaryDownsampling(nn.Module):
         self.position = layer.position
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, 2 H, 2 W, C]``, float32, to ``[B, H, W, C']``."""
         grid = grid_of(x)
         rows = as_rows(self.norm_in(x))
         pooled = ops.repeat_channels(ops.pool(rows, grid, "average", 2, 2, 0), self.times)
@@ -168,6 +176,7 @@ class PackedFloatDownsampling(nn.Module):
         self.position = layer.position
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, 2 H, 2 W, C]``, float32, to ``[B, H, W, C']``."""
         rows = ops.merge_patches(as_rows(self.norm_in(x)), grid_of(x), 2)
         y: Tensor = self.position(self.norm_out(ops.linear_f32(rows, self.weight, self.bias)))
         return y.reshape(len(x), *self.position.size, y.shape[-1])

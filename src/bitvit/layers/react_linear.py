@@ -96,7 +96,8 @@ class ReactLinear(nn.Module):
     vector when the layer expands, and averages adjacent channels when it contracts.
 
     Args:
-        in_features: K. out_features: O; the larger must be a multiple of the smaller.
+        in_features: K.
+        out_features: O; the larger must be a multiple of the smaller.
         options: shared choices of the network.
 
     Shape: ``[..., K] -> [..., O]``.
@@ -139,6 +140,7 @@ class ReactLinear(nn.Module):
         return Charge(other_flops=call.elements_out + averages)
 
     def packed(self) -> nn.Module:
+        """Return the layer on bits."""
         return PackedReactLinear(self)
 
 
@@ -163,6 +165,7 @@ class PackedReactLinear(nn.Module):
         return averaged
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[..., K]``, float32, to ``[..., O]``."""
         rows = as_rows(x)
         return like_map(self.activation(self.norm(self.linear(rows)) + self.residual(rows)), x)
 
@@ -171,7 +174,8 @@ class ReactMlp(nn.Module):
     """Two binary units, expanding and contracting, and an optional affine output: the FFN of BinaryViT and BHViT.
 
     Args:
-        channels: C. hidden: width between the two units.
+        channels: C.
+        hidden: width between the two units.
         affine: scale and shift the output (`ChannelAffine`, initially 0.1).
         options: shared choices of the network.
 
@@ -190,4 +194,5 @@ class ReactMlp(nn.Module):
         return result
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's

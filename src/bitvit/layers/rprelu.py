@@ -40,12 +40,15 @@ class RPReLU(nn.Module):
         return rows.view(shifted.shape) + self.after
 
     def charge(self, call: Call) -> Charge:
+        """Count three operations per element: subtract, slope, add."""
         return Charge(other_flops=3 * call.elements_out)  # subtract, slope, add
 
     def packed(self) -> nn.Module:
+        """Return the operator `rprelu` with these parameters."""
         return PackedRPReLU(self)
 
     def extra_repr(self) -> str:
+        """Return the number of channels, which ``repr`` shows."""
         return f"{self.slope.numel()}"
 
 
@@ -58,4 +61,5 @@ class PackedRPReLU(nn.Module):
             self.register_buffer(name, getattr(layer, name).detach().float().clone())
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[..., C]``, float32, to the same shape."""
         return like_map(ops.rprelu(as_rows(x), self.before, self.slope, self.after), x)

@@ -53,6 +53,7 @@ class ReactConv(nn.Module):
         return result
 
     def charge(self, call: Call) -> Charge:
+        """Count the residual sum."""
         return Charge(other_flops=call.elements_out)  # the residual sum
 
 
@@ -76,6 +77,7 @@ class RealConv(nn.Module):
         return result
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
 
@@ -87,9 +89,11 @@ class Double(nn.Module):
         return nearest_upsample(x, (2 * x.shape[1], 2 * x.shape[2]))
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: elements are copied."""
         return Charge()  # elements are copied
 
     def packed(self) -> nn.Module:
+        """Return the operator `upsample`."""
         return PackedDouble()
 
 
@@ -97,6 +101,7 @@ class PackedDouble(nn.Module):
     """Packed `Double`."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, H, W, C]``, float32, to ``[B, 2 H, 2 W, C]``."""
         height, width = grid_of(x)
         rows: Tensor = ops.upsample(as_rows(x), [height, width], 2)
         return rows.reshape(len(x), 2 * height, 2 * width, rows.shape[-1])
@@ -119,9 +124,11 @@ class MapPool(nn.Module):
         return average_pool(x, (k, k), (k, k), (0, 0))
 
     def charge(self, call: Call) -> Charge:
+        """Count one operation per element of the input."""
         return Charge(other_flops=call.elements_in)
 
     def packed(self) -> nn.Module:
+        """Return the operator `pool`."""
         return PackedMapPool(self.kernel)
 
 
@@ -133,6 +140,7 @@ class PackedMapPool(nn.Module):
         self.kernel = kernel
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, k H, k W, C]``, float32, to ``[B, H, W, C]``."""
         height, width = grid_of(x)
         rows: Tensor = ops.pool(as_rows(x), [height, width], "average", self.kernel, self.kernel, 0)
         return rows.reshape(len(x), height // self.kernel, width // self.kernel, rows.shape[-1])
@@ -161,12 +169,15 @@ class PatchExpansion(nn.Module):
         return cells.permute(0, 1, 3, 2, 4, 5).reshape(batch, f * height, f * width, channels // f**2)
 
     def extra_repr(self) -> str:
+        """Return the factor, which ``repr`` shows."""
         return f"factor={self.factor}"
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: elements are rearranged."""
         return Charge()  # elements are rearranged
 
     def packed(self) -> nn.Module:
+        """Return the layer as a rearrangement of rows."""
         return PackedPatchExpansion(self.factor)
 
 
@@ -178,6 +189,7 @@ class PackedPatchExpansion(nn.Module):
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``[B, H, W, f f C]``, float32, to ``[B, f H, f W, C]``."""
         f = self.factor
         height, width = grid_of(x)
         order = torch.arange(height * width * f * f, dtype=torch.int32).reshape(height, width, f, f)
@@ -206,12 +218,15 @@ class ScoreResize(nn.Module):
         return F.interpolate(channels_first(x), size=self.size, mode="bilinear", align_corners=False)
 
     def extra_repr(self) -> str:
+        """Return the size, which ``repr`` shows."""
         return f"size={self.size}"
 
     def charge(self, call: Call) -> Charge:
+        """Count nine operations per element of the output: three sums of two products."""
         return Charge(other_flops=9 * call.elements_out)  # three sums of two products
 
     def packed(self) -> nn.Module:
+        """Return the enlargement together with the choice of the class."""
         return PackedLabelMap(self.size)
 
 
@@ -223,6 +238,7 @@ class PackedLabelMap(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map scores, float32 ``[B, h, w, classes]``, to the class of every pixel, int32 ``[B, H W]``."""
         labels: Tensor = ops.argmax_channels(ops.resize_bilinear(as_rows(x), grid_of(x), list(self.size)))
         return labels
 

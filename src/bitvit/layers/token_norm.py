@@ -36,6 +36,7 @@ class TokenBatchNorm(nn.BatchNorm1d):
         return scale, self.bias - self.running_mean * scale
 
     def packed(self) -> nn.Module:
+        """Return the operator `affine` with the statistics folded into scale and shift."""
         return PackedAffine(*self.folded())
 
 

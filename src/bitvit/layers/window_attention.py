@@ -37,7 +37,8 @@ class WindowTokens(nn.Module):
     average divides by ``w * w`` always, the maximum pads with minus infinity); then LayerNorm of every token.
 
     Args:
-        channels: C. window: w.
+        channels: C.
+        window: w.
 
     Shape: map ``[B, H, W, C] -> [B * windows, w * w + windows, C]``.
     """
@@ -67,6 +68,7 @@ class WindowTokens(nn.Module):
         return Charge(other_flops=2 * call.elements_in + 3 * (call.elements_in // self.window**2))
 
     def packed(self) -> nn.Module:
+        """Return the layer as operators on rows."""
         return PackedWindowTokens(self)
 
 
@@ -76,7 +78,8 @@ class WindowMerge(nn.Module):
     ``y = share * window part + (1 - share) * up(mean over windows of the summary part)``, nearest upsampling.
 
     Args:
-        channels: C. window: w.
+        channels: C.
+        window: w.
 
     Shape: ``[B * windows, w * w + windows, C]`` and the map's size -> ``[B, H, W, C]``.
     """
@@ -95,9 +98,11 @@ class WindowMerge(nn.Module):
         return self.share * join_windows(own, self.window, size) + (1 - self.share) * summary
 
     def charge(self, call: Call) -> Charge:
+        """Count four operations per element: mean over windows, two shares, sum."""
         return Charge(other_flops=4 * call.elements_out)  # mean over windows, two shares, sum
 
     def packed(self) -> nn.Module:
+        """Return the layer as operators on rows."""
         return PackedWindowMerge(self)
 
 
@@ -108,9 +113,12 @@ class WindowAttention(nn.Module):
     window; ``y = affine(unit(merge(o)))``. Units are `ReactLinear`.
 
     Args:
-        channels: C. num_heads: H. window: w; the map's height and width must be multiples of it.
+        channels: C.
+        num_heads: H.
+        window: w; the map's height and width must be multiples of it.
         attention: estimator of the attention probabilities, by default `DecomposedAttention`.
-        options: shared choices of the network. affine: scale and shift the output (initially 0.1).
+        options: shared choices of the network.
+        affine: scale and shift the output (initially 0.1).
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
@@ -157,9 +165,11 @@ class WindowAttention(nn.Module):
         return result
 
     def charge(self, call: Call) -> Charge:
+        """Count the sum of context, queries, keys and values."""
         return Charge(other_flops=3 * call.elements_out)  # the sum of context, q, k and v
 
     def packed(self) -> nn.Module:
+        """Return the layer on bits."""
         return PackedWindowAttention(self)
 
 
@@ -183,6 +193,7 @@ class PackedWindowTokens(nn.Module):
         self.norm = layer.norm
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map a map, float32 ``[B, H, W, C]``, to rows ``[B, windows (w w + windows), C]``."""
         grid, window = grid_of(x), self.window
         rows, padding = as_rows(x), (self.window - 1) // 2
         largest = ops.affine(ops.pool(rows, grid, "max", window, window, padding), self.mix, self.zero)
@@ -206,6 +217,7 @@ class PackedWindowMerge(nn.Module):
         self.register_buffer("zero", as_vector(0.0, len(share)))
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Map rows ``[B, windows (w w + windows), C]`` to a map of ``size``, float32 ``[B, H, W, C]``."""
         grid = [size[0] // self.window, size[1] // self.window]
         windows, own = grid[0] * grid[1], self.window * self.window
         first = torch.arange(windows)[:, None] * (own + windows)
@@ -237,6 +249,7 @@ class PackedWindowAttention(nn.Module):
         self.affine = packed_child(layer.affine)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map a map, float32 ``[B, H, W, C]``, to a map of that shape."""
         size = (int(x.shape[1]), int(x.shape[2]))
         windows = (size[0] // self.window) * (size[1] // self.window)
         tokens = self.tokens(x)

@@ -41,7 +41,8 @@ class BhvitBlock(ResidualBlock):
     ``x = x + mixer(norm1(x))``; ``h = norm2(x)``; ``x = x + mlp(h) + branches(h)``.
 
     Args:
-        channels: C. hidden: width of the FFN.
+        channels: C.
+        hidden: width of the FFN.
         mixer: module from map to map, `DilatedMixer` or `WindowAttention`.
         branch_kernels: sizes of the shift branches, empty for none.
         affine: scale and shift every output (`ChannelAffine`).
@@ -88,16 +89,20 @@ class Bhvit(Pyramid):
     shape (patch 4, window 7, four stages).
 
     Args:
-        img_size: height and width of the images. patch_size: kernel and stride of the stem. in_chans: image channels.
+        img_size: height and width of the images.
+        patch_size: kernel and stride of the stem.
+        in_chans: image channels.
         num_classes: classes; 0 removes the head.
         embed_dims: widths of the stages, multiples of 4, each a multiple of the one before.
-        depths: blocks of each stage. num_heads: attention heads of each stage (those of the first two are not used).
+        depths: blocks of each stage.
+        num_heads: attention heads of each stage (those of the first two are not used).
         mlp_dims: FFN widths, multiples of the stage's width.
         window_size: side of the attention windows, one number or one for each stage.
         attention: ``"decomposed"`` (quantization decomposition) or ``"banded"`` (the GSB variant).
         branch_kernels: sizes of the shift branches, of 3 and 5; empty for none.
         affine: scale and shift before residual connections and on branches.
-        norm: ``"batch"`` (published) or ``"layer"``. norm_eps: its epsilon.
+        norm: ``"batch"`` (published) or ``"layer"``.
+        norm_eps: its epsilon.
         recu: ReCU gradients for linear weights.
         binary_downsampling: False keeps the layers between stages in full precision (``somefp``).
         drop_path_rate: stochastic depth of the last block, rising linearly from 0.

@@ -32,7 +32,10 @@ class BinaryVitBlock(ResidualBlock):
     ``x = x + attention(norm1(x))``; ``h = norm2(x)``; ``x = x + mlp(h) + branches(h)``.
 
     Args:
-        channels: C. num_heads: H. hidden: width of the FFN. reduction: see `ReactAttention`.
+        channels: C.
+        num_heads: H.
+        hidden: width of the FFN.
+        reduction: see `ReactAttention`.
         branch_kernels: sizes of the pooling branches, empty for none.
         affine: scale and shift every output (`ChannelAffine`).
         drop_path: probability of stochastic depth.
@@ -81,14 +84,19 @@ class BinaryVit(Pyramid):
     reduction: multiples of 32 for the published shape.
 
     Args:
-        img_size: height and width of the images. patch_size: kernel and stride of the stem. in_chans: image channels.
+        img_size: height and width of the images.
+        patch_size: kernel and stride of the stem.
+        in_chans: image channels.
         num_classes: classes; 0 removes the head.
-        embed_dims: widths of the stages, each a multiple of the one before. depths: blocks of each stage.
-        num_heads: attention heads of each stage. mlp_dims: FFN widths, multiples of the stage's width.
+        embed_dims: widths of the stages, each a multiple of the one before.
+        depths: blocks of each stage.
+        num_heads: attention heads of each stage.
+        mlp_dims: FFN widths, multiples of the stage's width.
         reductions: each stage's reduction of keys and values.
         branch_kernels: sizes of the pooling branches; empty for none.
         affine: scale and shift before residual connections and on branches.
-        norm: ``"batch"`` (published) or ``"layer"``. norm_eps: its epsilon.
+        norm: ``"batch"`` (published) or ``"layer"``.
+        norm_eps: its epsilon.
         binary_downsampling: False keeps the layers between stages in full precision (``somefp``).
         drop_path_rate: stochastic depth of the last block, rising linearly from 0.
         sign_of_zero: ``"zero"`` for the authors' checkpoints only.

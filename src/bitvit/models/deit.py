@@ -34,9 +34,10 @@ def build_deit(name: str, pretrained: bool = False, *, distilled: bool = True, *
     """Build a full-precision DeiT under a registered name, which gives image size and number of classes.
 
     Args:
-        name: the registered name. pretrained: load published weights (there are none yet).
+        name: the registered name.
+        pretrained: load published weights (there are none yet).
         distilled: with a distillation token and head beside those of the class.
-        kwargs: arguments of timm's ``VisionTransformer``.
+        **kwargs: arguments of timm's ``VisionTransformer``.
     """
     model: VisionTransformer = build_model_with_cfg(
         VisionTransformerDistilled if distilled else VisionTransformer,

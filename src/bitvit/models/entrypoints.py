@@ -25,7 +25,8 @@ class Variant:
 
     Attributes:
         summary: one line, the entry point's docstring.
-        image_size: in pixels. num_classes: of the untrained network.
+        image_size: in pixels.
+        num_classes: of the untrained network.
         arguments: of the family's builder.
     """
 
@@ -68,7 +69,8 @@ def register_family(
     Args:
         module: name of the family's module, in which the entry points appear.
         build: builder of a network: the registered name, ``pretrained``, the variant's arguments, the caller's.
-        variants: by registered name. cfg: timm's configuration of a variant.
+        variants: by registered name.
+        cfg: timm's configuration of a variant.
     """
     family = sys.modules[module]
     cfgs = generate_default_cfgs({f"{name}.untrained": cfg(variant) for name, variant in variants.items()})
@@ -94,9 +96,11 @@ def build_network(
     """Build a network under a registered name, and keep its configuration true to the arguments.
 
     Args:
-        network: its class. name: the registered name.
+        network: its class.
+        name: the registered name.
         pretrained: load published weights (there are none yet, so timm reports an error).
-        features: how timm extracts features. kwargs: arguments of the class, ``features_only`` and the like.
+        features: how timm extracts features.
+        **kwargs: arguments of the class, ``features_only`` and the like.
     """
     model: ModelT = build_model_with_cfg(network, name, pretrained, feature_cfg=dict(features or {}), **kwargs)
     if not kwargs.get("features_only", False):

@@ -40,10 +40,12 @@ def build_gsb_deit(
     their mean.
 
     Args:
-        name: the registered name. pretrained: load published weights (there are none yet).
-        base_scheme, scheme_changes: the scheme of this name, and what it changes.
+        name: the registered name.
+        pretrained: load published weights (there are none yet).
+        base_scheme: the scheme that it starts from.
+        scheme_changes: fields of the scheme that differ.
         scheme: another scheme, or a mapping of fields to change in that of this name.
-        kwargs: ``distilled``, and arguments of timm's ``VisionTransformer``.
+        **kwargs: ``distilled``, and arguments of timm's ``VisionTransformer``.
     """
     default = resolve_scheme(base_scheme)
     default = resolve_scheme(scheme_changes or {}, default)

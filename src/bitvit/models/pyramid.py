@@ -37,7 +37,9 @@ class PyramidStem(nn.Module):
     """Patch convolution in full precision, normalization, optional GELU, position embedding.
 
     Args:
-        in_channels: channels of the image. channels: C. patch_size: kernel and stride of the convolution.
+        in_channels: channels of the image.
+        channels: C.
+        patch_size: kernel and stride of the convolution.
         size: height and width of the output map.
         norm: normalization of C channels.
         gelu: apply the exact (erf) GELU after the normalization.
@@ -63,9 +65,11 @@ class PyramidStem(nn.Module):
         return torch.unflatten(result, 1, self.position.size)
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
     def packed_stem(self, mean: Tensor, std: Tensor) -> tuple[nn.Module, tuple[int, int]]:
+        """Return the stem on image bytes, and the height and width of the images that it takes."""
         height, width = self.position.size
         patch = int(self.conv.kernel_size[0])
         return PackedPyramidStem(self, mean, std), (height * patch, width * patch)
@@ -82,6 +86,7 @@ class PackedPyramidStem(nn.Module):
         self.position = layer.position
 
     def forward(self, image: Tensor) -> Tensor:
+        """Map image bytes, uint8 ``[B, h p, w p, I]``, to a map, float32 ``[B, h, w, C]``."""
         x: Tensor = self.position(self.activation(self.norm(self.conv(image))))
         return x.reshape(len(x), *self.position.size, x.shape[-1])
 
@@ -100,6 +105,7 @@ class PyramidStage(nn.Module):
         return result
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
 
@@ -156,9 +162,12 @@ class Pyramid(nn.Module):
         """Return the maps of chosen stages, as timm's feature extraction expects.
 
         Args:
-            x: images. indices: stages (negative from the end), a number of last stages, or None for all.
-            norm: normalize the last map. stop_early: skip the stages after the last chosen one.
-            output_fmt: ``"NCHW"`` or ``"NHWC"``. intermediates_only: leave out the final map.
+            x: images.
+            indices: stages (negative from the end), a number of last stages, or None for all.
+            norm: normalize the last map.
+            stop_early: skip the stages after the last chosen one.
+            output_fmt: ``"NCHW"`` or ``"NHWC"``.
+            intermediates_only: leave out the final map.
         """
         if output_fmt not in ("NCHW", "NHWC"):
             raise UsageError(f"feature maps come as NCHW or NHWC, not {output_fmt!r}")
@@ -195,6 +204,7 @@ class Pyramid(nn.Module):
         return chosen
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
     def get_classifier(self) -> nn.Module:
@@ -218,7 +228,9 @@ def stage_sizes(
     """Return the size of each stage's map.
 
     Args:
-        img_size: height and width of the image. patch_size: stride of the stem. count: number of stages.
+        img_size: height and width of the image.
+        patch_size: stride of the stem.
+        count: number of stages.
         multiples: what each stage's height and width must be a multiple of.
 
     Raises:

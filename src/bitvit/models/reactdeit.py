@@ -26,10 +26,13 @@ class ReactBlock(ResidualBlock):
     Branches see the patch tokens as a map; class tokens in front receive nothing from them.
 
     Args:
-        channels: C. num_heads: H. hidden: width of the FFN.
+        channels: C.
+        num_heads: H.
+        hidden: width of the FFN.
         size: height and width of the map of patch tokens.
         branch_kernels: sizes of the pooling branches, empty for none.
-        affine: scale and shift every output. drop_path: probability of stochastic depth.
+        affine: scale and shift every output.
+        drop_path: probability of stochastic depth.
         options: shared choices of the network.
 
     Shape: tokens ``[B, N, C] -> [B, N, C]``.
@@ -79,11 +82,22 @@ class ReactDeit(nn.Module):
     Image sizes: height and width must be multiples of the patch.
 
     Args:
-        img_size: height and width of the images. patch_size: kernel and stride of the stem. in_chans: image channels.
+        img_size: height and width of the images.
+        patch_size: kernel and stride of the stem.
+        in_chans: image channels.
         num_classes: classes; 0 removes the head.
-        embed_dim: C. depth: number of blocks. num_heads: H. mlp_dim: width of the FFN, a multiple of C.
+        embed_dim: C.
+        depth: number of blocks.
+        num_heads: H.
+        mlp_dim: width of the FFN, a multiple of C.
         global_pool: ``"token"``: a class token feeds the head; ``"avg"``: no class token, the head sees the mean.
-        branch_kernels, affine, norm, norm_eps, recu, drop_path_rate, sign_of_zero: see `BinaryVit`.
+        branch_kernels: see `BinaryVit`.
+        affine: see `BinaryVit`.
+        norm: see `BinaryVit`.
+        norm_eps: see `BinaryVit`.
+        recu: see `BinaryVit`.
+        drop_path_rate: see `BinaryVit`.
+        sign_of_zero: see `BinaryVit`.
 
     Shape: images ``[B, 3, H, W]`` -> logits ``[B, classes]``.
 
@@ -167,6 +181,7 @@ class ReactDeit(nn.Module):
         return self.forward_head(self.forward_features(images))
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
     def get_classifier(self) -> nn.Module:

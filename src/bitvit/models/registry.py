@@ -80,7 +80,7 @@ def create_model(name: str, *, scheme: SchemeLike | None = None, **kwargs: Any) 
         name: registered name, such as ``gsb_deit_small_patch16_224``.
         scheme: how it is binarized: a name, a `BinarizationScheme` or a mapping of changed fields. A full-precision
             vision transformer is binarized by it; None leaves the model as its name says.
-        kwargs: arguments of ``timm.create_model``, among them ``num_classes``, ``img_size``, ``drop_path_rate``,
+        **kwargs: arguments of ``timm.create_model``, among them ``num_classes``, ``img_size``, ``drop_path_rate``,
             ``distilled``.
 
     Raises:

@@ -21,7 +21,8 @@ class BinarizationScheme:
     Attributes:
         gsb_attention: superpose components of the attention (Table IV); False takes the baseline's single map (Eq. 7).
         gsb_value: superpose components of V (Table IV); False takes a plain sign.
-        components_attention, components_value: numbers of extra components k_a and k_v (Table VI).
+        components_attention: number of extra components k_a (Table VI).
+        components_value: number of extra components k_v (Table VI).
         offset: the attention's offset Phi (Table VII).
         offset_bits: storage of a learned Phi, 8 (trained so) or 32.
         base_map: definition of A_bin (Table VIII).

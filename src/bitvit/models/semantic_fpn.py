@@ -42,6 +42,7 @@ class PyramidMaps(nn.Module):
         return maps
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
 
@@ -89,6 +90,7 @@ class TransformerMaps(nn.Module):
         return maps
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
 
@@ -121,6 +123,7 @@ class ResNetMaps(nn.Module):
         return maps
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
 
@@ -171,6 +174,7 @@ class SegmentationNetwork(nn.Module):
         return result
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
     def no_weight_decay(self) -> set[str]:

@@ -97,9 +97,11 @@ def build_segmentation_network(
 
     Args:
         size: which one.
-        img_size: height and width of the images. num_classes: classes. channels: width of the decoder.
+        img_size: height and width of the images.
+        num_classes: classes.
+        channels: width of the decoder.
         dropout: share of channels that training drops before the classifier.
-        kwargs: arguments of the backbone.
+        **kwargs: arguments of the backbone.
     """
     height, width = as_pair(size.image_size if img_size is None else img_size)
     resized = (height, width) if height != width else height

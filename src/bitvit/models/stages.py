@@ -42,6 +42,7 @@ def start_epoch(model: nn.Module, progress: float) -> None:
     """Tell layers whose gradients follow a schedule (IR-Net, RBNN, ReCU) that an epoch begins. Other models: no effect.
 
     Args:
+        model: the network that is trained.
         progress: share of the phase's epochs that are over, in [0, 1).
     """
     for layer in model.modules():
@@ -50,8 +51,9 @@ def start_epoch(model: nn.Module, progress: float) -> None:
 
 
 def set_attention_phase(model: nn.Module, phase: Literal[1, 2]) -> None:
-    """Choose how the baseline computes its attention's factor: 1 by Eq. 2, 2 by Eq. 8 with the switch. Other models: no
-    effect.
+    """Choose how the baseline computes its attention's factor: 1 by Eq. 2, 2 by Eq. 8 with the switch.
+
+    Without effect on other models.
 
     Raises:
         UsageError: the phase is neither 1 nor 2.

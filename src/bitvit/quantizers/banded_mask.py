@@ -59,7 +59,9 @@ def banded_mask(probabilities: Tensor, scale: Tensor, lower: Tensor, upper: Tens
 
     Args:
         probabilities: softmax output, ``[..., N, M]``; rows are the last axis.
-        scale: ``a``, positive scalar. lower: ``a2``, scalar. upper: ``a3``, scalar. All learned.
+        scale: ``a``, positive scalar.
+        lower: ``a2``, scalar.
+        upper: ``a3``, scalar; all three are learned.
 
     Returns:
         ``S``, in the shape of ``probabilities``.
@@ -74,7 +76,9 @@ class BandedAttention(AttentionEstimator):
     """`banded_mask` with its three learned scalars.
 
     Attributes:
-        scale: effective positive ``a`` (the parameter is ``log_scale``). lower, upper: parameters ``a2``, ``a3``.
+        scale: effective positive ``a`` (the parameter is ``log_scale``).
+        lower: parameter ``a2``, scalar.
+        upper: parameter ``a3``, scalar.
     """
 
     planes = len(BAND_FACTORS) + 1
@@ -88,10 +92,12 @@ class BandedAttention(AttentionEstimator):
         self.upper = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the levels `S` of `banded_mask`, ``[B, H, N, M]``, and the scale ``a``, a scalar."""
         scale = self.scale
         return banded_mask(x, scale, self.lower, self.upper), scale
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return the probabilities and the factor that gives them the mean of their levels, ``[B, 1, 1, 1]``."""
         return x, mean_ratio(self, x)
 
     def mask_planes(self, num_heads: int) -> MaskPlanes:

@@ -46,4 +46,5 @@ class BiRealWeight(WeightEstimator):
     """`magnitude_aware_signs`."""
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs ``[O, ...]`` and a scale for each output channel, ``[O]``."""
         return magnitude_aware_signs(x)

@@ -73,10 +73,13 @@ class ChannelSignWeight(WeightEstimator):
         self.sign_of_zero: SignOfZero = sign_of_zero
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs ``[O, ...]`` and a scale for each output channel, ``[O]``."""
         return channelwise_weight_signs(x, self.centre, self.sign_of_zero)
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return ``W``, minus each filter's mean where the estimator centres."""
         return x - filter_mean(x) if self.centre else x, None
 
     def extra_repr(self) -> str:
+        """Return the arguments that ``repr`` shows."""
         return f"centre={self.centre}"

@@ -62,13 +62,16 @@ class ClippedAttention(AttentionEstimator):
         self.clip = torch.tensor(INITIAL_CLIP)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the bits of `clipped_mask`, ``[B, H, N, M]``, and the learned level, a scalar."""
         clip = self.clip
         return clipped_mask(x, clip), clip
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return the probabilities and the factor that gives them the mean of their levels, ``[B, 1, 1, 1]``."""
         return x, mean_ratio(self, x)
 
     def mask_planes(self, num_heads: int) -> MaskPlanes:
+        """Return one plane: probabilities above half the learned level."""
         self.check_enabled()
         clip = float(self.clip.detach())
         factors = for_each_head([clip], num_heads)

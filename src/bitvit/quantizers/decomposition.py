@@ -87,7 +87,8 @@ class DecomposedAttention(AttentionEstimator):
         num_heads: H.
 
     Attributes:
-        step: effective positive steps ``[H]`` (the parameter is ``log_step``). zero_point: parameter ``[H]``.
+        step: effective positive steps ``[H]`` (the parameter is ``log_step``).
+        zero_point: parameter ``[H]``.
     """
 
     planes = LEVELS
@@ -106,9 +107,11 @@ class DecomposedAttention(AttentionEstimator):
         self.zero_point.copy_(zero_point)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the levels of `decompose_attention`, ``[B, H, N, M]``, and the step of each head."""
         return decompose_attention(x, self.step, self.zero_point)
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return the probabilities and the factor that gives them the mean of their levels, ``[B, 1, 1, 1]``."""
         return x, mean_ratio(self, x)
 
     def mask_planes(self, num_heads: int) -> MaskPlanes:

@@ -27,7 +27,8 @@ class Estimator(nn.Module):
     False: the weights-only training stage) skips ``forward`` and gives `unquantized`.
 
     Attributes:
-        bits: bits of a level. planes: binary products that one product with its result takes.
+        bits: bits of a level.
+        planes: binary products that one product with its result takes.
         flops_per_element: float operations that the paper's tables count for each element.
         enabled: False where the tensor stays real.
     """
@@ -101,7 +102,8 @@ class Estimator(nn.Module):
         """Prepare for an epoch where gradients follow a schedule.
 
         Args:
-            progress: share of the epochs that are over, in [0, 1). weight: the weights that the estimator quantizes.
+            progress: share of the epochs that are over, in [0, 1).
+            weight: the weights that the estimator quantizes.
         """
 
     def charge(self, call: Call) -> Charge:
@@ -138,6 +140,7 @@ class WeightEstimator(Estimator):
         """Weights are quantized in both stages."""
 
     def float_twin(self) -> nn.Module | None:
+        """Return None: the layer's float twin has its weight as it is."""
         return None
 
     def fused_product(
@@ -187,6 +190,7 @@ class RealActivation(ActivationEstimator):
     bits = 32
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the tensor as it is."""
         return x, None
 
 

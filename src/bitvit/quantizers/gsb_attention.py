@@ -290,10 +290,12 @@ class GsbAttention(AttentionEstimator):
         return attention if offset is None else attention - offset
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the approximation `gsb_attention`, ``[B, H, N, N]``; its scales are already applied."""
         x = at_least_float32(x)
         return gsb_attention(x, self.scales, self.factors, self.base, self.effective_offset(x)), None
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return ``A - Phi``."""
         return self.shifted(x), None
 
     @torch.no_grad()
@@ -329,6 +331,7 @@ class GsbAttention(AttentionEstimator):
         return self.offset.detach().float(), None
 
     def extra_repr(self) -> str:
+        """Return the arguments that ``repr`` shows."""
         return (
             f"heads={self.num_heads}, tokens={self.num_tokens}, components={len(self.factors)}, "
             f"offset={self.offset_kind}, offset_bits={self.offset_bits}, base={self.base}"

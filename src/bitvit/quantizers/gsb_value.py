@@ -29,7 +29,7 @@ def _mask(value: Tensor, factor: float, extremes: tuple[Tensor, Tensor]) -> Tens
 
 
 def value_masks(value: Tensor, factors: tuple[float, ...]) -> list[Tensor]:
-    """Masks ``M_i = 1{V > c_i vmax or V < c_i vmin}`` as 0.0 and 1.0, without a gradient.
+    """Return masks ``M_i = 1{V > c_i vmax or V < c_i vmin}`` as 0.0 and 1.0, without a gradient.
 
     vmax and vmin are the extremes over everything of one image.
     """
@@ -134,17 +134,19 @@ def gsb_value(
 
 
 def value_components(value: Tensor, factors: tuple[float, ...]) -> Tensor:
-    """The unscaled components ``sign(V) M_i``, i = 0..k, in {-1, 0, +1}, stacked: ``[k + 1, B, H, N, D]``, no
-    gradient."""
+    """Return the unscaled components ``sign(V) M_i``, i = 0..k, in {-1, 0, +1}: ``[k + 1, B, H, N, D]``.
+
+    They take no gradient.
+    """
     with torch.no_grad():
         first = signs(value)
         return torch.stack([first, *(first * mask for mask in value_masks(value, factors))])
 
 
 def fit_value_scales(value: Tensor, factors: tuple[float, ...]) -> Tensor:
-    """Initial scales from data: the least-squares solution of Eq. 33.
+    r"""Return initial scales from data: the least-squares solution of Eq. 33.
 
-    ``b_i = mean of |V| in the band M_i \\ M_{i+1} - (b_0 + .. + b_{i-1})``, the last band is M_k. A band without
+    ``b_i = mean of |V| in the band M_i \ M_{i+1} - (b_0 + .. + b_{i-1})``, the last band is M_k. A band without
     values, or one whose mean is not above the sum before it, gives the smallest allowed scale, never NaN.
 
     Args:
@@ -170,7 +172,9 @@ class GsbValue(ValueEstimator):
     """`gsb_value` of ``V - Omega`` with learned scales and offset.
 
     Args:
-        num_heads: heads H. head_dim: channels of a head D. components: extra components k_v (Table VI), 0 or more.
+        num_heads: heads H.
+        head_dim: channels of a head D.
+        components: extra components k_v (Table VI), 0 or more.
 
     Attributes:
         omega: parameter ``[H, 1, D]``, subtracted, initially 0.
@@ -194,9 +198,11 @@ class GsbValue(ValueEstimator):
         self.scales = torch.ones(components + 1)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the approximation `gsb_value`, ``[B, H, N, D]``; its scales are already applied."""
         return gsb_value(at_least_float32(x), self.scales, self.factors, self.omega), None
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return ``V - Omega``."""
         return at_least_float32(x) - self.omega, None
 
     @torch.no_grad()
@@ -205,9 +211,11 @@ class GsbValue(ValueEstimator):
         self.scales = alive(fit_value_scales(at_least_float32(x) - self.omega, self.factors))
 
     def value_planes(self) -> ValuePlanes:
+        """Return the shift ``-Omega``, ``[H D]``, the scales ``b_0 .. b_k`` and the factors ``c_1 .. c_k``."""
         self.check_enabled()
         shift = -self.omega.detach().reshape(-1)
         return ValuePlanes(shift, self.scales.detach().float(), [float(c) for c in self.factors])
 
     def extra_repr(self) -> str:
+        """Return the arguments that ``repr`` shows."""
         return f"heads={self.num_heads}, head_dim={self.head_dim}, components={len(self.factors)}"

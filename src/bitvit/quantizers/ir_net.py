@@ -82,9 +82,11 @@ class IrNetWeight(WeightEstimator):
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        """Store the progress of training, on which the gradient depends."""
         self.progress.fill_(progress)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs ``[O, ...]`` and a scale, a power of two, for each output channel, ``[O]``."""
         return libra_weight_signs(x, self.progress)
 
 
@@ -98,7 +100,9 @@ class IrNetSign(ActivationEstimator):
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        """Store the progress of training, on which the gradient depends."""
         self.progress.fill_(progress)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs, in the shape of ``x``, without a scale."""
         return decayed_sign(x, self.progress), None

@@ -42,8 +42,10 @@ class _LearnedBits(Function):
 
 
 def bits_of(values: Tensor, scale: Tensor, rounds: bool, out: Tensor | None = None) -> Tensor:
-    """``1{values > scale / 2}`` where ``rounds``, else the signs of ``values``, which has no negative zeros; may
-    overwrite ``out``."""
+    """Return ``1{values > scale / 2}`` where ``rounds``, else the signs of ``values``.
+
+    ``values`` has no negative zeros. The result may overwrite ``out``.
+    """
     if rounds:
         return greater(values, 0.5 * scale, out)
     return with_signs(values.new_ones(()), values, out)
@@ -88,8 +90,9 @@ def sign_bits(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
 
 
 def round_bits(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tensor:
-    """Bits ``1{x / scale > 0.5}``; their gradient is that of `learned_round`, for a caller that multiplies by
-    ``scale.detach()``.
+    """Return bits ``1{x / scale > 0.5}``, for a caller that multiplies them by ``scale.detach()``.
+
+    Their gradient is that of `learned_round`.
 
     Args:
         x: values, batch first.
@@ -147,8 +150,10 @@ def learned_round(x: Tensor, scale: Tensor, shift: Tensor | None = None) -> Tens
 
 
 def fit_sign_scale(x: Tensor) -> Tensor:
-    """Least-squares scale of `learned_sign`: ``mean(|x|)``, the minimum of ``||x - s sign(x)||^2`` (GSB Eq. 34 with k =
-    0)."""
+    """Return the least-squares scale of `learned_sign`: ``mean(|x|)``.
+
+    It is the minimum of ``||x - s sign(x)||^2`` (GSB Eq. 34 with k = 0).
+    """
     return x.abs().mean()
 
 
@@ -179,12 +184,14 @@ class ScaledBits(ActivationEstimator):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the bits of `round_bits` or `sign_bits`, in the shape of ``x``, and the scale, detached."""
         x = at_least_float32(x)
         shift, scale = self.shift_and_scale(x)
         bits = round_bits(x, scale, shift) if self.rounds else sign_bits(x, scale, shift)
         return bits, scale.detach()
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return ``x + shift``."""
         x = at_least_float32(x)
         return x + self.shift_and_scale(x)[0], None
 
@@ -201,7 +208,8 @@ class LearnedSign(ScaledBits):
         shape: of the shift, which broadcasts over the input: ``(K,)``, or ``(H, 1, D)`` for heads.
 
     Attributes:
-        shift: parameter, added, initially 0. scale: effective positive scalar (the parameter is ``log_scale``).
+        shift: parameter, added, initially 0.
+        scale: effective positive scalar (the parameter is ``log_scale``).
 
     Source: GSB section IV-C (end).
     """
@@ -215,6 +223,7 @@ class LearnedSign(ScaledBits):
         self.scale = torch.ones(())
 
     def shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two learned parameters: the shift of each channel and the scale, a positive scalar."""
         return self.shift, self.scale
 
     @torch.no_grad()
@@ -224,6 +233,7 @@ class LearnedSign(ScaledBits):
         self.scale = fit_round_scale(shifted_input) if self.rounds else fit_sign_scale(shifted_input)
 
     def packed(self) -> InputBits:
+        """Return signs around ``-shift``, or, where levels are rounded, bits of what is above ``scale / 2 - shift``."""
         self.check_enabled()
         scale, shift = self.scale.detach().double(), self.shift.detach().double().reshape(-1)
         if self.rounds:
@@ -231,6 +241,7 @@ class LearnedSign(ScaledBits):
         return InputBits("sign", -shift, scale)
 
     def extra_repr(self) -> str:
+        """Return the shape of the shift, which ``repr`` shows."""
         return f"{tuple(self.shift.shape)}"
 
 

@@ -80,8 +80,10 @@ def learned_step(x: Tensor, step: Tensor, group_size: int) -> Tensor:
 
 
 def fit_step(x: Tensor, dim: tuple[int, ...] | None = None) -> Tensor:
-    """Step that covers the range of ``x``: ``max|x| / 127``, over all axes or over ``dim`` (kept), 1 where all values
-    are 0."""
+    """Return the step that covers the range of ``x``: ``max|x| / 127``.
+
+    Over all axes, or over ``dim`` (kept); 1 where all values are 0.
+    """
     largest = x.abs().amax() if dim is None else x.abs().amax(dim=dim, keepdim=True)
     return torch.where(largest > 0, largest / INT8_MAX, torch.ones_like(largest))
 
@@ -178,6 +180,7 @@ class LearnedStepWeight(StepWeight):
         self.step = fit_step(x, dim=tuple(range(1, x.dim()))).flatten() if self.step.dim() else fit_step(x)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the codes -128 .. 127, ``[O, ...]``, and the steps: a scalar, or ``[O]``."""
         x = at_least_float32(x)
         step = self.step
         group_size = x[0].numel() if step.dim() else x.numel()
@@ -191,7 +194,8 @@ class StepActivation(ActivationEstimator):
         channels: size of the last axis.
 
     Attributes:
-        shift: parameter ``[K]``, added, initially 0. step: effective positive scalar (the parameter is ``log_step``).
+        shift: parameter ``[K]``, added, initially 0.
+        step: effective positive scalar (the parameter is ``log_step``).
     """
 
     bits = 8
@@ -203,11 +207,13 @@ class StepActivation(ActivationEstimator):
         self.step = torch.ones(())
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the codes -128 .. 127 of ``x + shift``, in the shape of ``x``, and the step, a scalar."""
         x = at_least_float32(x)
         step = self.step
         return learned_step_codes(x + self.shift, step, group_size=x[0].numel()), step.detach()
 
     def unquantized(self, x: Tensor) -> Quantized:
+        """Return the tensor in float32 or wider."""
         return at_least_float32(x), None
 
     @torch.no_grad()
@@ -216,5 +222,6 @@ class StepActivation(ActivationEstimator):
         self.step = fit_step(at_least_float32(x) + self.shift)
 
     def packed(self) -> InputCodes:
+        """Return the shift of each channel, ``[K]``, and the step."""
         self.check_enabled()
         return InputCodes(self.shift.detach(), self.step.detach().double())

@@ -64,8 +64,10 @@ def low_bit(x: Tensor, step: Tensor, offset: Tensor, bits: int, group_size: int)
 
 @torch.no_grad()
 def fit_low_bit(x: Tensor, bits: int, centred: bool) -> tuple[Tensor, Tensor]:
-    """Initial step and offset: ``z = mean(x)`` where ``centred`` (else 0), and ``s = 2 mean(|x - z|) /
-    sqrt(2^(bits-1) - 1)`` (LSQ, section 2.1); for one bit ``s = mean(|x - z|)``, the least squares.
+    """Return the initial step and offset, scalars.
+
+    ``z = mean(x)`` where ``centred`` (else 0), and ``s = 2 mean(|x - z|) / sqrt(2^(bits-1) - 1)`` (LSQ, section 2.1);
+    for one bit ``s = mean(|x - z|)``, the least squares.
     """
     offset = x.mean() if centred else x.new_zeros(())
     magnitude = (x - offset).abs().mean()
@@ -92,10 +94,12 @@ class LowBitWeight(WeightEstimator):
         self.step, _ = fit_low_bit(x, self.bits, centred=False)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return `low_bit` of the weights, ``[O, ...]``; its step is already applied."""
         x = at_least_float32(x)
         return low_bit(x, self.step, x.new_zeros(()), self.bits, x.numel()), None
 
     def extra_repr(self) -> str:
+        """Return the number of bits, which ``repr`` shows."""
         return f"bits={self.bits}"
 
 
@@ -103,7 +107,8 @@ class LowBitActivation(ActivationEstimator):
     """An activation in ``2^bits`` levels with a learned step and offset: `low_bit`.
 
     Attributes:
-        step: effective positive scalar (the parameter is ``log_step``). offset: parameter, scalar.
+        step: effective positive scalar (the parameter is ``log_step``).
+        offset: parameter, scalar.
     """
 
     flops_per_element = 3  # shift, divide, round
@@ -116,6 +121,7 @@ class LowBitActivation(ActivationEstimator):
         self.offset = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return `low_bit` of the activation, in its shape; step and offset are already applied."""
         x = at_least_float32(x)
         return low_bit(x, self.step, self.offset, self.bits, x[0].numel()), None
 
@@ -126,4 +132,5 @@ class LowBitActivation(ActivationEstimator):
         self.offset.copy_(offset)
 
     def extra_repr(self) -> str:
+        """Return the number of bits, which ``repr`` shows."""
         return f"bits={self.bits}"

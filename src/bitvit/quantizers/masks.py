@@ -65,8 +65,10 @@ def shifted(x: Tensor, shift: Tensor | None) -> Tensor:
 
 
 def with_signs(magnitude: Tensor, x: Tensor, out: Tensor | None = None) -> Tensor:
-    """``-magnitude`` where ``x < 0``, ``magnitude`` elsewhere, in the shape of ``x``, which has no negative zeros (see
-    `shifted`)."""
+    """Return ``-magnitude`` where ``x < 0``, ``magnitude`` elsewhere, in the shape of ``x``.
+
+    ``x`` has no negative zeros (see `shifted`).
+    """
     if torch.compiler.is_compiling():
         return torch.where(x < 0, -magnitude, magnitude)
     return torch.copysign(magnitude, x, out=torch.empty_like(x) if out is None else out)

@@ -34,7 +34,8 @@ class InputCodes:
     """An activation as 8-bit codes ``clamp(round((x + shift) / step), -128, 127)``.
 
     Attributes:
-        shift: one value per channel. step: positive scalar.
+        shift: one value per channel.
+        step: positive scalar.
     """
 
     shift: Tensor
@@ -51,8 +52,8 @@ class MaskPlanes:
         rules: one rule a plane.
         factors: float64 ``[P, H]``, the factor of each plane.
         thresholds: float64 ``[P, H]``, or None where no rule needs them.
-        offset, offset_scale: Phi as stored: nothing, float32 ``[H, N]`` or ``[H, N, M]``, or int8 ``[H, N, M]`` and a
-            scale for each head.
+        offset: Phi as stored: None, float32 ``[H, N]`` or ``[H, N, M]``, or int8 ``[H, N, M]``.
+        offset_scale: float32 ``[H]`` where the offset is int8, else None.
     """
 
     rules: Rules
@@ -67,7 +68,8 @@ class StatisticMasks:
     """Attention as one mask with a factor from each image (`attention_masks_statistics` in docs/format.md).
 
     Attributes:
-        phase: 1 or 2. patches: number of image patches.
+        phase: 1 or 2.
+        patches: number of image patches.
     """
 
     phase: int

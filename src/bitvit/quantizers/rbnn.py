@@ -73,7 +73,8 @@ def rotated_weight_signs(
 
     Args:
         weight: ``[O, ...]`` of a * b weights a filter.
-        left, right: orthogonal, ``[a, a]`` and ``[b, b]``; set by `fit_rotations`.
+        left: orthogonal, ``[a, a]``; set by `fit_rotations`.
+        right: orthogonal, ``[b, b]``; likewise.
         angle: learned scalar.
         progress: see `training_aware_sign`.
 
@@ -89,14 +90,16 @@ def rotated_weight_signs(
 
 @torch.no_grad()
 def fit_rotations(weight: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn both rotations so that the rotated filters come closer to their signs: ``max sum_o tr(B_o^T R_1^T W_o
-    R_2)``.
+    """Turn both rotations so that the rotated filters come closer to their signs.
 
-    Alternates three times between ``B = sign(R_1^T W R_2)``, ``R_1 = U V^T`` of the singular value decomposition of
-    ``sum_o W_o R_2 B_o^T``, and ``R_2 = U V^T`` of that of ``sum_o W_o^T R_1 B_o``. No step lowers the objective.
+    The objective is ``max sum_o tr(B_o^T R_1^T W_o R_2)``. Alternates three times between ``B = sign(R_1^T W R_2)``,
+    ``R_1 = U V^T`` of the singular value decomposition of ``sum_o W_o R_2 B_o^T``, and ``R_2 = U V^T`` of that of
+    ``sum_o W_o^T R_1 B_o``. No step lowers the objective.
 
     Args:
-        weight: ``[O, ...]``. left, right: the rotations so far.
+        weight: ``[O, ...]``.
+        left: the rotation so far, ``[a, a]``.
+        right: the other one, ``[b, b]``.
 
     Returns:
         The new ``left`` and ``right``.
@@ -124,7 +127,9 @@ class RbnnWeight(WeightEstimator):
         filter_size: weights of a filter.
 
     Attributes:
-        angle: learned, starts between the weights (0) and their rotation (pi / 2). left, right: the rotations.
+        angle: learned, starts between the weights (0) and their rotation (pi / 2).
+        left: the rotation that a filter is multiplied by from the left, ``[a, a]``.
+        right: that from the right, ``[b, b]``.
     """
 
     progress: Tensor
@@ -148,6 +153,7 @@ class RbnnWeight(WeightEstimator):
             self.right.copy_(right)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs of the rotated weights, ``[O, ...]``, and their scale."""
         return rotated_weight_signs(x, self.left, self.right, self.angle, self.progress)
 
 
@@ -161,7 +167,9 @@ class RbnnSign(ActivationEstimator):
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        """Store the progress of training, on which the gradient depends."""
         self.progress.fill_(progress)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs, in the shape of ``x``, without a scale."""
         return training_aware_sign(x, self.progress), None

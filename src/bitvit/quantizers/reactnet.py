@@ -18,7 +18,8 @@ def rsign(x: Tensor, threshold: Tensor) -> Tensor:
     minus its sum for the threshold.
 
     Args:
-        x: values. threshold: broadcasts over ``x``.
+        x: values.
+        threshold: broadcasts over ``x``.
 
     Source: Liu et al., "ReActNet", ECCV 2020, Eq. 1 and 4.
     """
@@ -56,9 +57,11 @@ class ReactNetSign(ActivationEstimator):
         self.threshold = nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return ``sign(x - threshold)``, ``[B, C, H, W]``, without a scale."""
         return rsign(x, self.threshold), None
 
     def unquantized(self, x: Tensor) -> Quantized:
+        """Return ``x - threshold``."""
         return x - self.threshold, None
 
     def set_activation_binarization(self, enabled: bool) -> None:

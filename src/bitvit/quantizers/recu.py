@@ -49,7 +49,8 @@ def recu_weight_signs(
     ``q = -mean(|u|) ln(2 - 2 tau)`` over the whole tensor without a gradient: identity inside the clamp, 0 outside.
 
     Args:
-        weight: ``[O, K]``. tau: quantile of the Laplace distribution at which weights are clamped, in (0.5, 1).
+        weight: ``[O, K]``.
+        tau: quantile of the Laplace distribution at which weights are clamped, in (0.5, 1).
         sign_of_zero: the sign given to an exact zero.
 
     Returns:
@@ -70,7 +71,8 @@ class RecuWeight(WeightEstimator):
     """`recu_weight_signs` of linear layers and convolutions.
 
     Args:
-        scheduled: raise tau during training (`scheduled_tau`) rather than keep it at 0.92. sign_of_zero: see there.
+        scheduled: raise tau during training (`scheduled_tau`) rather than keep it at 0.92.
+        sign_of_zero: see there.
     """
 
     progress: Tensor
@@ -82,12 +84,15 @@ class RecuWeight(WeightEstimator):
         self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
+        """Store the progress of training, which tau follows where it is scheduled."""
         self.progress.fill_(progress)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs ``[O, ...]`` and a scale for each output channel."""
         tau = scheduled_tau(self.progress) if self.scheduled else DEFAULT_TAU
         signs, scale = recu_weight_signs(x.flatten(1), tau, self.sign_of_zero)
         return signs.view_as(x), scale
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return the weights minus each filter's mean."""
         return x - filter_mean(x), None

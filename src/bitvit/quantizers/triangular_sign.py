@@ -56,9 +56,11 @@ class TriangularSign(ActivationEstimator):
     """`triangular_sign` of the input as it is (Bi-Real Net)."""
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return ``sign(x)``, in the shape of ``x``, without a scale."""
         return triangular_sign(x), None
 
     def packed(self) -> InputBits:
+        """Return signs around 0."""
         self.check_enabled()
         return InputBits("sign", torch.zeros((), dtype=torch.float64))
 
@@ -67,7 +69,8 @@ class ShiftedSign(ActivationEstimator):
     """``sign(x + shift)`` with the gradient of `triangular_sign`; disabled, it is ``x + shift``.
 
     Args:
-        channels: size of the last axis. sign_of_zero: see `triangular_sign`.
+        channels: size of the last axis.
+        sign_of_zero: see `triangular_sign`.
 
     Attributes:
         shift: parameter ``[C]``, initially 0.
@@ -81,9 +84,11 @@ class ShiftedSign(ActivationEstimator):
         self.sign_of_zero: SignOfZero = sign_of_zero
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return ``sign(x + shift)``, in the shape of ``x``, without a scale."""
         return triangular_sign(x + self.shift, self.sign_of_zero), None
 
     def unquantized(self, x: Tensor) -> Quantized:
+        """Return ``x + shift``."""
         return x + self.shift, None
 
     def real_value(self, x: Tensor) -> Quantized:
@@ -97,8 +102,10 @@ class ShiftedSign(ActivationEstimator):
         self.enabled = enabled
 
     def packed(self) -> InputBits:
+        """Return signs around ``-shift``, ``[K]``."""
         self.check_enabled()
         return InputBits("sign", -self.shift.detach().double())
 
     def extra_repr(self) -> str:
+        """Return the number of channels, which ``repr`` shows."""
         return f"{self.shift.numel()}"

@@ -61,14 +61,17 @@ class TensorSignWeight(WeightEstimator):
     """
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs ``[O, ...]`` and the scale ``alpha``, a scalar."""
         return binary_weight_parts(at_least_float32(x))
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return ``W - mean(W)``."""
         return at_least_float32(x) - at_least_float32(x).mean(), None
 
     def fused_product(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: ActivationEstimator
     ) -> Tensor | None:
+        """Return the linear layer by `binary_product`, None where the inputs are not scaled bits."""
         if not (isinstance(inputs, ScaledBits) and inputs.enabled and inputs.is_standard):
             return None
         x = at_least_float32(x)

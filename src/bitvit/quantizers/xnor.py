@@ -41,10 +41,12 @@ class XnorSign(ScaledBits):
     flops_per_element = 4  # sum for the mean, subtract, sum of magnitudes, divide
 
     def shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each image's ``-mu`` and ``beta``."""
         mean, scale = image_statistics(x)
         return -mean, scale
 
     def packed(self) -> InputBits:
+        """Return bits whose threshold and scale are taken from each image when the model runs."""
         self.check_enabled()
         return InputBits("mask" if self.rounds else "sign", None, scaled_by_image=True)
 
@@ -64,14 +66,17 @@ class CentredSign(ActivationEstimator):
     flops_per_element = 4
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return ``sign(x - mu)``, in the shape of ``x``, without a scale."""
         x = at_least_float32(x)
         return sign_ste(x - image_statistics(x)[0]), None
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return ``(x - mu) / beta``, with each image's statistics."""
         x = at_least_float32(x)
         mean, magnitude = image_statistics(x)
         return (x - mean) / magnitude, None
 
     def packed(self) -> InputBits:
+        """Return signs around the mean of each image."""
         self.check_enabled()
         return InputBits("sign", None)

@@ -84,13 +84,16 @@ class XnorAttention(AttentionEstimator):
         self.phase.fill_(phase)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the bits, ``[B, H, N, M]``, and the factor ``gamma`` of each image."""
         x = at_least_float32(x)
         gamma = attention_gamma(x, self.phase, self.patches)
         return round_bits(x, gamma), gamma
 
     def mask_planes(self, num_heads: int) -> StatisticMasks:
+        """Return one plane whose threshold is taken from each image when the model runs."""
         self.check_enabled()
         return StatisticMasks(int(self.phase), self.patches)
 
     def extra_repr(self) -> str:
+        """Return the number of patches, which ``repr`` shows."""
         return f"patches={self.patches}"

@@ -52,6 +52,9 @@ def xnor_input_scale(x: Tensor, kernel: int, stride: int, padding: int) -> Tenso
 
     Args:
         x: ``[B, C, H, W]`` before its sign is taken.
+        kernel: side of the filter, in places.
+        stride: its step.
+        padding: zeros at each edge.
 
     Returns:
         ``[B, 1, H', W']``.
@@ -66,6 +69,7 @@ class XnorNetWeight(WeightEstimator):
     """`xnor_weight_signs`."""
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs ``[O, ...]`` and a scale for each output channel, ``[O]``."""
         return xnor_weight_signs(x)
 
 
@@ -73,7 +77,9 @@ class XnorNetSign(ActivationEstimator):
     """`sign_ste` of maps with the channels first, and the scale of every output place: `xnor_input_scale`.
 
     Args:
-        kernel, stride, padding: of the convolution that takes the signs.
+        kernel: side of the convolution that takes the signs, in places.
+        stride: its stride.
+        padding: its zeros at each edge.
     """
 
     flops_per_element = 2  # magnitudes, and their sum over channels
@@ -83,4 +89,5 @@ class XnorNetSign(ActivationEstimator):
         self.kernel, self.stride, self.padding = kernel, stride, padding
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs ``[B, C, H, W]`` and the scale of every output place, ``[B, 1, H', W']``."""
         return sign_ste(x), xnor_input_scale(x, self.kernel, self.stride, self.padding)

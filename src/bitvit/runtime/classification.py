@@ -22,10 +22,13 @@ class Prediction:
     Probabilities are the softmax of the logits; a trained network is usually surer of itself than it should be.
 
     Attributes:
-        label, index, probability: of the most probable class.
+        label: name of the most probable class.
+        index: its number, from 0.
+        probability: its probability, 0 to 1.
         top: the best classes and their probabilities, best first; among equals the lower index first.
         indices: the numbers of these classes.
-        logits, probabilities: float32 and float64 `[classes]`.
+        logits: float32 `[classes]`.
+        probabilities: their softmax, float64 `[classes]`.
     """
 
     label: str

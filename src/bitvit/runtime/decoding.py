@@ -90,7 +90,8 @@ def decode(source: ImageSource, decoding: Decoding | None = None, *, reduced: bo
     """Return any image as `open_image` does, and a note on its values if there is one.
 
     Args:
-        source, decoding: as `open_image` takes them.
+        source: as `open_image` takes it.
+        decoding: as `open_image` takes it.
         reduced: a smaller image will do, to see whether a file can be read.
 
     Raises:

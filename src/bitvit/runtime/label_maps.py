@@ -25,7 +25,8 @@ def nearest_resize(labels: Labels, size: tuple[int, int]) -> Labels:
     Output row i shows input row ``floor((2 i + 1) h / (2 H))``: the row that its centre falls into; columns alike.
 
     Args:
-        labels: uint8 ``[h, w]``. size: H and W.
+        labels: uint8 ``[h, w]``.
+        size: H and W.
 
     Returns:
         uint8 ``[H, W]``.

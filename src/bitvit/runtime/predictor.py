@@ -49,10 +49,13 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class Answer(Generic[Source]):
-    """What came of one image of a stream: a prediction (see `Predictor.predict`), or the error that says why there is
-    none.
+    """What came of one image of a stream: a prediction or an error.
 
-    `note` is what looks wrong about an image that could be read.
+    Attributes:
+        source: the image as it was given.
+        prediction: see `Predictor.predict`; None where there is an error.
+        error: why there is no prediction.
+        note: what looks wrong about an image that could be read.
     """
 
     source: Source

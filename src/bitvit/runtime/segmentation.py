@@ -76,8 +76,10 @@ def segment(
 
     Args:
         output: class of each cell, int32 `[cells]`: a grid of the network's image, or of an integer fraction of it.
-        labels, colors: of the classes.
-        image_size: height and width of the network's image. size: of the photo.
+        labels: names of the classes.
+        colors: red, green and blue of the classes, 0 to 255.
+        image_size: height and width of the network's image.
+        size: of the photo.
 
     Raises:
         OutputValueError: a class number is none of the labels.

@@ -28,7 +28,13 @@ def run_in_jobs(
     """Make a study's missing runs in this process and `jobs - 1` others.
 
     Args:
-        only, reuse, progress, note: as in `plan_study` and `run_study`; other processes are silent.
+        study: what is run.
+        folder: the folder of its runs and results.
+        jobs: number of processes.
+        only: as in `plan_study`.
+        reuse: as in `run_study`.
+        progress: as in `run_study`; other processes are silent.
+        note: as in `run_study`; other processes are silent.
 
     Raises:
         StudyInterrupted: the user stopped it; what is done is kept.

@@ -66,6 +66,7 @@ def plan_study(study: Study, seeds: Iterable[int] | None = None, only: Sequence[
     """Return the runs of a study, all rows of the first seed first.
 
     Args:
+        study: what is planned.
         seeds: these instead of the study's.
         only: patterns (`gsb*`) of rows, or of rows with their point; all others are left out.
 

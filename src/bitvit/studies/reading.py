@@ -47,6 +47,7 @@ def parse_study(text: str, name: str, where: str = "study") -> Study:
     """Return the study in a YAML text.
 
     Args:
+        text: YAML.
         name: its name, unless the text gives one.
         where: what an error's message begins with.
 

@@ -21,6 +21,8 @@ def write_report(study: Study, folder: Path, command: str) -> Summary:
     """Write `table.md`, `table.csv` and `figure.png`, and return what they show.
 
     Args:
+        study: whose results they are.
+        folder: where these lie, and where the files are written.
         command: what repeats the runs, for the table's footer.
 
     Raises:

@@ -60,6 +60,8 @@ def run_study(
     """Make all runs that are neither done nor claimed by another process.
 
     Args:
+        runs: from `plan_study`.
+        folder: the folder of the runs and their results.
         reuse: folders of other studies; a run that one of them has already made is taken over from there.
         progress: show the progress of training on standard error.
         note: called with a line about every run.

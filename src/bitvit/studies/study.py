@@ -98,7 +98,8 @@ class Study:
         overrides: what the study changes in it for all rows.
         teacher: what it changes in the recipe's `teacher` section. The runs that learn from a teacher share one for
             each seed, trained once on the same images.
-        rows, axes: what is compared.
+        rows: the variants that are compared.
+        axes: overrides that vary independently; each combination of their values is run with each row.
         compare: pairs of row names, whose difference is reported: the first minus the second.
         paper: the paper's top-1 accuracy in percent at points of a grid, by `name=value, name=value`.
         note: a sentence below the table.

@@ -20,7 +20,9 @@ def distillation_loss(
     Kullback-Leibler divergence.
 
     Args:
-        logits, teacher_logits: `[B,classes,...]`; a mean is taken over everything but the classes.
+        logits: of the student, `[B,classes,...]`; a mean is taken over everything but the classes.
+        teacher_logits: of the teacher, same shape.
+        kind: hard or soft.
         temperature: T, for soft.
 
     Source: GSB Eq. 36 with DeiT's hard labels (default); soft as in BinaryViT and BHViT.

@@ -24,8 +24,8 @@ class ObjectivePlan:
 
     Attributes:
         settings: the recipe's section `task`, of the task's own class.
-        augmentation, distillation: the recipe's sections; of the distillation `kind` is "none" in phases without a
-            teacher.
+        augmentation: the recipe's section.
+        distillation: the recipe's section; its `kind` is "none" in phases without a teacher.
         classes: what is told apart.
         preprocessing: of the network that is trained.
         class_weights: factor of each class in the loss, with mean 1 over the training set; None counts all alike.

@@ -90,7 +90,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     which mixup mixes, stay together.
 
     Args:
-        n_images, batch_size: of the whole, not of this process.
+        n_images: number of images, of all processes together.
+        batch_size: images of a batch, of all processes together.
         epoch: gives the number of the epoch whenever an order is drawn. A function, because loaders with workers draw
             ahead of time.
         classes: class of each image, to draw images of all classes equally often; None takes each image once.

@@ -25,7 +25,8 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Distance of two activations' similarity matrices: ``sum over heads of ||G_t - G_s||``, the mean over images.
 
     Args:
-        student, teacher: ``[B, H, N, D]``; D may differ.
+        student: queries, keys or values of the student, ``[B, H, N, D]``.
+        teacher: those of the teacher, ``[B, H, N, D']``; D' may differ from D.
 
     Source: Q-ViT, Eq. 11-13.
     """
@@ -59,7 +60,8 @@ class DistributionGuidance:
     norms), from the student's rectified and the teacher's plain queries and keys.
 
     Args:
-        student: a model with `LowBitAttention`. teacher: a timm vision transformer of as many blocks, heads and tokens.
+        student: a model with `LowBitAttention`.
+        teacher: a timm vision transformer of as many blocks, heads and tokens.
 
     Raises:
         RecipeError: the two do not fit each other.

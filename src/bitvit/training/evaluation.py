@@ -40,7 +40,11 @@ def evaluate(
         model: takes normalized float images `[B,C,H,W]`, or with `model_input="uint8"` raw ones `[B,H,W,C]` (as packed
             models do). It is put into evaluation mode.
         dataset: the images; prepared exactly as in prediction.
+        preprocessing: of the images as the model takes them.
         task: what the model is for; by default classification.
+        batch_size: images at a time.
+        device: where the model runs.
+        model_input: what the model takes, see `model`.
         progress: called with the number of images after each batch.
 
     Raises:

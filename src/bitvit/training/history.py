@@ -69,6 +69,8 @@ def draw_loss_curves(path: Path, history: Sequence[EpochRecord], metric: Metric)
     """Draw training and test loss over the epochs, one panel for each phase, on one scale (as GSB Fig. 11).
 
     Args:
+        path: PNG to write.
+        history: one record for each epoch.
         metric: its last value stands above each panel.
 
     Raises:

@@ -37,8 +37,12 @@ class PhasePlan:
     """What a phase trains, and how.
 
     Attributes:
-        name, recipe, schedule: of the phase; the schedule is the recipe's for it.
-        task, classes, objective: what the network is for, its classes, and what is minimized.
+        name: of the phase.
+        recipe: of the run.
+        schedule: the recipe's for this phase.
+        task: what the network is for.
+        classes: what it tells apart.
+        objective: what is minimized.
         preprocessing: of the images as the network takes them.
         teacher: None without distillation.
         steps_per_epoch: batches of an epoch.
@@ -91,10 +95,12 @@ class PhaseModule(LightningModule):
     # Training
 
     def on_fit_start(self) -> None:
+        """Bring the teacher to the device."""
         if self._plan.teacher is not None:
             self._plan.teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
+        """Set the sums of the loss to 0, and tell the layers how far training is."""
         self._train_sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.evaluation = None
         epochs, switch = self._plan.schedule.epochs, self._plan.recipe.model.gamma_switch
@@ -103,6 +109,11 @@ class PhaseModule(LightningModule):
         start_epoch(self.model, self.current_epoch / max(epochs, 1))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of one batch: images float `[B,C,H,W]` and what the task takes as their targets.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
         plan, recipe = self._plan, self._plan.recipe
         with isolated_randomness(recipe.seed, plan.name, "mixup", self.global_step):
             images, targets = plan.objective.mix(*batch)
@@ -123,10 +134,16 @@ class PhaseModule(LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Update the averaged weights."""
         if self.ema is not None:
             self.ema.update(self.model, step=self.global_step)
 
     def on_train_epoch_end(self) -> None:
+        """Set `train_loss`, the mean over the images of the epoch.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
         loss, count = self._over_processes(self._train_sums).tolist()
         self.train_loss = loss / count
         if not self.train_loss < float("inf"):
@@ -142,15 +159,18 @@ class PhaseModule(LightningModule):
     # Validation
 
     def on_validation_epoch_start(self) -> None:
+        """Begin a new evaluation."""
         self._scorer = self._plan.task.scorer(self._plan.classes, self._plan.preprocessing)
 
     def validation_step(self, batch: tuple[Tensor, Sequence[Any]], batch_idx: int) -> None:
+        """Add the outputs for one batch, images uint8 `[B,H,W,C]`, to the evaluation."""
         images, targets = batch
         dtype = next(self.model.parameters()).dtype
         output: Tensor = self.model(normalize(images, self._plan.preprocessing).to(dtype))
         self._scorer.add(output.float().cpu().numpy(), targets)
 
     def on_validation_epoch_end(self) -> None:
+        """Set `evaluation`, over the images of all processes."""
         sums = self._over_processes(torch.from_numpy(self._scorer.sums).to(self.device))
         self._scorer.sums = sums.cpu().numpy()
         self.evaluation = self._scorer.result()
@@ -163,6 +183,7 @@ class PhaseModule(LightningModule):
     # Optimization
 
     def configure_optimizers(self) -> Any:
+        """Return the optimizer, and the schedule of its learning rate, which is stepped after every batch."""
         schedule = self._plan.schedule
         recipe = self._plan.recipe
         optimizer = create_optimizer(self.model, self._plan.name, schedule, recipe.precision, recipe.scales)
@@ -182,13 +203,16 @@ class PhaseModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the stored schedule of the learning rate out."""
         # The schedule is that of the recipe, which may have more epochs than the one that the state was saved under.
         checkpoint["lr_schedulers"] = []
 
     def on_train_start(self) -> None:
+        """Bring the learning rate to the step that a resumed phase goes on with."""
         if self.global_step > 0:
             scheduler: Any = self.lr_schedulers()
             scheduler.step_update(self.global_step)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """Set the learning rate of the next step."""
         scheduler.step_update(self.global_step)

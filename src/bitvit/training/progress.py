@@ -28,6 +28,7 @@ class ShowProgress(Callback):
         self._figures = ""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the bar, if standard error is a terminal."""
         if not trainer.is_global_zero or not self._console.is_terminal:
             return
         self._progress = Progress(
@@ -47,11 +48,13 @@ class ShowProgress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Move the bar."""
         if self._progress is not None:
             done = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
             self._progress.update(self._task, completed=done)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the figures of the epoch, on a line of their own where there is no terminal."""
         assert isinstance(pl_module, PhaseModule)
         found = pl_module.evaluation
         if found is not None:
@@ -65,9 +68,11 @@ class ShowProgress(Callback):
             self._console.print(f"{self._title}: epoch {epoch}/{epochs}  {self._figures}", highlight=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
         self._stop()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar away, so that an error is printed below it."""
         self._stop()
 
     def _stop(self) -> None:

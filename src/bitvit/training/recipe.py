@@ -231,6 +231,7 @@ class Recipe:
         """Return the recipe called `source` (a packaged name, or the path of a YAML file), changed by `overrides`.
 
         Args:
+            source: name of a packaged recipe, or path of a YAML file.
             overrides: `section.key=value` with the value in YAML, or a mapping of `section.key` to values.
 
         Raises:

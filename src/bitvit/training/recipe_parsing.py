@@ -68,6 +68,7 @@ def apply_overrides(content: Mapping[str, Any], overrides: Sequence[str] | Mappi
     """Return `content` with values replaced.
 
     Args:
+        content: nested plain values; it is not changed.
         overrides: `section.key=value` with the value in YAML, or a mapping of `section.key` to values.
 
     Raises:

@@ -45,7 +45,8 @@ class PhaseResult:
         phase: "teacher", "stage1" or "stage2".
         model: name of the model trained.
         checkpoint: its file.
-        epochs, seconds: length of training, resumptions included.
+        epochs: epochs of training, resumptions included.
+        seconds: seconds of training, likewise.
         evaluation: figures of the checkpoint on the validation images.
         average: those of the moving average of its weights, where one is kept.
         best: the best epoch of the last phase.

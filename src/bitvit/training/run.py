@@ -269,9 +269,15 @@ def train(
     weights of an uninterrupted run: bit for bit on a CPU with the same number of threads.
 
     Args:
+        recipe: see `Run`.
         out: a new or empty folder, or with `resume` that of the run to go on with (a finished run is only reported
             again).
-        data, progress, on_epoch, note, estimates: see `Run`.
+        resume: go on with the run in `out`.
+        data: see `Run`.
+        progress: see `Run`.
+        on_epoch: see `Run`.
+        note: see `Run`.
+        estimates: see `Run`.
 
     Returns:
         The figures of all phases, as stored in `report.json`.

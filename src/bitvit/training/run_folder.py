@@ -121,7 +121,9 @@ class RunFolder:
         """Make the folder, refuse to mix two runs in it, and leave the recipe there.
 
         Args:
+            recipe: of the run.
             data: fingerprint of the data set.
+            resume: go on with the run that the folder holds.
 
         Raises:
             OutputError: if the folder cannot be made or written.

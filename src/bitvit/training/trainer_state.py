@@ -76,7 +76,9 @@ class SaveState(Checkpoint):
     history travels inside the state, so that after a crash both are of the same epoch.
 
     Args:
-        folder, phase, task: of the run.
+        folder: of the run.
+        phase: its name.
+        task: what the network is for.
         earlier: records of the phases before this one.
         best: file for the weights of the best epoch; None keeps none.
         info: description of the model in that file.
@@ -107,9 +109,11 @@ class SaveState(Checkpoint):
         """The best epoch so far."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the epoch."""
         self._epoch_start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write everything of the epoch, in the order that the class describes."""
         assert isinstance(pl_module, PhaseModule)
         found = pl_module.evaluation
         record = EpochRecord(
@@ -149,12 +153,14 @@ class SaveState(Checkpoint):
             save_checkpoint(self._best_file, module.model, info)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the records of this phase and the figures of its best epoch, as plain values."""
         return {
             "records": [record.to_dict() for record in self.records],
             "best": None if self.best is None else asdict(self.best),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
         self.records = [EpochRecord(**record) for record in state_dict["records"]]
         best = state_dict["best"]
         self.best = None if best is None else BestEpoch(**best)

@@ -68,10 +68,10 @@ class Setting:
 
     @cached_property
     def static_int8_file(self) -> Path:
-        """The network in ONNX with quantize and dequantize operators around its products: weights per output channel,
-        activations per tensor, ranges from random images.
+        """The network in ONNX with quantize and dequantize operators around its products.
 
-        7-bit weights, because AVX2 and AVX-512 without VNNI add products of bytes in 16 bits that would overflow.
+        Weights have a scale per output channel, activations one per tensor; ranges come from random images. Weights
+        have 7 bits, because AVX2 and AVX-512 without VNNI add products of bytes in 16 bits that would overflow.
         """
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -121,8 +121,10 @@ def _split(pairs: SegmentationSet, val_fraction: float, seed: int) -> tuple[Segm
 
 
 def _classes_of(masks: list[Path]) -> Classes:
-    """The classes that occur in masks without a list: their values, which must be mostly all those up to the
-    largest."""
+    """Return the classes that occur in masks without a list of classes: their values.
+
+    Most of the values up to the largest must occur.
+    """
     occurs = np.zeros(IGNORED, dtype=bool)
     largest, where = 0, masks[0]
     only_ignored = True

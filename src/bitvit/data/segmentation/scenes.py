@@ -57,7 +57,8 @@ def compose_scenes(source: str, train: int, val: int, size: int = 64, seed: int 
 
     Args:
         source: `fashion-mnist` (Debian's package dataset-fashion-mnist) or `digits` (bundled with scikit-learn).
-        train, val: numbers of scenes; objects of the validation scenes occur in no training scene.
+        train: number of training scenes.
+        val: number of validation scenes; their objects occur in no training scene.
         size: side of a scene in pixels.
         seed: all that is random follows from it.
 

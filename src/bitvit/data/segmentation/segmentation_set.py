@@ -33,7 +33,8 @@ class SegmentationSet:
     """Pairs of a photo and its mask, decoded whenever they are asked for.
 
     Attributes:
-        images, masks: files, in the same order.
+        images: image files.
+        masks: their masks, in the same order.
         labels: names of the classes.
         colors: one for each class.
         read: how a mask becomes class numbers.

@@ -1,5 +1,7 @@
-"""Passes over the traced graph, in the order in which `export_model` applies them. Each is a function of a `Graph`, in
-place."""
+"""Passes over the traced graph, in the order in which `export_model` applies them.
+
+Each is a function that changes a `Graph` in place.
+"""
 
 from bitvit.export.passes.fold_constants import fold_channel_constants
 from bitvit.export.passes.fuse_norm_sign import fuse_norm_sign

@@ -107,8 +107,9 @@ class BiRealUnit(_OneOperationPerOutput):
 
 
 class XnorBlock(_OneOperationPerOutput):
-    """Two binary convolutions under one shortcut: ``y = shortcut(x) + unit(unit(x))``, ``unit(x) =
-    relu(conv(sign(norm(x))))``.
+    """Two binary convolutions under one shortcut: ``y = shortcut(x) + unit(unit(x))``.
+
+    ``unit(x) = relu(conv(sign(norm(x))))``.
 
     Shape: ``[B, C, H, W] -> [B, O, H', W']``. Source: XNOR-Net, section 3.2 (order norm, sign, convolution, ReLU).
     """
@@ -134,9 +135,11 @@ class BinaryResNet(nn.Module):
 
     Args:
         method: whose estimators; None builds the full-precision network (torchvision's blocks).
-        widths: channels of the four stages. depths: their blocks, of two convolutions each.
+        widths: channels of the four stages.
+        depths: their blocks, of two convolutions each.
         small_images: begin with a 3 x 3 convolution of stride 1, not with 7 x 7, stride 2 and a maximum pooling.
-        num_classes: classes; 0 removes the last layer. in_chans: image channels.
+        num_classes: classes; 0 removes the last layer.
+        in_chans: image channels.
         img_size: accepted, and of no effect: the network takes any size.
 
     Shape: images ``[B, 3, H, W]`` -> logits ``[B, classes]``.
@@ -199,6 +202,7 @@ class BinaryResNet(nn.Module):
         return self.forward_head(self.forward_features(images))
 
     def charge(self, call: Call) -> Charge:
+        """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
     def get_classifier(self) -> nn.Module:

@@ -21,8 +21,10 @@ def build_qvit(name: str, pretrained: bool = False, *, bits: int = 2, **kwargs: 
     """Build a Q-ViT of DeiT's shape with a distillation token; patch convolution and heads have 8 bits.
 
     Args:
-        name: the registered name. pretrained: load published weights (there are none).
-        bits: of weights and activations; 1 takes signs (Q-ViT*). kwargs: arguments of timm's ``VisionTransformer``.
+        name: the registered name.
+        pretrained: load published weights (there are none).
+        bits: of weights and activations; 1 takes signs (Q-ViT*).
+        **kwargs: arguments of timm's ``VisionTransformer``.
 
     Raises:
         UsageError: no such number of bits.

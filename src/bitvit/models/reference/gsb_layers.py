@@ -51,6 +51,7 @@ class ClippedGelu(nn.GELU):
         return super().forward(input).clamp(-_CLIP, _CLIP)
 
     def packed(self) -> nn.Module:
+        """Return a GELU without the clip."""
         return nn.GELU()
 
 
@@ -58,7 +59,8 @@ class ReleaseMlp(BinaryMlp):
     """`BinaryMlp` made of the release's parts.
 
     Args:
-        dim: channels C. hidden: channels between the two layers.
+        dim: channels C.
+        hidden: channels between the two layers.
     """
 
     def __init__(self, dim: int, hidden: int) -> None:
@@ -79,7 +81,9 @@ class ReleaseWeightAttention(nn.Module):
     """The release's attention in stage 1: full precision, with the shifts of q, k and v.
 
     Args:
-        dim: channels C. num_heads: H. bias: a bias of qkv.
+        dim: channels C.
+        num_heads: H.
+        bias: a bias of qkv.
 
     Shape: ``[B, N, C]``, both.
     """

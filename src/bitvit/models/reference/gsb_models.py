@@ -94,9 +94,12 @@ def build_release_deit(
         stage: ``"full"``: binary weights and activations, 8-bit ends. ``"weights"``: fc1 and fc2 have binary weights,
             all else is in full precision, and a BatchNorm follows the patch convolution.
         distilled: with a distillation token and head.
-        embed_dim, num_heads, qkv_bias: as of timm's network. norm_eps: epsilon of its LayerNorms.
+        embed_dim: as of timm's network.
+        num_heads: as of timm's network.
+        qkv_bias: as of timm's network.
+        norm_eps: epsilon of its LayerNorms.
         threshold_scope: see `set_threshold_scope`.
-        arguments: others of timm's ``VisionTransformer``.
+        **arguments: others of timm's ``VisionTransformer``.
     """
     network = VisionTransformerDistilled if distilled else VisionTransformer
     model: VisionTransformer = network(

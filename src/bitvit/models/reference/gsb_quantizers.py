@@ -138,7 +138,9 @@ def release_attention(x: Tensor, scales: Tensor, scope: Scope, exclusive: bool =
     Backward: ``1{0 <= x/a0 <= 1} + a1 T1 + a2 T2`` to x; to a0 as `elastic_steps`; to a_i ``T_i / sqrt(sum T_i)``.
 
     Args:
-        x: attention plus its offset, ``[B, H, N, N]``. scales: ``[3]``, positive. scope: of the maximum.
+        x: attention plus its offset, ``[B, H, N, N]``.
+        scales: ``[3]``, positive.
+        scope: of the maximum.
         exclusive: the first forward pass of the release, in which level i replaces level i - 1 instead of adding to it.
     """
     result: Tensor = _Bands.apply(x, scales, False, scope, exclusive)
@@ -189,10 +191,12 @@ class ReleaseWeight(WeightEstimator):
     """``mean|W| sign(W - mean W)`` over the whole tensor, sign(0) = 0; gradient of the product: identity."""
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the signs ``[O, ...]``, 0 where a weight is the mean, and the scale, a scalar."""
         scale = x.detach().abs().mean()
         return _WeightSigns.apply(x, scale), scale
 
     def real_value(self, x: Tensor) -> Quantized:
+        """Return ``W - mean(W)``."""
         return x - x.mean(), None
 
 
@@ -202,6 +206,7 @@ class ReleaseSign(LearnedSign):
     start = 2
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return `elastic_sign` of ``x + shift``; its scale is already applied."""
         return elastic_sign(x + self.shift, self.scale), None
 
     @torch.no_grad()
@@ -217,6 +222,7 @@ class ReleaseRound(ReleaseSign):
     start = 4
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return 0 or the scale, by `elastic_steps` of ``x + shift``."""
         return elastic_steps(x + self.shift, self.scale, 0, 1), None
 
 
@@ -230,6 +236,7 @@ class ReleaseShift(ActivationEstimator):
         self.shift = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return ``x + shift``."""
         return x + self.shift, None
 
     def set_activation_binarization(self, enabled: bool) -> None:
@@ -240,6 +247,7 @@ class ReleaseStepWeight(LearnedStepWeight):
     """`LearnedStepWeight` with gradients averaged over the whole weight; steps start at 2 mean|W| / sqrt(127)."""
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return `elastic_steps` of the weights, ``[O, ...]``; the steps are already applied."""
         return elastic_steps(x, by_channel(self.step, x), INT8_MIN, INT8_MAX), None
 
     @torch.no_grad()
@@ -252,6 +260,7 @@ class ReleaseStepActivation(StepActivation):
     """`StepActivation` with the release's gradient and first step, 2 mean|x| / sqrt(127)."""
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return `elastic_steps` of ``x + shift``; the step is already applied."""
         return elastic_steps(x + self.shift, self.step, INT8_MIN, INT8_MAX), None
 
     @torch.no_grad()
@@ -264,10 +273,12 @@ class ReleaseAttention(AttentionEstimator):
     """`release_attention` of ``A - Phi``: thresholds from the maximum of the batch, or of each image.
 
     Args:
-        num_heads: heads H. num_tokens: tokens N.
+        num_heads: heads H.
+        num_tokens: tokens N.
 
     Attributes:
-        offset: parameter Phi ``[H, N, N]``, subtracted. scales: effective positive ``a_0 .. a_2`` (the parameter is
+        offset: parameter Phi ``[H, N, N]``, subtracted.
+        scales: effective positive ``a_0 .. a_2`` (the parameter is
             ``log_scales``).
         threshold_scope: ``"batch"`` reproduces the release, in which an image's logits depend on its batch; ``"image"``
             gives each image the logits that it has alone. A packed engine only has the latter.
@@ -288,6 +299,7 @@ class ReleaseAttention(AttentionEstimator):
         self.offset = nn.Parameter(torch.zeros(num_heads, num_tokens, num_tokens))
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return `release_attention`, ``[B, H, N, N]``; the first call takes exclusive bands, as in the release."""
         first, self._first_pass = self._first_pass, False
         return release_attention(x - self.offset, self.scales, self.threshold_scope, exclusive=first), None
 
@@ -314,6 +326,7 @@ class ReleaseValue(GsbValue):
     _first_pass = False
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return `release_value`, ``[B, H, N, D]``; the first call of all takes exclusive bands, as in the release."""
         first, self._first_pass = self._first_pass, False
         return release_value(x - self.omega, self.scales, self.threshold_scope, exclusive=first), None
 

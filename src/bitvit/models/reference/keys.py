@@ -19,7 +19,8 @@ class KeyPair:
     """One tensor under both names.
 
     Args:
-        ours, theirs: the names.
+        ours: our name.
+        theirs: the authors' name.
         layout: see `Layout`.
         negated: the authors add what we subtract.
         index: theirs is this element of ours, None where it is all of it.
@@ -55,10 +56,12 @@ class PrefixRule:
     """Tensors of one of our modules are under one of the authors' prefixes, some under other leaf names.
 
     Args:
-        ours: name of our module, "" for the root. theirs: the authors' prefix.
+        ours: name of our module, "" for the root.
+        theirs: the authors' prefix.
         leaves: the authors' leaf names by ours; several names for a tensor that stacks several of theirs. Leaves that
             the model lacks are passed over. None: all tensors directly in the module, under the same names.
-        layout: see `Layout`. negated: see `KeyPair`.
+        layout: see `Layout`.
+        negated: see `KeyPair`.
     """
 
     ours: str
@@ -123,7 +126,9 @@ def load_pairs(
     """Copy the authors' tensors into the model.
 
     Args:
-        model: of ours. pairs: from `expand_rules`. state_dict: the authors'.
+        model: of ours.
+        pairs: from `expand_rules`.
+        state_dict: the authors'.
         what: names the architecture in errors.
         unused: the authors' names that may be present and that nothing reads.
 

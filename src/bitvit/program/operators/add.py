@@ -7,8 +7,10 @@ from bitvit.program.schema import AnyArray
 
 
 def run_add(call: Call) -> tuple[AnyArray]:
+    """Compute ``x + y``."""
     return (call.inputs[0] + call.inputs[1],)
 
 
 def run_add_constant(call: Call) -> tuple[AnyArray]:
+    """Compute ``x + value``."""
     return (call.inputs[0] + call.tensors["value"],)

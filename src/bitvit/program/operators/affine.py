@@ -7,4 +7,5 @@ from bitvit.program.schema import AnyArray
 
 
 def run_affine(call: Call) -> tuple[AnyArray]:
+    """Compute ``x scale + bias``, per channel."""
     return (call.inputs[0] * call.tensors["scale"] + call.tensors["bias"],)

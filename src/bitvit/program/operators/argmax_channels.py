@@ -9,6 +9,7 @@ from bitvit.program.schema import AnyArray
 
 
 def run_argmax_channels(call: Call) -> tuple[AnyArray]:
+    """Return the channel with the largest value of each row, int32 ``[N]``; the first of equals."""
     x = call.inputs[0]
     # The first of equals; a row of nothing but NaN and -inf has its -inf first, or 0.
     largest = np.argmax(np.where(np.isnan(x), -np.inf, x), axis=1)

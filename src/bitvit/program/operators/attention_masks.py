@@ -36,6 +36,7 @@ def _plane(a: F32Array, rule: Any, threshold: F32Array | None) -> AnyArray:
 
 
 def run_attention_masks(call: Call) -> tuple[AnyArray]:
+    """Return the planes of masks, bool ``[P, H, N, M]``, that the rules make of ``attention - offset``."""
     a = attention_weights(call)
     offset = call.tensors.get("offset")
     if offset is not None:

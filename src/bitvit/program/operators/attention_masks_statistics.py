@@ -17,6 +17,7 @@ def _mean_of_rows(a: F32Array, count: int) -> F32Array:
 
 
 def run_attention_masks_statistics(call: Call) -> tuple[AnyArray, AnyArray]:
+    """Return the mask of the attention above half of gamma, bool ``[1, H, N, M]``, and gamma, float32 ``[1]``."""
     a = attention_weights(call)
     gamma = _mean_of_rows(a, a.size)
     if call.attrs["phase"] == 2:

@@ -18,6 +18,7 @@ def _overlap(n: int, distance: int) -> tuple[slice, slice]:
 
 
 def run_binary_conv(call: Call) -> tuple[AnyArray]:
+    """Convolve signs with signs: ``z scale + bias``, rows ``[H W, O]``; z is an integer, and zeros pad."""
     x = call.map()
     h, w, n_channels = x.shape
     kernel, dilation, groups = (call.attrs[name] for name in ("kernel", "dilation", "groups"))

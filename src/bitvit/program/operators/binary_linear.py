@@ -10,6 +10,7 @@ from bitvit.program.schema import AnyArray
 
 
 def run_binary_linear(call: Call) -> tuple[AnyArray]:
+    """Multiply bits by signs: ``z scale + bias``, rows ``[N, O]``; z is an integer."""
     (x,) = call.inputs
     weight = call.weight_bits(x.shape[1])
     p = differing_bits(x, weight)
@@ -18,6 +19,7 @@ def run_binary_linear(call: Call) -> tuple[AnyArray]:
 
 
 def run_binary_linear_threshold(call: Call) -> tuple[AnyArray]:
+    """Return the sign bits of the next layer: whether the number of differing bits is in ``[low, high]``, or not."""
     (x,) = call.inputs
     p = differing_bits(x, call.weight_bits(x.shape[1]))
     is_inside = (call.tensors["low"] <= p) & (p <= call.tensors["high"])

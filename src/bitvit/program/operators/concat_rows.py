@@ -9,4 +9,5 @@ from bitvit.program.schema import AnyArray
 
 
 def run_concat_rows(call: Call) -> tuple[AnyArray]:
+    """Return the rows of x, then those of y."""
     return (np.concatenate(call.inputs, axis=0),)

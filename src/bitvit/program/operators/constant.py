@@ -7,4 +7,5 @@ from bitvit.program.schema import AnyArray
 
 
 def run_constant(call: Call) -> tuple[AnyArray]:
+    """Return the stored value."""
     return (call.tensors["value"],)

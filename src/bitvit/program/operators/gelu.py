@@ -8,4 +8,5 @@ from bitvit.program.schema import AnyArray
 
 
 def run_gelu(call: Call) -> tuple[AnyArray]:
+    """Return GELU of each number."""
     return (gelu(call.inputs[0]),)

@@ -9,4 +9,5 @@ from bitvit.program.schema import AnyArray
 
 
 def run_image_to_float(call: Call) -> tuple[AnyArray]:
+    """Compute ``image mul + add``, per channel."""
     return (call.inputs[0].astype(np.float32) * call.tensors["mul"] + call.tensors["add"],)

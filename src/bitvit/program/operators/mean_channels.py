@@ -9,6 +9,7 @@ from bitvit.program.schema import AnyArray
 
 
 def run_mean_channels(call: Call) -> tuple[AnyArray]:
+    """Return the mean of each `group` of neighbouring channels."""
     group = call.attrs["group"]
     x = call.inputs[0].reshape(len(call.inputs[0]), -1, group)
     total = x[..., 0].copy()

@@ -10,5 +10,6 @@ from bitvit.program.schema import AnyArray
 
 
 def run_mean_rows(call: Call) -> tuple[AnyArray]:
+    """Return the mean of all rows, ``[1, C]``."""
     (x,) = call.inputs
     return (sum_in_order(x)[None] / np.float32(x.shape[0]),)

@@ -17,6 +17,7 @@ def _patches(x: AnyArray, patch: int) -> AnyArray:
 
 
 def run_patch_conv_u8(call: Call) -> tuple[AnyArray]:
+    """Multiply image bytes by 8-bit weights, patch by patch: a sum of ``scale integer`` over the image channels."""
     patches = _patches(call.inputs[0], call.attrs["patch"])
     weight, scale, bias = call.tensors["weight"], call.tensors["scale"], call.tensors["bias"]
     n_patches, n_outputs, n_channels = patches.shape[0], weight.shape[0], patches.shape[-1]
@@ -29,6 +30,7 @@ def run_patch_conv_u8(call: Call) -> tuple[AnyArray]:
 
 
 def run_patch_conv_f32(call: Call) -> tuple[AnyArray]:
+    """Multiply a float32 image by float32 weights, patch by patch, sums in order."""
     patches = _patches(call.inputs[0], call.attrs["patch"])
     weight = call.tensors["weight"]
     return (linear_in_order(patches.reshape(len(patches), -1), weight.reshape(len(weight), -1), call.tensors["bias"]),)

@@ -9,6 +9,7 @@ from bitvit.program.schema import AnyArray
 
 
 def run_pool(call: Call) -> tuple[AnyArray]:
+    """Return the average or the maximum of each window of the map; cells beyond the edge are 0, or left out."""
     x = call.map()
     kernel, stride, padding = (call.attrs[name] for name in ("kernel", "stride", "padding"))
     h, w = ((n + 2 * padding - kernel) // stride + 1 for n in x.shape[:2])

@@ -18,6 +18,7 @@ def _places_between(n_in: int, n_out: int) -> tuple[AnyArray, AnyArray, F32Array
 
 
 def run_resize_bilinear(call: Call) -> tuple[AnyArray]:
+    """Return the map at another size, bilinearly: first across, then down."""
     x = call.map()
     height, width = call.attrs["size"]
     top, bottom, down = _places_between(x.shape[0], height)

@@ -7,5 +7,6 @@ from bitvit.program.schema import AnyArray
 
 
 def run_scale_by(call: Call) -> tuple[AnyArray]:
+    """Compute ``x stats[index]``."""
     x, stats = call.inputs
     return (x * stats[call.attrs["index"]],)

@@ -10,6 +10,7 @@ from bitvit.program.schema import AnyArray
 
 
 def run_statistics(call: Call) -> tuple[AnyArray]:
+    """Return the mean and the mean magnitude of all numbers, ``[2]``."""
     (x,) = call.inputs
     sums = np.stack([sum_in_order(sum16(x)), sum_in_order(sum16(np.abs(x)))])
     return (sums / np.float32(x.size),)

@@ -22,6 +22,7 @@ def _shifted(x: AnyArray, dy: int, dx: int, wrap: bool) -> AnyArray:
 
 
 def run_stencil(call: Call) -> tuple[AnyArray]:
+    """Return, for each group of channels, the sum of the cells at its offsets, divided by `divisor`."""
     x = call.map()
     groups, divisor = call.attrs["groups"], call.attrs["divisor"]
     width = x.shape[2] // len(groups)

@@ -9,6 +9,7 @@ from bitvit.program.schema import AnyArray
 
 
 def run_value_planes(call: Call) -> tuple[AnyArray]:
+    """Return ternary planes, int8 ``[P, H, D, M]``: the signs, and those far from 0 by each factor."""
     v = call.inputs[0]
     if len(call.inputs) == 2:
         v = v - call.inputs[1][0]

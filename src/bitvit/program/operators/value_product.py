@@ -9,6 +9,7 @@ from bitvit.program.schema import AnyArray, F32Array
 
 
 def run_value_product(call: Call) -> tuple[AnyArray]:
+    """Sum the products of masks and planes with their scales to rows, float32 ``[N, H D]``."""
     masks, planes = (x.astype(np.float64) for x in call.inputs)  # products of small integers are exact in binary64
     row_scale, column_scale = call.tensors["row_scale"], call.tensors["column_scale"]
     y: F32Array | None = None

@@ -24,8 +24,8 @@ class ClassificationEvaluation(Evaluation):
 
     Attributes:
         images: number of images.
-        top1, top5: share of images whose class is the best (among the best five) of the logits, 0 to 1. With fewer than
-            six classes top5 is 1.
+        top1: share of images whose class has the largest logit, 0 to 1.
+        top5: share of images whose class is among the five largest logits, 0 to 1; 1 with fewer than six classes.
         balanced_accuracy: mean of the classes' top-1 shares, so that a rare class counts as much as a frequent one.
         loss: mean cross entropy in nats.
         per_class: top-1 share for each class that has images.

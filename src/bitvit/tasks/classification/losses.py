@@ -34,6 +34,7 @@ def training_loss(
         output: logits `[B,classes]`, or those of class and distillation token.
         targets: probabilities `[B,classes]` (one-hot, smoothed, or mixed).
         teacher_logits: `[B,classes]`, or None without distillation.
+        settings: the recipe's section `distillation`: lambda, kind and temperature.
         class_weights: `[classes]`, factors of the label's terms.
 
     Source: GSB Eq. 36.

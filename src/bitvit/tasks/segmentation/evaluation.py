@@ -31,7 +31,7 @@ class SegmentationEvaluation(Evaluation):
         pixel_accuracy: share of the pixels whose class is right.
         iou: intersection over union of each class, over all pixels of the set; None for a class that occurs in neither.
         confusion: pixels of class i (row) that were given class j (column).
-        loss: mean cross entropy in nats a pixel at the network's size; NaN where a packed file gave classes only.
+        loss: mean cross entropy in nats per pixel at the network's size; NaN where a packed file gave classes only.
     """
 
     images: int

@@ -88,7 +88,8 @@ def pixel_loss(scores: Tensor, masks: Tensor, weights: Tensor | None = None, smo
     """Mean cross entropy of the pixels that are not ignored, 0 where all are.
 
     Args:
-        scores: `[B,classes,H,W]`. masks: int64 `[B,H,W]`.
+        scores: `[B,classes,H,W]`.
+        masks: int64 `[B,H,W]`.
         weights: factor of each class; the mean is weighted then.
         smoothing: share of each target that is spread over all classes.
     """
@@ -104,7 +105,8 @@ def dice_loss(scores: Tensor, masks: Tensor) -> Tensor:
     are not ignored. Source: V-Net (Milletari et al., 2016), Eq. 2, without squares, smoothed by 1.
 
     Args:
-        scores: `[B,classes,H,W]`. masks: int64 `[B,H,W]`.
+        scores: `[B,classes,H,W]`.
+        masks: int64 `[B,H,W]`.
     """
     judged = (masks != IGNORED)[:, None]
     truth = F.one_hot(masks.where(judged[:, 0], 0), scores.shape[1]).permute(0, 3, 1, 2) * judged
