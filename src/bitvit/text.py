@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["for_figure", "printable", "shortened"]
+__all__ = ["for_figure", "listed", "printable", "shortened"]
 
 MAX_LENGTH = 200
 """Default limit of text shown in a line or a cell."""
@@ -47,6 +48,12 @@ def _shown(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file name that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def listed(entries: Sequence[str], most: int, separator: str = ", ", conjunction: str = " and ") -> str:
+    """Return the first `most` entries in a row, and how many more there are."""
+    more = f"{conjunction}{len(entries) - most} more" if len(entries) > most else ""
+    return separator.join(entries[:most]) + more
 
 
 def for_figure(text: object, limit: int | None = 60) -> str:

@@ -85,6 +85,18 @@ def test_nonnegative_activation(golden: dict[str, Tensor]) -> None:
     torch.testing.assert_close(data["grad.input"][bound], data["grad_out"][bound], **CLOSE)
 
 
+def assert_same_pass(layer: nn.Linear | nn.Conv2d, data: dict[str, Tensor], name: str = "input") -> Tensor:
+    """Compare output and gradients of input, weight and bias; return the input."""
+    x = data[f"in.{name}"].clone().requires_grad_()
+    y = layer(x)
+    y.backward(data["grad_out"])
+    torch.testing.assert_close(y, data["out"], **CLOSE)
+    torch.testing.assert_close(grad_of(x), data[f"grad.{name}"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
+    torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
+    return x
+
+
 @pytest.mark.parametrize(("name", "input_type"), [("linear_1_1_sym", "signed"), ("linear_1_1_asym", "nonnegative")])
 def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) -> None:
     """Release only: the input scale's gradient is divided by sqrt(numel of the batch), ours by numel of an image."""
@@ -99,13 +111,7 @@ def test_binary_linear(golden: dict[str, Tensor], name: str, input_type: str) ->
         strict=False,
     )
     set_scales(layer, input_quantizer__scale=data["param.input_clip_val"])
-    x = data["in.input"].clone().requires_grad_()
-    y = layer(x)
-    y.backward(data["grad_out"])
-    torch.testing.assert_close(y, data["out"], **CLOSE)
-    torch.testing.assert_close(grad_of(x), data["grad.input"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
+    x = assert_same_pass(layer, data)
     torch.testing.assert_close(grad_of(layer.get_parameter("input_quantizer.shift")), data["grad.move.bias"], **CLOSE)
     factor = x.numel() ** 0.5 / x[0].numel()
     torch.testing.assert_close(
@@ -123,13 +129,7 @@ def test_patch_convolution(golden: dict[str, Tensor], name: str) -> None:
     layer = QuantConv2d.from_float(nn.Conv2d(3, 6, kernel_size=4, stride=4), weight=LearnedStepWeight(6), input=None)
     layer.load_state_dict({"weight": data["param.weight"], "bias": data["param.bias"]}, strict=False)
     set_scales(layer, weight_quantizer__step=data["param.alpha"])
-    x = data["in.x"].clone().requires_grad_()
-    y = layer(x)
-    y.backward(data["grad_out"])
-    torch.testing.assert_close(y, data["out"], **CLOSE)
-    torch.testing.assert_close(grad_of(x), data["grad.x"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
+    assert_same_pass(layer, data, "x")
     torch.testing.assert_close(
         scale_gradient(layer, "weight_quantizer.step"), 6**0.5 * data["grad.alpha"], rtol=1e-3, atol=1e-5
     )
@@ -152,13 +152,7 @@ def test_head(golden: dict[str, Tensor]) -> None:
         input_quantizer__step=data["param.input_clip_val"],
         weight_quantizer__step=data["param.weight_clip_val"],
     )
-    x = data["in.input"].clone().requires_grad_()
-    y = layer(x)
-    y.backward(data["grad_out"])
-    torch.testing.assert_close(y, data["out"], **CLOSE)
-    torch.testing.assert_close(grad_of(x), data["grad.input"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.weight), data["grad.weight"], **CLOSE)
-    torch.testing.assert_close(grad_of(layer.bias), data["grad.bias"], **CLOSE)
+    assert_same_pass(layer, data)
     torch.testing.assert_close(grad_of(layer.get_parameter("input_quantizer.shift")), data["grad.move.bias"], **CLOSE)
     torch.testing.assert_close(
         scale_gradient(layer, "weight_quantizer.step"), data["grad.weight_clip_val"], rtol=1e-4, atol=1e-5

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitvit.text import for_figure, printable, shortened
+from bitvit.text import for_figure, listed, printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,10 @@ def test_figures_show_dollars(text: str) -> None:
     label = figure.text(0.1, 0.1, for_figure(text))
     figure.canvas.draw()
     assert label._preprocess_math(label.get_text()) == (text, False)
+
+
+def test_a_list_says_how_much_it_leaves_out() -> None:
+    assert listed([], 2) == ""
+    assert listed(["a", "b"], 2) == "a, b"
+    assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert listed(["a", "b", "c", "d"], 1, "; ", "; and ") == "a; and 3 more"

@@ -6,6 +6,7 @@
 // Where the counts fit in bytes, the softmax table is looked up by vpshufb too: 16 entries at a time, each of the four
 // bytes of a float by itself.
 #include "kernels/attention_masks/attention_masks.h"
+#include "kernels/attention_masks/key_order.h"
 #include "kernels/nibble_avx2.inl"
 
 namespace bitvit::avx2 {
@@ -13,23 +14,9 @@ namespace {
 
 constexpr size_t kCountRows = 8;
 
-constexpr size_t key_of_byte(size_t i) { return i % 16 / 4 * 8 + i / 16 * 4 + i % 4; }
 constexpr size_t byte_of_key(size_t m) { return m % 8 / 4 * 16 + m / 8 * 4 + m % 4; }
 
-// 255 in the bytes whose keys are not among the first n.
-struct KeyMasks {
-  uint8_t beyond[kStrip + 1][kStrip];
-};
-
-constexpr KeyMasks make_key_masks() {
-  KeyMasks masks{};
-  for (size_t n = 0; n <= kStrip; ++n) {
-    for (size_t i = 0; i < kStrip; ++i) masks.beyond[n][i] = key_of_byte(i) < n ? 0 : 255;
-  }
-  return masks;
-}
-
-constexpr KeyMasks kKeyMasks = make_key_masks();
+constexpr KeyMasks<kStrip> kKeyMasks = make_key_masks<kStrip>();
 
 BITVIT_INLINE Strips strips_of(const AttentionShape& shape) { return Strips(shape.n_keys, kMaxStrips); }
 
@@ -44,7 +31,7 @@ size_t packed_bytes(const AttentionShape& shape) { return packed_lane_bytes(shap
 void pack_keys(const uint64_t* keys, size_t stride, const AttentionShape& shape, void* packed) {
   const Strips strips = strips_of(shape);
   const auto get_row = [=](size_t lane) {
-    const size_t m = lane / kStrip * kStrip + key_of_byte(lane % kStrip);
+    const size_t m = lane / kStrip * kStrip + key_of_byte<kStrip>(lane % kStrip);
     return keys + (m < shape.n_keys ? m : 0) * stride;  // the counts of missing keys are not used
   };
   pack_lanes(get_row, shape.head_dim, strips.n_lanes(), strips, static_cast<uint8_t*>(packed));

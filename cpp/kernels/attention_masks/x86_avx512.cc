@@ -5,6 +5,7 @@
 //
 // Wider heads: sixteen keys in the lanes of VPOPCNTD (kernels/lanes_avx512.inl).
 #include "kernels/attention_masks/attention_masks.h"
+#include "kernels/attention_masks/key_order.h"
 #include "kernels/attention_masks/look_up_table.inl"
 #include "kernels/bytes_avx512.h"
 #include "kernels/lanes_avx512.inl"
@@ -18,22 +19,7 @@ constexpr size_t kEntries = 128;            // of a table of bytes
 constexpr uint8_t kNoEntry = kEntries - 1;  // is 0: of the keys that fill up the last block
 constexpr size_t kMaxByteDim = kEntries - 2;
 
-constexpr size_t key_of_byte(size_t i) { return i % 16 / 4 * 16 + i / 16 * 4 + i % 4; }
-
-// 255 in the bytes whose keys are not among the first n of a block.
-struct KeyMasks {
-  uint8_t beyond[kBlock + 1][kBlock];
-};
-
-constexpr KeyMasks make_key_masks() {
-  KeyMasks masks{};
-  for (size_t n = 0; n <= kBlock; ++n) {
-    for (size_t i = 0; i < kBlock; ++i) masks.beyond[n][i] = key_of_byte(i) < n ? 0 : 255;
-  }
-  return masks;
-}
-
-alignas(64) constexpr KeyMasks kKeyMasks = make_key_masks();
+alignas(64) constexpr KeyMasks<kBlock> kKeyMasks = make_key_masks<kBlock>();
 
 BITVIT_INLINE bool has_byte_counts(const AttentionShape& shape) { return shape.head_dim <= kMaxByteDim; }
 BITVIT_INLINE size_t n_blocks(const AttentionShape& shape) { return (shape.n_keys + kBlock - 1) / kBlock; }
@@ -55,7 +41,7 @@ void pack_keys(const uint64_t* keys, size_t stride, const AttentionShape& shape,
   const size_t bytes = n_bytes(shape);
   for (size_t first = 0; first < shape.n_keys; first += kBlock, out += bytes * kBlock) {
     for (size_t i = 0; i < kBlock; ++i) {
-      const size_t m = first + key_of_byte(i);
+      const size_t m = first + key_of_byte<kBlock>(i);
       const uint8_t* const key = reinterpret_cast<const uint8_t*>(keys + (m < shape.n_keys ? m : 0) * stride);
       for (size_t w = 0; w < bytes; ++w) out[w * kBlock + i] = key[w];
     }

@@ -16,7 +16,7 @@ from bitvit.errors import ImageError
 from bitvit.runtime.ahead import map_ahead
 from bitvit.runtime.decoding import Decoded, decode
 from bitvit.runtime.pixel_depth import fitting_range
-from bitvit.text import printable
+from bitvit.text import listed, printable
 
 __all__ = ["OnError", "check_data", "check_images"]
 
@@ -118,12 +118,11 @@ def _without(images: ImageSet, bad: dict[int, str]) -> ImageSet:
 
 
 def _say(bad: Sequence[str], total: int, on_error: OnError) -> str:
-    shown = "; ".join(printable(entry, 300) for entry in bad[:_SHOWN])
-    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    shown = listed([printable(entry, 300) for entry in bad], _SHOWN, "; ", "; and ")
     many = f"{len(bad)} of {total} images cannot be read"
     if on_error == "skip":
-        return f"{many} and are left out: {shown}{more}"
-    raise DataError(f"{many}: {shown}{more}. Fix or remove them, or skip them with data.on_error=skip")
+        return f"{many} and are left out: {shown}"
+    raise DataError(f"{many}: {shown}. Fix or remove them, or skip them with data.on_error=skip")
 
 
 def _with_range(data: Data, extremes: list[tuple[float, float, bool]]) -> tuple[Data, str]:

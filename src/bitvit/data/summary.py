@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bitvit.data.image_set import Data
-from bitvit.text import printable
+from bitvit.text import listed, printable
 
 __all__ = ["summary_lines"]
 
@@ -21,9 +21,8 @@ def summary_lines(data: Data) -> list[str]:
     classes = [
         f"{printable(label, 60)} {train} + {val}" for label, train, val in zip(data.labels, *numbers, strict=True)
     ]
-    more = f", and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN else ""
     return [
         f"{printable(data.name)}: {len(data.train)} training and {len(data.val)} validation images of "
-        f"{len(data.labels)} classes (training + validation{what}): {', '.join(classes[:_SHOWN])}{more}",
+        f"{len(data.labels)} classes (training + validation{what}): {listed(classes, _SHOWN, conjunction=', and ')}",
         *(f"note: {note}" for note in data.notes),
     ]

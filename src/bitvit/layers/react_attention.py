@@ -101,7 +101,49 @@ class FloatAttentionCore(nn.Module):
         return Charge(flops=2 * pairs * channels, other_flops=SOFTMAX * pairs * self.num_heads)
 
 
-class ReactAttention(nn.Module):
+class AttentionUnits(nn.Module):
+    """What the attention of BinaryViT and that of BHViT are both made of.
+
+    ``q, k, v = unit(..)``; ``context = norm(attend(q, k, v))``; ``affine(unit(rprelu(..)))``. Units are `ReactLinear`.
+
+    Args:
+        channels: C.
+        num_heads: H.
+        attention: estimator of the attention probabilities.
+        options: shared choices of the network.
+        affine: scale and shift the output (initially 0.1).
+    """
+
+    def __init__(
+        self, channels: int, num_heads: int, attention: AttentionEstimator, options: ReactOptions, affine: bool
+    ) -> None:
+        super().__init__()
+        self.query = ReactLinear(channels, channels, options)
+        self.key = ReactLinear(channels, channels, options)
+        self.value = ReactLinear(channels, channels, options)
+        self.core = AttentionCore(channels, num_heads, attention, options)
+        self.norm = options.make_norm(channels)
+        self.activation = RPReLU(channels)
+        self.output = ReactLinear(channels, channels, options)
+        self.affine: nn.Module = ChannelAffine(channels, 0.1) if affine else nn.Identity()
+
+
+class PackedAttentionUnits(nn.Module):
+    """Packed `AttentionUnits`."""
+
+    def __init__(self, layer: AttentionUnits) -> None:
+        super().__init__()
+        self.query = packed_child(layer.query)
+        self.key = packed_child(layer.key)
+        self.value = packed_child(layer.value)
+        self.core = packed_child(layer.core)
+        self.norm = packed_child(layer.norm)
+        self.activation = packed_child(layer.activation)
+        self.output = packed_child(layer.output)
+        self.affine = packed_child(layer.affine)
+
+
+class ReactAttention(AttentionUnits):
     """Binary self-attention, with keys and values from average-pooled tokens where ``reduction > 1``.
 
     With ``u = h`` or, reduced, ``u = unit(pool_{r x r}(h))``: ``q = unit(h)``, ``k = unit(u)``, ``v = unit(u)`` (units
@@ -132,17 +174,11 @@ class ReactAttention(nn.Module):
         attention: AttentionEstimator | None = None,
         affine: bool = True,
     ) -> None:
-        super().__init__()
+        # Made before the others: the order in which random weights are drawn decides what a seed gives.
+        reduce = ReactLinear(channels, channels, options) if reduction > 1 else None
+        super().__init__(channels, num_heads, ClippedAttention() if attention is None else attention, options, affine)
         self.reduction = reduction
-        self.reduce = ReactLinear(channels, channels, options) if reduction > 1 else None
-        self.query = ReactLinear(channels, channels, options)
-        self.key = ReactLinear(channels, channels, options)
-        self.value = ReactLinear(channels, channels, options)
-        self.core = AttentionCore(channels, num_heads, ClippedAttention() if attention is None else attention, options)
-        self.norm = options.make_norm(channels)
-        self.activation = RPReLU(channels)
-        self.output = ReactLinear(channels, channels, options)
-        self.affine: nn.Module = ChannelAffine(channels, 0.1) if affine else nn.Identity()
+        self.reduce = reduce
 
     def _upsample(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         r = self.reduction
@@ -172,21 +208,13 @@ class ReactAttention(nn.Module):
         return PackedReactAttention(self)
 
 
-class PackedReactAttention(nn.Module):
+class PackedReactAttention(PackedAttentionUnits):
     """Packed `ReactAttention`: tokens `[B,N,C]` and the size of their map -> `[B,N,C]`."""
 
     def __init__(self, layer: ReactAttention) -> None:
-        super().__init__()
+        super().__init__(layer)
         self.reduction = layer.reduction
         self.reduce = packed_child(layer.reduce) if layer.reduce is not None else None
-        self.query = packed_child(layer.query)
-        self.key = packed_child(layer.key)
-        self.value = packed_child(layer.value)
-        self.core = packed_child(layer.core)
-        self.norm = packed_child(layer.norm)
-        self.activation = packed_child(layer.activation)
-        self.output = packed_child(layer.output)
-        self.affine = packed_child(layer.affine)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Map tokens, float32 ``[B, N, C]``, of a map of ``size`` (height, width) to tokens of that shape."""

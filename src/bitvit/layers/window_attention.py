@@ -5,13 +5,11 @@ from torch import Tensor, nn
 
 from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
-from bitvit.layers.channel_affine import ChannelAffine
 from bitvit.layers.facts import packed_child
 from bitvit.layers.maps import average_pool, max_pool, nearest_upsample
 from bitvit.layers.packed import as_rows, as_vector, grid_of, ops
-from bitvit.layers.react_attention import AttentionCore
-from bitvit.layers.react_linear import ReactLinear, ReactOptions
-from bitvit.layers.rprelu import RPReLU
+from bitvit.layers.react_attention import AttentionUnits, PackedAttentionUnits
+from bitvit.layers.react_linear import ReactOptions
 from bitvit.quantizers.decomposition import DecomposedAttention
 from bitvit.quantizers.estimator import AttentionEstimator
 
@@ -106,7 +104,7 @@ class WindowMerge(nn.Module):
         return PackedWindowMerge(self)
 
 
-class WindowAttention(nn.Module):
+class WindowAttention(AttentionUnits):
     """Multi-scale multi-head attention over windows and summary tokens.
 
     With ``u = WindowTokens(x)``: ``q, k, v = unit(u)``; ``o = rprelu(norm(attend(q, k, v)) + q + k + v)`` in each
@@ -138,19 +136,10 @@ class WindowAttention(nn.Module):
         attention: AttentionEstimator | None = None,
         affine: bool = True,
     ) -> None:
-        super().__init__()
+        estimator = DecomposedAttention(num_heads) if attention is None else attention
+        super().__init__(channels, num_heads, estimator, options, affine)
         self.tokens = WindowTokens(channels, window)
-        self.query = ReactLinear(channels, channels, options)
-        self.key = ReactLinear(channels, channels, options)
-        self.value = ReactLinear(channels, channels, options)
-        self.core = AttentionCore(
-            channels, num_heads, DecomposedAttention(num_heads) if attention is None else attention, options
-        )
-        self.norm = options.make_norm(channels)
-        self.activation = RPReLU(channels)
         self.merge = WindowMerge(channels, window)
-        self.output = ReactLinear(channels, channels, options)
-        self.affine: nn.Module = ChannelAffine(channels, 0.1) if affine else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend within each window and with the summaries."""
@@ -231,22 +220,14 @@ class PackedWindowMerge(nn.Module):
         return merged.reshape(len(x), *size, merged.shape[-1])
 
 
-class PackedWindowAttention(nn.Module):
+class PackedWindowAttention(PackedAttentionUnits):
     """Packed `WindowAttention`: map `[B,H,W,C]` -> map."""
 
     def __init__(self, layer: WindowAttention) -> None:
-        super().__init__()
+        super().__init__(layer)
         self.window = layer.tokens.window
         self.tokens = packed_child(layer.tokens)
-        self.query = packed_child(layer.query)
-        self.key = packed_child(layer.key)
-        self.value = packed_child(layer.value)
-        self.core = packed_child(layer.core)
-        self.norm = packed_child(layer.norm)
-        self.activation = packed_child(layer.activation)
         self.merge = packed_child(layer.merge)
-        self.output = packed_child(layer.output)
-        self.affine = packed_child(layer.affine)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a map, float32 ``[B, H, W, C]``, to a map of that shape."""

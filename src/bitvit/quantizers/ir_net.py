@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
+from bitvit.quantizers.scheduled import ScheduledEstimator
 from bitvit.quantizers.triangular_sign import hard_sign
 
 _LOG_T_FIRST, _LOG_T_LAST = -1.0, 1.0
@@ -72,36 +73,16 @@ def libra_weight_signs(weight: Tensor, progress: Tensor) -> tuple[Tensor, Tensor
     return decayed_sign(standardized, progress).view_as(weight), scale
 
 
-class IrNetWeight(WeightEstimator):
+class IrNetWeight(ScheduledEstimator, WeightEstimator):
     """`libra_weight_signs` with the progress of training."""
-
-    progress: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("progress", torch.zeros(()), persistent=False)
-
-    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
-        """Store the progress of training, on which the gradient depends."""
-        self.progress.fill_(progress)
 
     def forward(self, x: Tensor) -> Quantized:
         """Return the signs ``[O, ...]`` and a scale, a power of two, for each output channel, ``[O]``."""
         return libra_weight_signs(x, self.progress)
 
 
-class IrNetSign(ActivationEstimator):
+class IrNetSign(ScheduledEstimator, ActivationEstimator):
     """`decayed_sign` with the progress of training."""
-
-    progress: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("progress", torch.zeros(()), persistent=False)
-
-    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
-        """Store the progress of training, on which the gradient depends."""
-        self.progress.fill_(progress)
 
     def forward(self, x: Tensor) -> Quantized:
         """Return the signs, in the shape of ``x``, without a scale."""

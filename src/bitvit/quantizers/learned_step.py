@@ -147,6 +147,7 @@ class StepWeight(WeightEstimator):
             return step_codes(at_least_float32(weight), by_channel(self.steps(weight), weight)).to(torch.int8)
 
     def forward(self, x: Tensor) -> Quantized:
+        """Return the codes -127 .. 127, ``[O, ...]``, and the steps of the output channels, ``[O]``."""
         x = at_least_float32(x)
         step = self.steps(x)
         return rounded_codes(x, by_channel(step, x)), step
@@ -172,6 +173,7 @@ class LearnedStepWeight(StepWeight):
         self.step = torch.ones(()) if channels is None else torch.ones(channels)
 
     def steps(self, weight: Tensor) -> Tensor:
+        """Return the learned steps: a scalar, or ``[O]``."""
         return self.step
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
+from bitvit.quantizers.scheduled import ScheduledEstimator
 from bitvit.quantizers.triangular_sign import hard_sign
 
 _LOG_T_FIRST, _LOG_T_LAST = -2.0, 1.0
@@ -120,7 +121,7 @@ def _polar(matrix: Tensor) -> Tensor:
     return result
 
 
-class RbnnWeight(WeightEstimator):
+class RbnnWeight(ScheduledEstimator, WeightEstimator):
     """`rotated_weight_signs`; the rotations are fitted to the weights at the beginning of each epoch.
 
     Args:
@@ -132,7 +133,6 @@ class RbnnWeight(WeightEstimator):
         right: that from the right, ``[b, b]``.
     """
 
-    progress: Tensor
     left: Tensor
     right: Tensor
 
@@ -140,13 +140,12 @@ class RbnnWeight(WeightEstimator):
         super().__init__()
         left, right = nearly_square(filter_size)
         self.angle = nn.Parameter(torch.tensor(torch.pi / 4))
-        self.register_buffer("progress", torch.zeros(()), persistent=False)
         self.register_buffer("left", torch.eye(left))
         self.register_buffer("right", torch.eye(right))
 
     def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
         """Follow the schedule and turn the rotations towards the weights' signs."""
-        self.progress.fill_(progress)
+        super().start_epoch(progress, weight)
         if weight is not None:
             left, right = fit_rotations(weight, self.left, self.right)
             self.left.copy_(left)
@@ -157,18 +156,8 @@ class RbnnWeight(WeightEstimator):
         return rotated_weight_signs(x, self.left, self.right, self.angle, self.progress)
 
 
-class RbnnSign(ActivationEstimator):
+class RbnnSign(ScheduledEstimator, ActivationEstimator):
     """`training_aware_sign` with the progress of training."""
-
-    progress: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("progress", torch.zeros(()), persistent=False)
-
-    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
-        """Store the progress of training, on which the gradient depends."""
-        self.progress.fill_(progress)
 
     def forward(self, x: Tensor) -> Quantized:
         """Return the signs, in the shape of ``x``, without a scale."""

@@ -9,6 +9,7 @@ from torch.autograd import Function
 
 from bitvit.quantizers.channelwise_weight import channelwise_scale, filter_mean
 from bitvit.quantizers.estimator import Quantized, WeightEstimator
+from bitvit.quantizers.scheduled import ScheduledEstimator
 from bitvit.quantizers.triangular_sign import SignOfZero, hard_sign
 
 DEFAULT_TAU = 0.92
@@ -67,7 +68,7 @@ def recu_weight_signs(
     return signs, scale.flatten()
 
 
-class RecuWeight(WeightEstimator):
+class RecuWeight(ScheduledEstimator, WeightEstimator):
     """`recu_weight_signs` of linear layers and convolutions.
 
     Args:
@@ -75,17 +76,10 @@ class RecuWeight(WeightEstimator):
         sign_of_zero: see there.
     """
 
-    progress: Tensor
-
     def __init__(self, scheduled: bool = False, sign_of_zero: SignOfZero = "plus") -> None:
         super().__init__()
         self.scheduled = scheduled
         self.sign_of_zero: SignOfZero = sign_of_zero
-        self.register_buffer("progress", torch.zeros(()), persistent=False)
-
-    def start_epoch(self, progress: float, weight: Tensor | None = None) -> None:
-        """Store the progress of training, which tau follows where it is scheduled."""
-        self.progress.fill_(progress)
 
     def forward(self, x: Tensor) -> Quantized:
         """Return the signs ``[O, ...]`` and a scale for each output channel."""

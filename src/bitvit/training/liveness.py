@@ -48,10 +48,12 @@ class Liveness:
 
     Attributes:
         ends: the layers with 8-bit weights.
-        scales, planes, mlps: how many the network has. Planes are the components of attention and values, each with a
-            scale; scales are those of other activations.
-        dead_scales, dead_planes, dead_mlps: names of those without effect. A scale or plane is dead below
-            `DEAD_BELOW` of what a new calibration would set; an MLP whose hidden activations are 0 for every image.
+        scales: number of scales of activations outside of planes.
+        planes: number of components of attention and values, each with a scale.
+        mlps: number of MLPs.
+        dead_scales: names of scales without effect: below `DEAD_BELOW` of what a new calibration would set.
+        dead_planes: names of planes without effect, likewise.
+        dead_mlps: names of MLPs whose hidden activations are 0 for every image.
         smallest_relative_scale: the smallest scale, as a share of what a new calibration would set; None without any.
     """
 

@@ -13,7 +13,6 @@ from bitvit.layers.dilated_mixer import DilatedMixer
 from bitvit.layers.react_branches import ShiftBranches
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.layers.window_attention import WindowMerge, WindowTokens, join_windows, split_windows
-from bitvit.models import list_models
 from bitvit.models.bhvit import Bhvit, weight_oscillation_loss
 from bitvit.models.stages import set_stage
 from bitvit.quantizers.decomposition import DecomposedAttention, decompose_attention
@@ -107,32 +106,6 @@ def test_padding_of_the_mixer_is_zero_after_the_sign() -> None:
     bits = torch.where(x + mixer.sign.shift < 0, -1.0, 1.0).double()
     expected = bits * signs[:, 0, 1, 1] * scale + conv.bias
     torch.testing.assert_close(conv(mixer.sign(x)[0]), expected, **CLOSE)
-
-
-@pytest.mark.parametrize("name", list_models("test_bhvit*"))
-def test_images_do_not_see_each_other(name: str) -> None:
-    torch.manual_seed(5)
-    model = timm.create_model(name)
-    perturb(model, 5)
-    model.double().eval()
-    images = torch.randn(5, *model.pretrained_cfg["input_size"], dtype=torch.float64)
-    with torch.no_grad():
-        together = model(images)
-        alone = torch.cat([model(image[None]) for image in images])
-    assert together.shape == (5, model.num_classes)
-    torch.testing.assert_close(together, alone, **CLOSE)
-    assert together.std(dim=0).min() > 0
-
-
-@pytest.mark.parametrize("name", list_models("test_bhvit*"))
-def test_every_parameter_learns(name: str) -> None:
-    torch.manual_seed(6)
-    model = timm.create_model(name, drop_path_rate=0.1).train()
-    perturb(model, 6)
-    model(torch.randn(3, *model.pretrained_cfg["input_size"])).square().sum().backward()
-    for parameter_name, parameter in model.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert torch.isfinite(parameter.grad).all(), parameter_name
 
 
 def test_calibration_sets_every_step() -> None:

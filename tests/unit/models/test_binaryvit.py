@@ -12,7 +12,6 @@ from bitvit.layers.react_attention import ReactAttention
 from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling
 from bitvit.layers.react_linear import ReactLinear, ReactMlp, ReactOptions
-from bitvit.models import list_models
 from bitvit.models.binaryvit import BinaryVit
 from bitvit.models.stages import get_stage, set_stage
 from tests.support.random_models import perturb
@@ -120,37 +119,6 @@ def test_downsampling(binary_layer: bool) -> None:
                 expected[0, i, j] = layer.norm_out(torch.einsum("hwc,ochw->o", cell, layer.conv.weight)[None])[0]
     expected = expected + layer.position.embedding.view(1, 2, 3, 8)
     torch.testing.assert_close(layer(x), expected, **CLOSE)
-
-
-@pytest.mark.parametrize("name", list_models("test_binaryvit*"))
-def test_images_do_not_see_each_other(name: str) -> None:
-    torch.manual_seed(5)
-    model = timm.create_model(name)
-    perturb(model, 5)
-    model.double().eval()
-    images = torch.randn(5, *model.pretrained_cfg["input_size"], dtype=torch.float64)
-    with torch.no_grad():
-        together = model(images)
-        alone = torch.cat([model(image[None]) for image in images])
-    assert together.shape == (5, model.num_classes)
-    torch.testing.assert_close(together, alone, **CLOSE)
-    assert together.std(dim=0).min() > 0
-
-
-@pytest.mark.parametrize("name", list_models("test_binaryvit*"))
-def test_every_parameter_learns(name: str) -> None:
-    torch.manual_seed(6)
-    model = timm.create_model(name, drop_path_rate=0.1).train()
-    perturb(model, 6)
-    images = torch.randn(3, *model.pretrained_cfg["input_size"])
-    # The attention level starts at 0.005, below every probability of so few tokens.
-    for parameter_name, parameter in model.named_parameters():
-        if parameter_name.endswith("clip"):
-            parameter.data.fill_(0.5)
-    model(images).square().sum().backward()
-    for parameter_name, parameter in model.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert torch.isfinite(parameter.grad).all(), parameter_name
 
 
 @pytest.mark.parametrize("size", [16, 32, 48, (16, 32)])

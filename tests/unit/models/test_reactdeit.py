@@ -8,31 +8,6 @@ import torch
 
 from bitvit.errors import UsageError
 from bitvit.models.reactdeit import ReactDeit
-from tests.support.random_models import perturb
-
-
-@pytest.mark.parametrize("name", timm.list_models("test_reactdeit*"))
-def test_images_do_not_see_each_other(name: str) -> None:
-    torch.manual_seed(1)
-    model = timm.create_model(name)
-    perturb(model, 1)
-    model.double().eval()
-    images = torch.randn(5, *model.pretrained_cfg["input_size"], dtype=torch.float64)
-    with torch.no_grad():
-        together = model(images)
-        alone = torch.cat([model(image[None]) for image in images])
-    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9)
-    assert together.std(dim=0).min() > 0
-
-
-@pytest.mark.parametrize("name", timm.list_models("test_reactdeit*"))
-def test_every_parameter_learns(name: str) -> None:
-    torch.manual_seed(2)
-    model = timm.create_model(name, drop_path_rate=0.1).train()
-    model(torch.randn(3, *model.pretrained_cfg["input_size"])).square().sum().backward()
-    for parameter_name, parameter in model.named_parameters():
-        assert parameter.grad is not None, parameter_name
-        assert torch.isfinite(parameter.grad).all(), parameter_name
 
 
 def test_switches_one_at_a_time() -> None:

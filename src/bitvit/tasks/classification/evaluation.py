@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bitvit.errors import UsageError
 from bitvit.tasks.task import Evaluation, Scorer
+from bitvit.text import listed
 
 __all__ = ["ClassificationEvaluation", "ClassificationScorer", "evaluate_logits"]
 
@@ -79,14 +80,12 @@ class ClassificationEvaluation(Evaluation):
 
     def warnings(self) -> list[str]:
         """Return warnings about classes without a recognized image."""
-        lost = [label for label, share in self.per_class.items() if share == 0]
+        lost = [f"'{label}'" for label, share in self.per_class.items() if share == 0]
         if not lost:
             return []
-        names = ", ".join(f"'{label}'" for label in lost[:_MOST_NAMES])
-        more = f" and {len(lost) - _MOST_NAMES} more" if len(lost) > _MOST_NAMES else ""
         return [
-            f"no image of class {names}{more} is recognized: look at the confusion matrix, and if the class is rare, "
-            "train with data.balance=sampling or data.balance=weights"
+            f"no image of class {listed(lost, _MOST_NAMES)} is recognized: look at the confusion matrix, and if the "
+            "class is rare, train with data.balance=sampling or data.balance=weights"
         ]
 
 

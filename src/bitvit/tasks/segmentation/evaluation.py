@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bitvit.errors import UsageError
 from bitvit.runtime.label_maps import IGNORED, nearest_resize
 from bitvit.tasks.task import Evaluation, Scorer
+from bitvit.text import listed
 
 __all__ = ["SegmentationEvaluation", "SegmentationScorer", "label_maps"]
 
@@ -77,13 +78,11 @@ class SegmentationEvaluation(Evaluation):
 
     def warnings(self) -> list[str]:
         """Return warnings about classes that are never found."""
-        lost = [label for label, share in self.iou.items() if share == 0]
+        lost = [f"'{label}'" for label, share in self.iou.items() if share == 0]
         if not lost:
             return []
-        names = ", ".join(f"'{label}'" for label in lost[:_MOST_NAMES])
-        more = f" and {len(lost) - _MOST_NAMES} more" if len(lost) > _MOST_NAMES else ""
         return [
-            f"no pixel of class {names}{more} is found: train longer, and if the class is rare, with "
+            f"no pixel of class {listed(lost, _MOST_NAMES)} is found: train longer, and if the class is rare, with "
             "data.balance=weights or task.dice=1"
         ]
 
