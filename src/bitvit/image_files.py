@@ -23,6 +23,7 @@ __all__ = [
     "is_hidden",
     "readable_suffixes",
     "refuse_special_file",
+    "register_decoders",
     "subfolders",
 ]
 
@@ -57,13 +58,23 @@ _CLUTTER = frozenset(
 
 
 @functools.cache
-def readable_suffixes() -> frozenset[str]:
-    """Return the suffixes of the images that Pillow can read here, with its optional decoders, in lower case."""
+def register_decoders() -> None:
+    """Make Pillow know the decoders that are installed beside it. Its own it finds itself, when it opens an image."""
     for module, register in _PLUGINS.items():
         with contextlib.suppress(Exception):  # a plugin that does not fit this Pillow is as good as none
             plugin = importlib.import_module(module)
             if register is not None:
                 getattr(plugin, register)()
+
+
+@functools.cache
+def readable_suffixes() -> frozenset[str]:
+    """Return the suffixes of the images that Pillow can read here, with its optional decoders, in lower case.
+
+    This imports all of Pillow's decoders, which takes as long as many a prediction: to open one file,
+    `register_decoders` is enough.
+    """
+    register_decoders()
     Image.init()
     from PIL import features
 

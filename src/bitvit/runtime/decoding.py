@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from bitvit.errors import ImageError
-from bitvit.image_files import readable_suffixes, refuse_special_file
+from bitvit.image_files import refuse_special_file, register_decoders
 from bitvit.runtime import pixel_depth
 from bitvit.runtime.orientation import orientation_before_loading, orientation_to_apply, turned
 from bitvit.runtime.pixel_depth import PixelValues, Range
@@ -147,7 +147,7 @@ def _open(source: str | os.PathLike[str] | IO[bytes], max_pixels: int) -> Image.
         path = Path(source)
         _refuse_special(path)
         source = path
-        readable_suffixes()  # makes Pillow know the optional decoders
+    register_decoders()
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow has one limit for the whole process
     try:
