@@ -207,6 +207,27 @@ def test_import_bitvit_is_light() -> None:
     assert heavy.strip() == "[]"
 
 
+def test_help_needs_no_numpy() -> None:
+    code = "import sys; from bitvit.cli.entry import build_parser; build_parser(); print('numpy' in sys.modules)"
+    assert run_python(code).strip() == "False"
+
+
+def test_prediction_imports_no_meanings_of_operators_and_no_rare_decoders() -> None:
+    file = str(ROOT / "tests/unit/program/files/version_2.bitvit")
+    code = f"""
+import io, sys
+from PIL import Image
+import bitvit
+png = io.BytesIO()
+Image.new("RGB", (5, 4)).save(png, "PNG")
+print(bitvit.load({file!r}).predict(io.BytesIO(png.getvalue())).label)
+print([name for name in ("bitvit.program.operators", "PIL.TiffImagePlugin", "bitvit.tasks") if name in sys.modules])
+"""
+    label, found = run_python(code).splitlines()
+    assert label
+    assert found == "[]"
+
+
 def test_reading_checkpoints_needs_no_lightning() -> None:
     pytest.importorskip("torch")
     run_python("import sys; sys.modules['lightning'] = None\nimport bitvit.checkpoints")

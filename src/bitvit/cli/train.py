@@ -10,7 +10,6 @@ from bitvit.cli.data_arguments import add_data_arguments, data_choices
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
-from bitvit.tasks import task_named
 
 if TYPE_CHECKING:
     from bitvit.data import Data
@@ -159,6 +158,8 @@ def _texts(choices: dict[str, Any]) -> list[str]:
 
 
 def _print(report: TrainingReport) -> None:
+    from bitvit.tasks import task_named
+
     rows = [
         [
             phase.phase,
@@ -188,6 +189,8 @@ def _print(report: TrainingReport) -> None:
 
 def _print_folds(reports: list[TrainingReport], as_json: bool) -> int:
     from statistics import mean, stdev
+
+    from bitvit.tasks import task_named
 
     metric = task_named(reports[0].recipe.task.name).metrics[0]
     accuracies = [report.final.evaluation.score for report in reports]

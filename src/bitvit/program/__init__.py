@@ -5,6 +5,9 @@ Only NumPy and the compiled core are needed. ``docs/format.md`` is the same cont
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from bitvit.program.bits import from_stored, pack_bits, sign_bits, stored_shape, to_stored, unpack_bits
 from bitvit.program.errors import (
     ChecksumError,
@@ -30,8 +33,6 @@ from bitvit.program.errors import (
     UnusedTensorError,
     ValueDefinitionError,
 )
-from bitvit.program.interpreter import Interpreter, run_operator
-from bitvit.program.operators import OPERATORS
 from bitvit.program.reader import decode, open_model, read_bytes, read_file
 from bitvit.program.schema import (
     FORMAT_VERSION,
@@ -46,6 +47,10 @@ from bitvit.program.schema import (
 from bitvit.program.table import Declaration, declarations, operator_cost
 from bitvit.program.validation import validate
 from bitvit.program.writer import to_bytes, validate_file, write_file
+
+if TYPE_CHECKING:
+    from bitvit.program.interpreter import Interpreter, run_operator
+    from bitvit.program.operators import OPERATORS
 
 __all__ = [
     "FORMAT_VERSION",
@@ -99,3 +104,18 @@ __all__ = [
     "validate_file",
     "write_file",
 ]
+
+# The meanings of the operators are a module each, and a prediction needs none of them.
+_IMPORTED_WHEN_USED = {
+    "Interpreter": "bitvit.program.interpreter",
+    "OPERATORS": "bitvit.program.operators",
+    "run_operator": "bitvit.program.interpreter",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _IMPORTED_WHEN_USED:
+        raise AttributeError(f"module 'bitvit.program' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_IMPORTED_WHEN_USED[name]), name)
+    globals()[name] = value
+    return value
