@@ -17,6 +17,7 @@ from bitvit.complexity.model_bytes import packed_bytes
 from bitvit.complexity.rules import find_rule
 from bitvit.errors import BitvitError
 from bitvit.layers import has_binary_layers, is_binary
+from bitvit.layers.evaluation_mode import evaluation_mode
 from bitvit.models import create_model
 
 # A block is a numbered child of a list called `blocks`, as in timm; its parts are its children.
@@ -149,16 +150,13 @@ def _count(name: str, model: nn.Module, input_size: tuple[int, int, int] | None)
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     size = input_size or tuple(config.get("input_size", (3, 224, 224)))
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    was_training = model.training
     uncounted: list[str] = []
     with _charging(model, uncounted) as charges:
         try:
-            with torch.inference_mode():
-                model.eval()(torch.zeros(1, *size, device=device))
+            with evaluation_mode(model), torch.inference_mode():
+                model(torch.zeros(1, *size, device=device))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ComplexityError(f"{name} does not run on an image of size {list(size)}: {error}") from error
-        finally:
-            model.train(was_training)
     packed = packed_bytes(model)
     layers: list[Layer] = []
     for path, module in model.named_modules(remove_duplicate=True):

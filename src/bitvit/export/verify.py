@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bitvit.export.graph import Array
+from bitvit.layers.evaluation_mode import evaluation_mode
 from bitvit.program import Preprocessing, Program
 from bitvit.runtime import Engine
 from bitvit.tasks import Classes, Task
@@ -61,13 +62,11 @@ def measure_agreement(
     engine = Engine(program, tensors, threads=threads)
     mean = torch.tensor(preprocessing.mean).view(-1, 1, 1)
     std = torch.tensor(preprocessing.std).view(-1, 1, 1)
-    was_training = model.training
-    model.eval()
     device = next(model.parameters()).device
     total = decided = same = labelled = 0
     difference: float | None = None
     scorers = [task.scorer(classes, preprocessing) for _ in range(2)]
-    try:
+    with evaluation_mode(model):
         for batch, targets in images:
             floats = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 255.0
             with torch.no_grad():
@@ -83,8 +82,6 @@ def measure_agreement(
                 labelled += len(batch)
                 for scorer, output in zip(scorers, (expected, found), strict=True):
                     scorer.add(output, targets)
-    finally:
-        model.train(was_training)
     return ExportReport(
         images=total,
         identical_predictions=same / decided if decided else None,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bitvit.errors import BitvitError
+from bitvit.layers.evaluation_mode import evaluation_mode
 from bitvit.quantizers.estimator import Estimator
 
 
@@ -45,16 +46,12 @@ def calibrate(model: nn.Module, images: Tensor) -> None:
         reached.add(id(module))
 
     hooks = [module.register_forward_pre_hook(fit) for module in waiting.values()]
-    was_training = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
-        with torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             model(images)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in was_training:
-            module.training = training
     missed = [name for name, module in waiting.items() if id(module) not in reached]
     if missed:
         raise CalibrationError(

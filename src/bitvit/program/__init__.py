@@ -5,9 +5,9 @@ Only NumPy and the compiled core are needed. ``docs/format.md`` is the same cont
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from bitvit.lazy_attributes import lazy_attributes
 from bitvit.program.bits import from_stored, pack_bits, sign_bits, stored_shape, to_stored, unpack_bits
 from bitvit.program.errors import (
     ChecksumError,
@@ -106,16 +106,11 @@ __all__ = [
 ]
 
 # The meanings of the operators are a module each, and a prediction needs none of them.
-_IMPORTED_WHEN_USED = {
-    "Interpreter": "bitvit.program.interpreter",
-    "OPERATORS": "bitvit.program.operators",
-    "run_operator": "bitvit.program.interpreter",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _IMPORTED_WHEN_USED:
-        raise AttributeError(f"module 'bitvit.program' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_IMPORTED_WHEN_USED[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "Interpreter": "bitvit.program.interpreter",
+        "OPERATORS": "bitvit.program.operators",
+        "run_operator": "bitvit.program.interpreter",
+    },
+)

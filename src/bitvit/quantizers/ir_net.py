@@ -1,14 +1,10 @@
 """IR-Net: balanced, standardized weights (Libra) and a gradient that sharpens during training (EDE)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
 from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
-from bitvit.quantizers.scheduled import ScheduledEstimator
-from bitvit.quantizers.triangular_sign import hard_sign
+from bitvit.quantizers.scheduled import ScheduledEstimator, scheduled_sign
 
 _LOG_T_FIRST, _LOG_T_LAST = -1.0, 1.0
 _TINY = 1e-12
@@ -19,18 +15,6 @@ def decay_estimate(x: Tensor, progress: Tensor) -> Tensor:
     t = 10 ** (_LOG_T_FIRST + (_LOG_T_LAST - _LOG_T_FIRST) * progress)
     k = (1 / t).clamp_min(1)
     return k * t * (1 - torch.tanh(t * x).square())
-
-
-class _DecayedSign(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, progress: Tensor) -> Tensor:
-        ctx.save_for_backward(x, progress)
-        return hard_sign(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        x, progress = ctx.saved_tensors
-        return grad_outputs[0] * decay_estimate(x, progress), None
 
 
 def decayed_sign(x: Tensor, progress: Tensor) -> Tensor:
@@ -45,8 +29,7 @@ def decayed_sign(x: Tensor, progress: Tensor) -> Tensor:
 
     Source: Qin et al., "Forward and Backward Information Retention", CVPR 2020, Eq. 12-15.
     """
-    y: Tensor = _DecayedSign.apply(x, progress)
-    return y
+    return scheduled_sign(x, progress, decay_estimate)
 
 
 def libra_weight_signs(weight: Tensor, progress: Tensor) -> tuple[Tensor, Tensor]:

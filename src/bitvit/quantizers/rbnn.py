@@ -1,14 +1,12 @@
 """RBNN: filters rotated towards their signs, and a piecewise polynomial gradient that sharpens during training."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 
 from bitvit.quantizers.estimator import ActivationEstimator, Quantized, WeightEstimator
-from bitvit.quantizers.scheduled import ScheduledEstimator
+from bitvit.quantizers.scheduled import ScheduledEstimator, scheduled_sign
 from bitvit.quantizers.triangular_sign import hard_sign
 
 _LOG_T_FIRST, _LOG_T_LAST = -2.0, 1.0
@@ -20,18 +18,6 @@ def training_aware_estimate(x: Tensor, progress: Tensor) -> Tensor:
     t = 10 ** (_LOG_T_FIRST + (_LOG_T_LAST - _LOG_T_FIRST) * progress)
     k = (1 / t).clamp_min(1)
     return (k * (math.sqrt(2) * t - t.square() * x.abs())).clamp_min(0)
-
-
-class _TrainingAwareSign(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, progress: Tensor) -> Tensor:
-        ctx.save_for_backward(x, progress)
-        return hard_sign(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        x, progress = ctx.saved_tensors
-        return grad_outputs[0] * training_aware_estimate(x, progress), None
 
 
 def training_aware_sign(x: Tensor, progress: Tensor) -> Tensor:
@@ -47,8 +33,7 @@ def training_aware_sign(x: Tensor, progress: Tensor) -> Tensor:
 
     Source: Lin et al., "Rotated Binary Neural Network", NeurIPS 2020, Eq. 13-15.
     """
-    y: Tensor = _TrainingAwareSign.apply(x, progress)
-    return y
+    return scheduled_sign(x, progress, training_aware_estimate)
 
 
 def nearly_square(size: int) -> tuple[int, int]:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from bitvit.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from bitvit.runtime.engine import Engine, available_isas, run_op
@@ -16,22 +17,17 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Engine", "FileInfo", "Prediction", "Predictor", "available_isas", "load", "load_image", "run_op"]
 
 # Imported on first use: running the core needs no Pillow.
-_MODULES = {
-    "Answer": "bitvit.runtime.predictor",
-    "Engine": "bitvit.runtime.engine",
-    "FileInfo": "bitvit.runtime.predictor",
-    "Prediction": "bitvit.runtime.predictor",
-    "Predictor": "bitvit.runtime.predictor",
-    "available_isas": "bitvit.runtime.engine",
-    "load": "bitvit.runtime.predictor",
-    "load_image": "bitvit.runtime.preprocessing",
-    "run_op": "bitvit.runtime.engine",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'bitvit.runtime' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "Answer": "bitvit.runtime.predictor",
+        "Engine": "bitvit.runtime.engine",
+        "FileInfo": "bitvit.runtime.predictor",
+        "Prediction": "bitvit.runtime.predictor",
+        "Predictor": "bitvit.runtime.predictor",
+        "available_isas": "bitvit.runtime.engine",
+        "load": "bitvit.runtime.predictor",
+        "load_image": "bitvit.runtime.preprocessing",
+        "run_op": "bitvit.runtime.engine",
+    },
+)

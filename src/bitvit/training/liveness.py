@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bitvit.layers.binary_mlp import BinaryMlp
+from bitvit.layers.evaluation_mode import evaluation_mode
 from bitvit.layers.quant_linear import QuantizedProduct
 from bitvit.quantizers import AttentionEstimator, Estimator, StepActivation, StepWeight, ValueEstimator
 
@@ -177,15 +178,12 @@ def _look(model: nn.Module, estimators: Mapping[str, Estimator], images: Tensor)
         module.register_forward_hook(lambda own, inputs, output, name=name: look(name, own, inputs[0], output))
         for name, module in estimators.items()
     ]
-    was_training = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
-        model(images)
+        with evaluation_mode(model):
+            model(images)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in was_training:
-            module.training = training
     return seen
 
 
