@@ -31,6 +31,9 @@ __all__ = [
 # those for which Pillow would run another program (Ghostscript, the system's renderer) on the file.
 _NOT_PICTURES = frozenset({"BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
 
+# Several JPEG images in one file (cameras' stereo and high-dynamic-range pictures); Pillow reads the first as JPEG.
+_JPEG_BY_OTHER_NAMES = {".mpo", ".jps"}
+
 # Decoders that are used if they are installed. Module -> the function that registers it, if importing is not enough.
 _PLUGINS = {"pillow_heif": "register_heif_opener", "pillow_avif": None, "pillow_jxl": None}
 
@@ -83,11 +86,12 @@ def readable_suffixes() -> frozenset[str]:
     if "AVIF" in Image.OPEN and "pillow_avif" not in getattr(Image.OPEN["AVIF"][0], "__module__", ""):
         with contextlib.suppress(ValueError):
             missing |= set() if features.check("avif") else {"AVIF"}
-    return frozenset(
+    suffixes = {
         suffix.lower()
         for suffix, name in Image.registered_extensions().items()
         if name in Image.OPEN and name not in _NOT_PICTURES and name not in missing
-    )
+    }
+    return frozenset(suffixes | _JPEG_BY_OTHER_NAMES)
 
 
 def is_hidden(name: str, status: os.stat_result | None = None) -> bool:

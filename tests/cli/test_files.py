@@ -72,3 +72,12 @@ def test_missing_file_and_folder(bitvit: Command, photo: Path, tmp_path: Path, c
 def test_a_checkpoint_is_no_packed_file(bitvit: Command, finished_run: Path, photo: Path) -> None:
     bitvit("predict", finished_run / "model.safetensors", photo).assert_one_error_line("model.safetensors")
     bitvit("info", finished_run).assert_one_error_line(finished_run.name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("predict", "", "x.png"), ("predict", "x.bitvit", ""), ("train", "--data", "", "--out", "o"), ("train", "--out=")],
+    ids=" ".join,
+)
+def test_empty_arguments_are_no_folders(bitvit: Command, words: tuple[str, ...]) -> None:
+    bitvit(*words).assert_one_error_line("an argument is empty", "variable of the shell")

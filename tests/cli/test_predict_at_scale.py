@@ -162,6 +162,31 @@ def test_useless_standard_input(bitvit: Command, packed_file: Path, monkeypatch:
     result = bitvit("predict", packed_file, "-")
     assert result.code == 2
     assert result.err.count("\n") == 1 and "error: -: not an image" in result.err
+    for blank in (b"\n", b"\n\n", b"\r\n", b"\n" * 40):
+        given_on_standard_input(monkeypatch, blank)
+        bitvit("predict", packed_file, "-").assert_one_error_line("standard input has no paths")
+
+
+def test_a_list_that_was_written_on_windows(
+    bitvit: Command, packed_file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_on_standard_input(monkeypatch, b"\xef\xbb\xbf" + f"{folder / 'a.png'}\r\n{folder / 'c.png'}\r\n".encode())
+    result = bitvit("predict", packed_file, "-", "--format", "jsonl")
+    assert (result.code, len(result.out.splitlines())) == (0, 2)
+
+
+def test_one_class_needs_no_column_of_others(bitvit: Command, packed_file: Path, photo: Path) -> None:
+    assert "next" not in bitvit("predict", packed_file, photo, "--top", 1).out
+    assert "next" in bitvit("predict", packed_file, photo, "--top", 2).out
+
+
+def test_a_finished_file_of_someone_else_is_left_alone(
+    bitvit: Command, packed_file: Path, photo: Path, tmp_path: Path
+) -> None:
+    for name, content in (("o.csv", "image,price\na.png,3\n"), ("o.jsonl", "[1, 2]\nno json\n")):
+        (tmp_path / name).write_text(content)
+        assert bitvit("predict", packed_file, photo, "--out", tmp_path / name, "--resume").code == 0
+        assert (tmp_path / name).read_text() == content
 
 
 class _Stopped(KeyboardInterrupt):
@@ -206,12 +231,15 @@ def test_an_interrupted_command_is_resumed(
             yield answer
 
     monkeypatch.setattr(Predictor, "stream", counted)
-    bitvit(*command, "--out", out, "--resume")
+    resumed = bitvit(*command, "--out", out, "--resume")
+    # The code is that of the whole work, whichever part met the image that cannot be read.
+    assert resumed.code == 2
+    assert "1 of the images" in resumed.err or "broken.png" in resumed.err
     assert len(seen) == len(ALL) - after
     assert out.read_text() == whole.read_text()
     assert list(tmp_path.glob("*.partial")) == []
     again = bitvit(*command, "--out", out, "--resume")
-    assert again.code == 0 and "is complete" in again.err
+    assert again.code == 2 and "is complete" in again.err and "1 of the images" in again.err
 
 
 def test_only_the_same_command_is_resumed(

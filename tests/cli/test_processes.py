@@ -123,3 +123,12 @@ def test_interrupted_export_leaves_nothing_half_written(finished_run: Path, tmp_
     assert "Traceback" not in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["x.bitvit"]
     assert target.read_bytes() == b"the older file"
+
+
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_closed_standard_streams(packed_file: Path, photo: Path, tmp_path: Path, stream: str) -> None:
+    out = tmp_path / "out.csv"
+    words = [sys.executable, "-m", "bitvit", "predict", str(packed_file), str(photo), "--out", str(out)]
+    result = subprocess.run(["sh", "-c", f'exec "$@" {stream}>&-', "sh", *words], capture_output=True, timeout=120)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert out.read_text().count("\n") == 2

@@ -182,3 +182,33 @@ def test_eval_with_other_classes(bitvit: Command, finished_run: Path, tmp_path: 
         for index in range(5):
             Image.new("L", (8, 8), 20 * index).save(tmp_path / label / f"{index}.png")
     bitvit("eval", finished_run, "--data", tmp_path).assert_one_error_line("'cat', 'dog' are not among the classes")
+
+
+def test_images_are_recognized_by_what_they_are(bitvit: Command, recipe_file: Path, tmp_path: Path) -> None:
+    def photos(place: Path, shade: int) -> Path:
+        for number, label in enumerate(("cat", "dog")):
+            (place / label).mkdir(parents=True)
+            for index in range(10):
+                size = (18 + (index + shade) % 5, 18)  # files of other sizes
+                Image.effect_noise(size, 60 + number).convert("RGB").save(place / label / f"{index}.png")
+        return place
+
+    mine, run, packed = photos(tmp_path / "photos", 0), tmp_path / "run", tmp_path / "photos.bitvit"
+    settings = ("data.samples_per_class=null", "batch_size=4")
+    assert bitvit("train", "--recipe", recipe_file, "--data", mine, "--out", run, *settings).code == 0
+    assert bitvit("export", run, packed).code == 0
+    for model in (run, packed):
+        assert bitvit("eval", model, "--data", mine, "--json").json["images"] == 4
+    others = photos(tmp_path / "second" / "photos", 3)
+    for model in (run, packed):
+        result = bitvit("eval", model, "--data", others, "--json")
+        assert result.json["images"] == 20, "all images of a folder that only has the name"
+    assert "not the files that the network was trained on" in result.err
+    moved = mine.rename(tmp_path / "moved")
+    for model in (run, packed):
+        assert bitvit("eval", model, "--data", moved, "--json").json["images"] == 4
+    bitvit("eval", run).assert_one_error_line("no such folder", "--data")
+    bitvit("train", "--out", run, "--resume").assert_one_error_line("not there any more", "--data")
+    assert bitvit("train", "--out", run, "--resume", "--data", moved).code == 0
+    (moved / "cat" / "99.png").write_bytes((moved / "cat" / "0.png").read_bytes())
+    assert "its files have changed since" in bitvit("eval", run).err

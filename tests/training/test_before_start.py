@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from bitvit.checkpoints import CheckpointError, ModelError
+from bitvit.checkpoints import CheckpointError, ModelError, load_checkpoint
 from bitvit.data import Data, DataError, ImageSet
 from bitvit.data.image_set import ArraySource
 from bitvit.errors import BitvitError
@@ -154,3 +154,26 @@ def test_labels_of_the_teacher_are_compared(tmp_path: Path) -> None:
         second, tmp_path / "second", own_images(["a", "c", "b"])
     )
     assert "trained for other classes" in refused(second, tmp_path / "second", own_images(["a", "b", "d"]))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_teacher_of_rgb_images_for_other_channels(tmp_path: Path, channels: int) -> None:
+    path = tmp_path / "teacher.pth"
+    state = teacher_state()
+    torch.save(state, path)
+    recipe = tiny_recipe(
+        tmp_path / "data", **SHORT, teacher__weights=str(path), data__channels=channels, augmentation__color_jitter=0.0
+    )
+    train(recipe, tmp_path / "run")
+    adapted = load_checkpoint(tmp_path / "run" / "teacher.safetensors")[0].state_dict()["patch_embed.proj.weight"]
+    rgb = state["patch_embed.proj.weight"]
+    # As timm adapts it: a grey image has all three colours; with four channels the weights repeat, times 3/4.
+    wanted = rgb.sum(1, keepdim=True) if channels == 1 else rgb[:, [0, 1, 2, 0]] * 0.75
+    torch.testing.assert_close(adapted, wanted)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -float("inf")])
+@pytest.mark.parametrize("key", ["augmentation__mixup", "stage2__learning_rate", "stage1__weight_decay"])
+def test_numbers_that_are_not_finite(tmp_path: Path, key: str, value: float) -> None:
+    with pytest.raises(RecipeError, match="must be a finite number"):
+        tiny_recipe(tmp_path / "data", **{key: value})

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bitvit.checkpoints import load_checkpoint
+from bitvit.checkpoints import CheckpointError, load_checkpoint
 from bitvit.data import DataError
 from bitvit.files import hold_lock
 from bitvit.training import EpochRecord, RecipeError, Run, TrainingError, train
@@ -134,3 +134,49 @@ def test_time_and_memory_are_estimated(tmp_path: Path) -> None:
     for name, value in run.student.model.state_dict().items():
         assert bool((value == weights[name]).all()), "an estimate leaves the student alone"
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+
+def test_images_that_moved_are_the_same_images(tmp_path: Path) -> None:
+    folder_of_images(tmp_path / "photos")
+    recipe = tiny_recipe(tmp_path / "idx", **SHORT, data__name=str(tmp_path / "photos"), data__folder=None)
+    train(recipe, tmp_path / "run")
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "photos").rename(tmp_path / "elsewhere" / "pictures")
+    longer = {**SHORT, "stage2__epochs": 3}
+    train(
+        tiny_recipe(tmp_path / "idx", **longer, data__name=str(moved), data__folder=None), tmp_path / "run", resume=True
+    )
+    assert str(moved) in (tmp_path / "run" / "recipe.yaml").read_text()
+    folder_of_images(tmp_path / "others", classes=("cat", "cow"))
+    other = tiny_recipe(tmp_path / "idx", **longer, data__name=str(tmp_path / "others"), data__folder=None)
+    with pytest.raises(DataError, match="'dog' is gone, 'cow' is new"):
+        train(other, tmp_path / "run", resume=True)
+
+
+def test_a_damaged_state_is_one_line_of_ours(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "data", **SHORT)
+
+    def stop(record: EpochRecord) -> None:
+        if record.phase == "stage2":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", on_epoch=stop)
+    (tmp_path / "run" / "state" / "stage2.ckpt").write_bytes(b"garbage")
+    with pytest.raises(CheckpointError, match="state is damaged; delete it to restart this phase") as caught:
+        train(recipe, tmp_path / "run", resume=True)
+    assert "weights_only" not in str(caught.value)
+
+
+def test_label_swaps_are_called_so(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for part in ("train", "val"):
+        folder_of_images(photos / part)
+    recipe = tiny_recipe(tmp_path / "idx", **SHORT, data__name=str(photos), data__folder=None)
+    train(recipe, tmp_path / "run")
+    names = [photos / "train" / "cat" / "3.png", photos / "train" / "dog" / "3.png"]
+    first, second = (path.read_bytes() for path in names)
+    names[0].write_bytes(second)
+    names[1].write_bytes(first)
+    with pytest.raises(DataError, match="labels of training images"):
+        train(recipe, tmp_path / "run", resume=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from timm.layers import resample_abs_pos_embed
+from timm.models import adapt_input_conv
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor, nn
 
@@ -145,10 +146,22 @@ def _grid_of(network: nn.Module, name: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def load_pretrained(model: nn.Module, path: Path) -> bool:
-    """Load weights of a timm model into a model with another number of classes or image size.
+def _for_channels(weight: Tensor, own: Tensor | None) -> Tensor:
+    """A convolution of RGB images for grey ones or four channels, as timm adapts it; all others as they are."""
+    if own is None or own.ndim != 4 or weight.ndim != 4 or weight.shape[1] != 3 or own.shape[1] not in (1, 4):
+        return weight
+    if (weight.shape[0], *weight.shape[2:]) != (own.shape[0], *own.shape[2:]):
+        return weight
+    adapted: Tensor = adapt_input_conv(own.shape[1], weight)
+    return adapted
 
-    Heads for other classes are left as they are; position embeddings are resampled. Nothing in the file is executed.
+
+def load_pretrained(model: nn.Module, path: Path) -> bool:
+    """Load weights of a timm model into a model with another number of classes or channels, or another image size.
+
+    Heads for other classes are left as they are; position embeddings are resampled; the first convolution of RGB images
+    is adapted to grey images (sum over the colours) or four channels (repeated, times 3/4), as timm does it. Nothing in
+    the file is executed.
 
     Args:
         model: the network that is changed, in place.
@@ -171,6 +184,7 @@ def load_pretrained(model: nn.Module, path: Path) -> bool:
     heads = {name for name in own if name.split(".")[0] in HEADS}
     has_head = any(name in state and state[name].shape == own[name].shape for name in heads)
     state = {name: value for name, value in state.items() if name not in heads or value.shape == own[name].shape}
+    state = {name: _for_channels(value, own.get(name)) for name, value in state.items()}
     if hasattr(model, "patch_embed"):
         # What fails here is of another architecture, which the comparison below says in the user's words.
         with contextlib.suppress(RuntimeError, ValueError, KeyError, IndexError, AttributeError, AssertionError):

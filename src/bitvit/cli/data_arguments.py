@@ -89,11 +89,12 @@ def chosen_images(
     from bitvit.runtime.preprocessing import MAX_PIXELS, Decoding
 
     named = data_choices(arguments)
-    same = "name" not in named or _is_same(str(named["name"]), stored.get("name"))
-    kept = ("name", "folder", "val_fraction", "split_seed", "folds", "fold", "layout") if same else ()
-    choice = {**{key: stored[key] for key in kept if stored.get(key) is not None}, **named}
-    if "name" not in choice:
+    if "name" not in named and not stored.get("name"):
         raise UsageError("the file does not say which images it was trained on: give --data NAME or --data FOLDER")
+    place = {key: named.get(key, stored.get(key) if "name" not in named else None) for key in ("name", "folder")}
+    same, remark = _was_trained_on(str(place["name"]), place["folder"], stored, is_named="name" in named)
+    kept = ("val_fraction", "split_seed", "folds", "fold", "layout") if same else ()
+    choice = {**{key: stored[key] for key in kept if stored.get(key) is not None}, **named, **place}
     name, folder = str(choice.pop("name")), choice.pop("folder", None)
     decoding = Decoding(max_pixels=int(stored.get("max_pixels") or MAX_PIXELS))
     found = build_evaluation(
@@ -106,6 +107,8 @@ def chosen_images(
         task=task,
         **{key: value for key, value in choice.items() if key not in ("samples_per_class", "label_noise", "on_error")},
     )
+    if remark is not None:
+        found = replace(found, notes=(remark, *found.notes))
     if task == "segmentation":
         return found
     skips = (getattr(arguments, "on_error", None) or stored.get("on_error")) == "skip"
@@ -113,14 +116,38 @@ def chosen_images(
     return replace(found, images=images, notes=(*found.notes, *notes))
 
 
-def _is_same(name: str, stored: Any) -> bool:
-    """Return whether the named data set is the one used in training, judging by its stored name."""
-    if not stored:
-        return False
-    if str(stored) == name:
-        return True
-    given, known = Path(name).expanduser(), Path(str(stored)).expanduser()
-    if known.is_absolute() and given.exists():
-        return known.resolve() == given.resolve()
+def _was_trained_on(
+    name: str, folder: str | None, stored: Mapping[str, Any], *, is_named: bool
+) -> tuple[bool, str | None]:
+    """Return whether a network was trained on a data set, and what is to be said about it.
+
+    Published sets go by their name, folders by their place and by what is in them (`files_digest`).
+
+    Raises:
+        UsageError: the folder that it was trained on is not there, and no other is named.
+    """
+    from bitvit.data import DATA_NAMES, files_digest
+
+    own, digest = stored.get("name"), stored.get("files_digest")
+    given = Path(folder if name in ("folder", "idx") and folder else name).expanduser()
+    if not given.is_dir():
+        if not is_named and (given.is_absolute() or digest is not None):
+            raise UsageError(
+                f"{given}: no such folder; the network was trained on images there: say where, with --data"
+            )
+        return name == own, None
+    if not own:
+        return False, None
+    known = Path(str((stored.get("folder") if own in ("folder", "idx") else None) or own)).expanduser()
+    is_place = known.is_absolute() and known.resolve() == given.resolve()
     # A .bitvit file keeps the folder's own name only, no path of the machine that it was made on.
-    return given.is_dir() and given.resolve().name == str(stored)
+    is_name = not known.is_absolute() and given.resolve().name == known.name
+    if digest is None or name in DATA_NAMES[:-2]:
+        return is_place or is_name or name == own, None
+    if files_digest(given) == digest:
+        return True, None
+    if is_place:
+        return True, f"{given}: its files have changed since the network was trained on it"
+    if is_name:
+        return False, f"{given}: not the files that the network was trained on, in a folder of that name"
+    return False, None

@@ -16,7 +16,7 @@ from rich_argparse import RawDescriptionRichHelpFormatter
 
 from bitvit import __version__
 from bitvit.cli.deferred_imports import import_modules
-from bitvit.cli.output import print_error, tolerate_any_text
+from bitvit.cli.output import open_closed_streams, print_error, tolerate_any_text
 from bitvit.errors import BitvitError, UsageError
 from bitvit.image_files import refuse_special_file
 
@@ -92,8 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     With `BITVIT_DEBUG=1` in the environment exceptions are raised instead, with their traceback.
     """
     debug = os.environ.get("BITVIT_DEBUG", "") not in ("", "0")
+    open_closed_streams()
     tolerate_any_text()
     try:
+        refuse_empty_arguments(sys.argv[1:] if argv is None else argv)
         arguments = build_parser().parse_args(argv)
         refuse_special_files(arguments)
         import_modules(getattr(arguments, "imports", []))
@@ -126,6 +128,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{type(error).__name__}: {error} (internal error, please report it; BITVIT_DEBUG=1 shows the traceback)"
         )
         return EXIT_BUG
+
+
+def refuse_empty_arguments(argv: Sequence[str]) -> None:
+    """Refuse arguments without text: a path of no letters would be the current folder.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for position, word in enumerate(argv):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            after = f" (after {argv[position - 1]})" if position and not word else f" ({word})" if word else ""
+            raise UsageError(f"an argument is empty{after}: is a variable of the shell not set?")
 
 
 def refuse_special_files(arguments: argparse.Namespace) -> None:

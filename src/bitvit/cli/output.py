@@ -7,6 +7,7 @@ control characters escaped, very long text shortened (`bitvit.text`). So all com
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -42,6 +43,13 @@ def console(stderr: bool = False, file: TextIO | None = None) -> Console:
     if not result.is_terminal:
         result.width = 1000  # nobody's window: long names stay on their line
     return result
+
+
+def open_closed_streams() -> None:
+    """Give a process that was started without standard output or error (`>&-`) one that swallows all text."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (open as long as the process)
 
 
 def tolerate_any_text() -> None:

@@ -108,13 +108,21 @@ def run(arguments: argparse.Namespace) -> int:
         target = PartialFile(Path(arguments.out), _digest(arguments, kind), lines=kind in ("jsonl", "csv"))
         if arguments.resume and target.is_finished:
             print_note(f"{arguments.out} is complete; run without --resume to write it again")
-            return 0
+            writer = make_writer(kind, target, arguments.file, arguments.top, logits=False)
+            return _code(0, writer.failed_in(target.written()), arguments.out)
     images = ImagesToPredict(arguments.images)
     top = min(arguments.top, len(predictor.labels))
     with make_writer(kind, target, arguments.file, top, logits=not arguments.no_logits) as writer:
         done = writer.resume(arguments.resume)
         failed = _predict_all(predictor, images, writer, done, arguments, masks)
-    return 2 if failed or images.failed else 0
+    return _code(failed + images.failed, writer.failed_before, arguments.out)
+
+
+def _code(failed: int, failed_before: int, out: str) -> int:
+    """Return the exit code: that of the whole work, whether it was done at once or in parts."""
+    if failed_before:
+        print_error(f"{failed_before} of the images in {out} could not be read when they were predicted")
+    return 2 if failed or failed_before else 0
 
 
 def _mask_files(arguments: argparse.Namespace) -> MaskFiles:

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -84,14 +85,19 @@ class ImagesToPredict:
             print_error("standard input is empty: expected an image, or a list of paths")
             self.failed += 1
         elif _begins_with_a_path(head) or not _is_image(head):
+            lines = 0
             for line in _lines(head, stream):
+                lines += 1
                 yield from self._expand(Path(os.fsdecode(line)))
+            if not lines:
+                print_error("standard input has no paths: expected an image, or a list of paths")
+                self.failed += 1
         else:
             yield ImageOnInput(head + stream.read())
 
 
 def _begins_with_a_path(head: bytes) -> bool:
-    first = head.split(b"\0" if b"\0" in head else b"\n", 1)[0].rstrip(b"\r")
+    first = head.removeprefix(b"\xef\xbb\xbf").split(b"\0" if b"\0" in head else b"\n", 1)[0].rstrip(b"\r")
     try:
         return bool(first) and os.path.lexists(first)
     except ValueError:
@@ -105,8 +111,10 @@ def _is_image(head: bytes) -> bool:
     from bitvit.image_files import readable_suffixes
 
     readable_suffixes()  # initializes Pillow
-    if any(accept is not None and accept(head[:16]) is True for _, accept in Image.OPEN.values()):
-        return True
+    for _, accept in Image.OPEN.values():
+        with suppress(Exception):  # Pillow's tests take it for granted that there are some bytes
+            if accept is not None and accept(head[:16]) is True:
+                return True
     text = head.rstrip(b"\0").replace(b"\0", b"\n")
     return any(byte < 32 and byte not in b"\t\n\r" for byte in text[:256])
 
@@ -114,7 +122,7 @@ def _is_image(head: bytes) -> bool:
 def _lines(head: bytes, stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the lines of a list (`find`), or its parts between null bytes (`find -print0`), as they come."""
     separator = b"\0" if b"\0" in head else b"\n"
-    rest = head
+    rest = head.removeprefix(b"\xef\xbb\xbf")  # the mark that editors on Windows put before UTF-8
     while True:
         *lines, rest = rest.split(separator)
         for line in lines:

@@ -81,8 +81,9 @@ class PartialFile:
         return open(self._partial, "a", encoding="utf-8", errors="surrogateescape", newline="")
 
     def written(self) -> str:
-        """Return what an interrupted command has written."""
-        with open(self._partial, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        """Return what an interrupted command has written, or the whole file."""
+        path = self._partial if self._partial.is_file() else self.path
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
 
     def finish(self, stream: TextIO) -> None:
@@ -109,6 +110,8 @@ class Writer(ABC):
         self._top = top
         self._logits = logits
         self._stream: TextIO = sys.stdout
+        self.failed_before = 0
+        """How many images an interrupted command could not read."""
 
     def __enter__(self) -> Writer:
         return self
@@ -121,14 +124,24 @@ class Writer(ABC):
         if not goes_on:
             return Counter()
         try:
-            return Counter(self._names(self._target.written()))
+            answers = self._answers(self._target.written())
+            self.failed_before = sum(failed for _, failed in answers)
+            return Counter(name for name, _ in answers)
         except (ValueError, KeyError, csv.Error):
             raise OutputError(
                 f"{self._target.path}: the part written earlier is damaged: start without --resume"
             ) from None
 
-    def _names(self, text: str) -> list[str]:
+    def _answers(self, text: str) -> list[tuple[str, bool]]:
+        """Return the images in what was written, and whether they could not be read."""
         raise UsageError("only JSON lines and CSV can be continued")
+
+    def failed_in(self, text: str) -> int:
+        """Return how many images in a complete file could not be read; none if it is not a file of this command."""
+        try:
+            return sum(failed for _, failed in self._answers(text))
+        except (ValueError, KeyError, TypeError, IndexError, csv.Error):
+            return 0
 
     @abstractmethod
     def write(self, name: str, prediction: Prediction | Segmentation | None, error: BitvitError | None) -> None:
@@ -185,7 +198,8 @@ class _TableWriter(Writer):
 
     def _print(self) -> None:
         if self._rows:
-            rows = table("", ["image", "class", self._share, "next"], self._rows, numeric_from=4)
+            columns = ["image", "class", self._share, *(["next"] if self._top > 1 else [])]
+            rows = table("", columns, [row[: len(columns)] for row in self._rows], numeric_from=4)
             print_table(rows, file=self._stream)
             self._rows = []
 
@@ -232,8 +246,9 @@ class _JsonLinesWriter(Writer):
         self._stream.write(json.dumps(record, allow_nan=False) + "\n")
         self._stream.flush()
 
-    def _names(self, text: str) -> list[str]:
-        return [str(json.loads(line)["image"]) for line in text.splitlines()]
+    def _answers(self, text: str) -> list[tuple[str, bool]]:
+        records = [json.loads(line) for line in text.split("\n") if line]
+        return [(str(record["image"]), "error" in record) for record in records]
 
 
 class _CsvWriter(Writer):
@@ -259,8 +274,11 @@ class _CsvWriter(Writer):
         csv.writer(line, lineterminator="\n").writerow(cells)
         self._stream.write(line.getvalue())
 
-    def _names(self, text: str) -> list[str]:
-        return [row[0] for row in csv.reader(io.StringIO(text, newline=""))][1:]
+    def _answers(self, text: str) -> list[tuple[str, bool]]:
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+        if rows and rows[0][-1] != "error":
+            raise ValueError("not a file of predictions")
+        return [(row[0], bool(row[-1])) for row in rows[1:]]
 
 
 def make_writer(kind: str, target: PartialFile | None, file: Path, top: int, *, logits: bool) -> Writer:

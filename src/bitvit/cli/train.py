@@ -14,6 +14,7 @@ from bitvit.errors import UsageError
 if TYPE_CHECKING:
     from bitvit.data import Data
     from bitvit.training import TrainingReport
+    from bitvit.training.recipe import DataChoice
 
 HELP = "train a 1-bit model, from a full-precision teacher, in two stages"
 EXAMPLES = (
@@ -127,6 +128,7 @@ def _source(
         return arguments.recipe, None
     if arguments.resume:
         stored = next(folder / "recipe.yaml" for folder in folders.values() if (folder / "recipe.yaml").is_file())
+        _refuse_lost_images(Recipe.load(stored, changes).data)
         return str(stored), None
     if any(change.startswith(("model.", "teacher.model")) for change in changes):
         return _DATA_ONLY, None  # whoever names a network does not want another one chosen
@@ -134,6 +136,13 @@ def _source(
     name, reason = choose_recipe(data)
     print_note(f"recipe {name}: {reason} (--recipe chooses another)")
     return name, data
+
+
+def _refuse_lost_images(choice: DataChoice) -> None:
+    for place in (choice.name, choice.folder):
+        if place is not None and Path(place).is_absolute() and not Path(place).exists():
+            option = "--data" if place == choice.name else "--data-dir"
+            raise UsageError(f"{place}: the images of this run are not there any more: say where, with {option} FOLDER")
 
 
 def _choices(arguments: argparse.Namespace) -> dict[str, Any]:

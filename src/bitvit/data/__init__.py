@@ -5,6 +5,7 @@ from __future__ import annotations
 from bitvit.data.build import DATA_NAMES, EvaluationData, Part, build_data, build_evaluation
 from bitvit.data.checking import check_data, check_images
 from bitvit.data.errors import DataError
+from bitvit.data.folder import files_digest
 from bitvit.data.image_set import Data, ImageSet
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "build_evaluation",
     "check_data",
     "check_images",
+    "files_digest",
 ]

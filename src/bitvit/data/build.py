@@ -69,6 +69,8 @@ def _load(
         return _Loaded(load_digits(), None)
     elif name in _PUBLISHED:
         return _Loaded(*_PUBLISHED[name](data_dir))
+    if not name:
+        raise DataError("the name of the data set is empty")
     if name in ("folder", "idx"):
         if data_dir is None:
             raise DataError(f"data set '{name}' needs its folder: give --data-dir")
@@ -110,13 +112,22 @@ def _unknown(name: str, folder: Path) -> str:
     )
 
 
-def _check_classes(part: ImageSet, what: str, *, need_all: bool) -> None:
+def _note_unjudged(val: ImageSet, notes: list[str]) -> None:
+    """Name the classes of a single image, which a split leaves to training."""
+    alone = [f"'{printable(val.labels[index], 60)}'" for index in np.flatnonzero(val.class_counts() == 0)]
+    if alone:
+        shown = ", ".join(alone[:8]) + (", ..." if len(alone) > 8 else "")
+        notes.append(f"too few images to hold one out, so never judged: {shown}")
+
+
+def _check_classes(part: ImageSet, what: str, *, need_all: bool, where: str = "") -> None:
     counts = np.bincount(part.targets, minlength=len(part.labels))
     if need_all and (counts == 0).any():
         empty = part.labels[int(np.flatnonzero(counts == 0)[0])]
         raise DataError(f"class '{printable(empty)}' has no {what} images")
     if not len(part):
-        raise DataError(f"there are no {what} images")
+        place = f"{where}: " if where else ""
+        raise DataError(f"{place}there are no {what} images: add some, or remove their empty folder")
 
 
 def build_data(
@@ -177,7 +188,9 @@ def build_data(
     if folds is not None and fold is not None:
         train, val = fold_split(train, folds, fold, split_seed)
     _check_classes(train, "training", need_all=True)
-    _check_classes(val, "validation", need_all=False)
+    _check_classes(val, "validation", need_all=False, where=str(data_dir or name))
+    if loaded.val is None and folds is None:
+        _note_unjudged(val, loaded.notes)
     if samples_per_class is not None:
         train = limit_samples_per_class(train, samples_per_class, seed)
     if label_noise:
@@ -246,7 +259,9 @@ def build_evaluation(
     has_split = loaded.val is not None or loaded.test is not None
     is_default = part is None
     if part is None:
-        part = "val" if was_trained_on or loaded.val is not None else "test" if loaded.test is not None else "all"
+        # Of a folder with nothing but `test/` there is no part to hold out, whatever it was in training.
+        held_out = loaded.val is not None or (was_trained_on and (loaded.train is not None or loaded.test is None))
+        part = "val" if held_out else "test" if loaded.test is not None else "all"
     if part == "all":
         images = join([found for found in (loaded.train, loaded.val, loaded.test) if found is not None])
     elif part == "test":

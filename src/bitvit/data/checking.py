@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -49,7 +49,7 @@ def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, 
     train_bad, train_values = _look(data.train, lambda done: progress(done, total) if progress else None)
     val_bad, val_values = _look(data.val, lambda done: progress(len(data.train) + done, total) if progress else None)
     notes = list(data.notes)
-    bad = [*train_bad.values(), *val_bad.values()]
+    bad = sorted([*train_bad.values(), *val_bad.values()])
     if bad:
         notes.append(_say(bad, total, on_error))
         data = replace(data, train=_without(data.train, train_bad), val=_without(data.val, val_bad))
@@ -60,6 +60,8 @@ def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, 
                 raise DataError(
                     f"without the images that cannot be read, class '{empty}' has no {what} images: {bad[0]}"
                 )
+            if what == "validation" and (counts == 0).any():
+                notes.append(_say_unjudged(part, counts))
     if data.train.decoding.value_range is None and train_values:
         data, note = _with_range(data, [*train_values, *val_values])
         notes.append(note)
@@ -122,7 +124,12 @@ def _say(bad: Sequence[str], total: int, on_error: OnError) -> str:
     many = f"{len(bad)} of {total} images cannot be read"
     if on_error == "skip":
         return f"{many} and are left out: {shown}"
-    raise DataError(f"{many}: {shown}. Fix or remove them, or skip them with data.on_error=skip")
+    raise DataError(f"{many}: {shown}. Fix or remove them, or skip them with data.on_error=skip (--on-error skip)")
+
+
+def _say_unjudged(images: ImageSet, counts: np.ndarray[Any, Any]) -> str:
+    empty = [f"'{printable(images.labels[index], 60)}'" for index in np.flatnonzero(counts == 0)]
+    return f"no validation images are left of {listed(empty, _SHOWN)}"
 
 
 def _with_range(data: Data, extremes: list[tuple[float, float, bool]]) -> tuple[Data, str]:

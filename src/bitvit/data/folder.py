@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from bitvit.errors import BitvitError
 from bitvit.image_files import FoundImages, LeftOut, find_images, is_hidden, readable_suffixes, subfolders
 from bitvit.text import printable
 
-__all__ = ["ClassOrder", "FolderImages", "Layout", "load_image_folder", "natural_key", "split_role"]
+__all__ = ["ClassOrder", "FolderImages", "Layout", "files_digest", "load_image_folder", "natural_key", "split_role"]
 
 Layout: TypeAlias = Literal["auto", "split", "classes"]
 ClassOrder: TypeAlias = "Literal['natural', 'alphabetical'] | Sequence[str]"
@@ -26,6 +28,7 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "devel", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }  # fmt: skip
+_CAMEL = re.compile(r"([a-z])([A-Z])")
 _PURPOSES: dict[Role, str] = {"train": "training", "val": "validation", "test": "testing"}
 # Words that may stand beside the name of a split: `train_images`, `Test Set`, `val2017`.
 _FILLERS = frozenset(
@@ -79,12 +82,24 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
 def split_role(name: str) -> Role | None:
     """Return the purpose that a folder's name suggests: training, validation, testing, or none.
 
-    `Train`, `training_set`, `VAL2017`, `Test images` are names of splits; `train station` and `contest` are not.
+    `Train`, `training_set`, `VAL2017`, `Test images`, `trainData` are names of splits; `train station` is not.
     """
-    words = [word for word in re.split(r"[\W_\d]+", name.casefold()) if word]
+    words = [
+        part for word in re.split(r"[\W_\d]+", _CAMEL.sub(r"\1 \2", name).casefold()) if word for part in _parted(word)
+    ]
     roles = [_ROLES[word] for word in words if word in _ROLES]
     rest = [word for word in words if word not in _ROLES and word not in _FILLERS]
     return roles[0] if len(roles) == 1 and not rest else None
+
+
+def _parted(word: str) -> tuple[str, ...]:
+    """Return the parts of `trainset` or `valimages`: the name of a split and such a word; else the word itself."""
+    for known in _ROLES:
+        if word.startswith(known) and word[len(known) :] in _FILLERS:
+            return known, word[len(known) :]
+        if word.endswith(known) and word[: -len(known)] in _FILLERS:
+            return word[: -len(known)], known
+    return (word,)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -125,9 +140,9 @@ def _split_folders(folder: Path, layout: Layout) -> dict[Role, Path]:
         raise DataError(f"{folder}: data.layout=split, but no folder is called train, val or test")
     for role, entry in found.items():
         if not _subfolders(entry):
-            what = "holds images" if _search(entry).paths else "is empty"
+            what = "holds images, but has no class folders" if _search(entry).paths else "is empty"
             raise DataError(
-                f"{entry}: looks like the images for {role} and {what}, but has no class folders: expected "
+                f"{entry}: looks like the images for {role} and {what}: expected "
                 f"{entry.name}/CLASS/image.jpg (or set data.layout=classes if it is a class)"
             )
     return found
@@ -141,6 +156,21 @@ def _refuse_splits_below_classes(classes: Sequence[Path]) -> None:
                 f"{entry}: has {_named(roles)} below a class, so held-out images would be trained on: move the splits "
                 f"up ({roles[0].name}/{entry.name}/...), or set data.layout=classes if that is what you want"
             )
+
+
+def _refuse_splits_of_other_names(folder: Path, entries: Sequence[Path]) -> None:
+    """Refuse two or three folders that hold no images, only the same classes each: splits in words unknown here."""
+    if not 2 <= len(entries) <= 3:
+        return
+    below = [{_class_name(inner) for inner in _subfolders(entry)} for entry in entries]
+    if any(split_role(name) is not None for name in below[0]):
+        return  # which is refused with another reason
+    if len(below[0]) < 2 or any(names != below[0] for names in below) or any(_lying_beside(entry) for entry in entries):
+        return
+    raise DataError(
+        f"{folder}: {_named(entries)} all have the same folders ({_listed(sorted(below[0], key=natural_key))}), like "
+        "splits with these classes: if they are, rename them to train, val and test; if not, set data.layout=classes"
+    )
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -239,7 +269,8 @@ class _Loader:
         outside = _lying_beside(folder)
         if outside:
             self.notes.append(
-                f"{folder}: {outside} images lie beside the class folders and belong to no class: left out"
+                f"{folder}: {outside} image{'s lie' if outside > 1 else ' lies'} beside the class folders and "
+                f"belong{'' if outside > 1 else 's'} to no class: left out"
             )
         return ImageSet.whole(FileSource(tuple(paths)), targets, labels)
 
@@ -247,7 +278,7 @@ class _Loader:
         present = set(targets)
         absent = [name for index, name in enumerate(labels) if index not in present]
         if absent and present:
-            count = "class has" if len(absent) == 1 else "classes have"
+            count = "classes has" if len(absent) == 1 else "classes have"
             self.notes.append(f"{folder}: {len(absent)} of {len(labels)} {count} no {what} images: {_listed(absent)}")
 
     def finish(self) -> list[str]:
@@ -262,6 +293,19 @@ def _lying_beside(folder: Path) -> int:
         for entry in folder.iterdir()
         if entry.suffix.lower() in readable_suffixes() and not is_hidden(entry.name) and entry.is_file()
     )
+
+
+def files_digest(folder: Path) -> str:
+    """Return what tells a folder of images from others wherever it lies: a digest of its files' names and sizes.
+
+    Raises:
+        BitvitError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in find_images(folder).paths:
+        name = os.fsencode(path.relative_to(folder))
+        digest.update(name + b"\0" + str(path.stat().st_size).encode() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def load_image_folder(
@@ -298,6 +342,8 @@ def load_image_folder(
             raise DataError(
                 f"{folder}: has the single folder '{entries[0].name}', which holds splits: give {entries[0]}"
             )
+        if layout == "auto":
+            _refuse_splits_of_other_names(folder, entries)
         whole = loader.load(folder, labels, "")
         return FolderImages(whole, None, notes=loader.finish())
     train = loader.load(splits["train"], labels, "training") if "train" in splits else None

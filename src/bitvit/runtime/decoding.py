@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -153,13 +153,35 @@ def _open(source: str | os.PathLike[str] | IO[bytes], max_pixels: int) -> Image.
     try:
         return Image.open(source)
     except UnidentifiedImageError:
-        raise ImageError("not an image in a format that can be read") from None
+        raise ImageError(_why_unknown(source)) from None
     except Image.DecompressionBombError:
         raise ImageError(_too_large(f"more than {max_pixels} pixels")) from None
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except OSError as error:
         raise ImageError(f"cannot be read: {error.strerror or _one_line(error)}") from None
+
+
+def _why_unknown(source: str | os.PathLike[str] | IO[bytes]) -> str:
+    """Say what a file is that Pillow does not know, as far as its first bytes tell."""
+    head = b"?"
+    if isinstance(source, str | os.PathLike):
+        with suppress(OSError), open(source, "rb") as file:
+            head = file.read(16)
+    else:
+        with suppress(OSError, ValueError):
+            source.seek(0)
+            head = source.read(16)
+    if not head:
+        return "the file is empty"
+    if not head.strip(b"\0"):
+        return "not an image: it begins with null bytes, as after an incomplete copy"
+    if head[4:8] == b"ftyp":
+        kind = head[8:12].lower()
+        if kind in (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc"):
+            return "a HEIC image, whatever its suffix: pip install pillow-heif, or convert it"
+        return "not an image in a format that can be read (AVIF, or a film)"
+    return "not an image in a format that can be read"
 
 
 def _refuse_special(path: Path) -> None:

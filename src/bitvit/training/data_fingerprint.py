@@ -33,21 +33,29 @@ def data_fingerprint(data: Data) -> dict[str, Any]:
 
 def _of(images: TargetSet) -> dict[str, Any]:
     targets, names, contents = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+    pictures: list[bytes] = []
+    labelled: list[bytes] = []
     descriptions = [images.describe(position) for position in range(len(images))]
     files = [Path(description) if os.path.isfile(description) else None for description in descriptions]
     paths = [str(file) for file in files if file is not None]
     root = os.path.commonpath(paths) if paths else ""
     for position, file in enumerate(files):
-        targets.update(np.asarray(images.target(position)).tobytes())
+        target = np.asarray(images.target(position)).tobytes()
+        targets.update(target)
         name = descriptions[position] if file is None else os.path.relpath(file, root)
         names.update(name.encode(errors="surrogateescape") + b"\0")
         if file is not None:
-            contents.update(_edges(file))
+            pictures.append(_edges(file))
+            contents.update(pictures[-1])
+            labelled.append(pictures[-1] + target)
     return {
         "images": len(images),
         "targets": targets.hexdigest()[:16],
         "names": names.hexdigest()[:16],
         "contents": contents.hexdigest()[:16],
+        # Without their names and order: what tells other labels of the same pictures from other pictures.
+        "pictures": hashlib.sha256(b"".join(sorted(pictures))).hexdigest()[:16],
+        "labelled": hashlib.sha256(b"".join(sorted(labelled))).hexdigest()[:16],
     }
 
 
@@ -75,7 +83,10 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         elif old["names"] != new_part["names"]:
             changes.append(f"names of {part} images")
         elif old["contents"] != new_part["contents"]:
-            changes.append(f"content of {part} images")
+            if old["pictures"] != new_part["pictures"]:
+                changes.append(f"content of {part} images")
+            else:
+                changes.append(f"{'names' if old['labelled'] == new_part['labelled'] else 'labels'} of {part} images")
         elif old["targets"] != new_part["targets"]:
             changes.append(f"labels of {part} images")
     return changes

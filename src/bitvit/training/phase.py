@@ -144,7 +144,10 @@ class Phase:
 
     def _described(self, info: CheckpointInfo) -> CheckpointInfo:
         run = self.run
-        return replace(info, task=run.task.name, colors=run.classes.colors, recipe=run.recipe.to_dict())
+        recipe = run.recipe.to_dict()
+        if run.files is not None:
+            recipe["data"]["files_digest"] = run.files
+        return replace(info, task=run.task.name, colors=run.classes.colors, recipe=recipe)
 
     # Fit
 

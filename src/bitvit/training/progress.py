@@ -60,7 +60,7 @@ class ShowProgress(Callback):
         if found is not None:
             metric = pl_module.task.metrics[0]
             share = found.metrics()[metric.key]
-            self._figures = f"test loss {found.loss:.3f}  {metric.title} {100 * share:.2f} %"
+            self._figures = f"validation loss {found.loss:.3f}  {metric.title} {100 * share:.2f} %"
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
         if self._progress is not None:
             self._progress.update(self._task, completed=epoch, figures=self._figures)

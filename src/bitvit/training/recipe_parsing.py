@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -164,6 +165,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
             return dict(value)
     elif hint is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise RecipeError(f"{key}: must be a finite number, not {value}")
             return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from bitvit.checkpoints import load_checkpoint
-from bitvit.data import Data, build_data, check_data
+from bitvit.data import DATA_NAMES, Data, build_data, check_data, files_digest
 from bitvit.data.summary import summary_lines
 from bitvit.files import hold_lock, write_atomically
 from bitvit.program import Preprocessing
@@ -68,6 +68,12 @@ def data_of(recipe: Recipe) -> Data:
     return check_data(data, choice.on_error) if data.task == "classification" else data
 
 
+def _digest_of(recipe: Recipe) -> str | None:
+    choice = recipe.data
+    folder = Path((choice.folder if choice.name in ("folder", "idx") else None) or choice.name)
+    return files_digest(folder) if folder.is_dir() and choice.name not in DATA_NAMES[:-2] else None
+
+
 class Run:
     """One training run: its recipe, data, folder and history, and the phases that it goes through.
 
@@ -99,6 +105,8 @@ class Run:
         self.recipe = recipe
         self.folder = RunFolder(Path(out).expanduser())
         self.data = data if data is not None else data_of(recipe)
+        self.files = _digest_of(recipe)
+        """What tells the folder of images from others, wherever it lies; None if the images are of no folder."""
         self.task = task_named(recipe.task.name)
         self.classes = Classes(self.data.labels, self.data.colors)
         self.progress = progress
@@ -207,7 +215,7 @@ class Run:
                 self.folder.prepare(self.recipe, data_fingerprint(self.data), resume)
                 for line in summary_lines(self.data):
                     self.note(line)
-                if self.estimates:
+                if self.estimates and not all(phase.is_finished for phase in self.phases):
                     self.note(f"estimate: {self.estimate()}")
             for phase in self.phases:
                 results.append(phase.execute())

@@ -129,7 +129,7 @@ class RunFolder:
             OutputError: if the folder cannot be made or written.
             TrainingError: if it holds a run and `resume` is not asked for, or holds something else.
             RecipeError: if it is to be resumed with another recipe; the message names the keys. More epochs of the last
-                phase are no other recipe: they extend the run.
+                phase are no other recipe, they extend the run; nor is another place of the same images.
             DataError: if images or labels have changed since; the message says what.
         """
         try:
@@ -143,6 +143,9 @@ class RunFolder:
         if self.recipe.is_file():
             stored = Recipe.load(self.recipe)
             changed = stored.differences(recipe)
+            if self.data.is_file():
+                # The images may lie elsewhere now; whether they are the same is compared below.
+                changed = [key for key in changed if key not in ("data.name", "data.folder")]
             if changed and not _extends(stored, recipe, changed):
                 raise RecipeError(f"{self.path} cannot be resumed with another recipe; changed: {', '.join(changed)}")
             self._compare_data(data)

@@ -54,9 +54,10 @@ class AtomicCheckpointIO(CheckpointIO):
         try:
             checkpoint = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = "" if "eights only" in text else f" ({text})"  # PyTorch advises to run what is in it
             raise CheckpointError(
-                f"{path}: the trainer's state is damaged ({reason}); delete it to restart this phase"
+                f"{path}: the trainer's state is damaged{reason}; delete it to restart this phase"
             ) from None
         if not isinstance(checkpoint, dict):
             raise CheckpointError(f"{path}: not a trainer's state; delete it to restart this phase")

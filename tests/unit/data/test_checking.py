@@ -112,3 +112,15 @@ def test_progress_reaches_the_number_of_images(folder: Path) -> None:
     check_data(build_data(str(folder)), progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (16, 16)
     assert [done for done, _ in seen] == list(range(1, 17))
+
+
+def test_validation_classes_without_a_readable_image_are_named(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for label in ("cat", "dog"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / part / label / f"{number}.png")
+    for path in (tmp_path / "val" / "cat").iterdir():
+        path.write_bytes(b"")
+    data = check_data(build_data(str(tmp_path)), "skip")
+    assert "no validation images are left of 'cat'" in data.notes

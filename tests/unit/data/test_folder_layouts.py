@@ -33,6 +33,8 @@ def layout(root: Path, *folders: str, count: int = 3) -> Path:
         ("Train", "train"), ("TRAINING", "train"), ("train2017", "train"), ("training_set", "train"), ("trn", "train"),
         ("Val", "val"), ("valid", "val"), ("Validation", "val"), ("DEV", "val"), ("eval", "val"), ("val images", "val"),
         ("test", "test"), ("Testing", "test"), ("test-data", "test"), ("Holdout", "test"),
+        ("Trainset", "train"), ("TrainData", "train"), ("imagesTest", "test"), ("valset", "val"),
+        ("DATATRAIN", "train"), ("testament", None), ("restrain", None), ("valley", None), ("dataset", None),
         ("train station", None), ("contest", None), ("trains", None), ("cats", None), ("images", None), ("7", None),
     ],
 )  # fmt: skip
@@ -252,3 +254,45 @@ def test_evaluation_of_split_folders(tmp_path: Path) -> None:
         assert all(names)
     only_test = layout(tmp_path / "second", "test")
     assert build_evaluation(str(only_test), labels=labels).part == "test"
+
+
+@pytest.mark.parametrize("names", [("learn", "check"), ("Trainieren", "Prüfung"), ("a", "b", "c")])
+def test_splits_in_other_words_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    layout(tmp_path, *names)
+    with pytest.raises(DataError, match=r"like splits with these classes: .*rename them to train, val and test"):
+        build_data(str(tmp_path))
+    assert build_data(str(tmp_path), layout="classes").labels == tuple(sorted(names, key=natural_key))
+
+
+def test_deeper_folders_of_classes_are_no_splits(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        fill(tmp_path / label / "2024")
+        fill(tmp_path / label / ("indoor" if label == "cat" else "street"))
+    assert build_data(str(tmp_path)).labels == ("cat", "dog")
+
+
+def test_classes_too_small_to_judge_are_named(tmp_path: Path) -> None:
+    fill(tmp_path / "cat", 8)
+    fill(tmp_path / "lynx", 1)
+    data = build_data(str(tmp_path))
+    assert list(data.val.class_counts()) == [2, 0]
+    assert any("never judged: 'lynx'" in note for note in data.notes)
+
+
+def test_an_empty_validation_folder_is_named(tmp_path: Path) -> None:
+    layout(tmp_path, "train")
+    for label in ("cat", "dog"):
+        (tmp_path / "val" / label).mkdir(parents=True)
+    with pytest.raises(DataError, match=r".*: there are no validation images: add some, or remove their empty folder"):
+        build_data(str(tmp_path))
+
+
+def test_a_test_folder_alone_is_evaluated_whole(tmp_path: Path) -> None:
+    layout(tmp_path, "test")
+    found = build_evaluation(str(tmp_path), labels=("cat", "dog"), was_trained_on=True)
+    assert (found.part, len(found.images)) == ("test", 6)
+
+
+def test_an_empty_name_is_no_folder() -> None:
+    with pytest.raises(DataError, match="name of the data set is empty"):
+        build_data("")

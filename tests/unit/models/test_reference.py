@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -208,6 +210,62 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(CheckpointImportError):
         read_checkpoint(tmp_path / "raw.pth")
     assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("wrapper", ["params", "teacher", "my_network", "state_dict_ema"])
+@pytest.mark.parametrize("prefix", ["backbone.", "encoder.module.", "student."])
+def test_wrappers_and_prefixes_of_any_name(tmp_path: Path, wrapper: str, prefix: str) -> None:
+    names = ("cls_token", "blocks.0.weight", "head.bias")
+    torch.save({wrapper: {prefix + name: torch.ones(2) for name in names}, "epoch": 1}, tmp_path / "net.pth")
+    assert tuple(read_checkpoint(tmp_path / "net.pth")) == names
+    torch.save({"fc.weight": torch.ones(2), "fc.bias": torch.ones(2)}, tmp_path / "layer.pth")
+    assert tuple(read_checkpoint(tmp_path / "layer.pth")) == ("fc.weight", "fc.bias")
+
+
+def test_what_training_scripts_leave_beside_the_weights(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    content = {
+        "model": network.state_dict(),
+        "args": argparse.Namespace(lr=1e-3, epochs=300),
+        "optimizer": optimizer.state_dict(),
+        "best": np.float64(81.2),
+        "epoch": np.int64(3),
+    }
+    torch.save(content, tmp_path / "checkpoint.pth")
+    assert read_checkpoint(tmp_path / "checkpoint.pth").keys() == {"weight", "bias"}
+
+
+class Whole(torch.nn.Module):
+    """Pickled as a whole, it needs its class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+
+
+def test_nobody_is_told_to_run_the_code(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    torch.save(Whole(), tmp_path / "whole.pth")
+    torch.save({"model": {"a": torch.zeros(1)}, "args": Bomb()}, tmp_path / "evil.pth")
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), str(tmp_path / "script.pt"))
+    recwarn.clear()
+    (tmp_path / "raw.bin").write_bytes(pickle.dumps(Bomb()))
+    (tmp_path / "nothing.pth").write_bytes(b"")
+    expected = {
+        "whole.pth": r"holds Python objects \(.*Whole\), whose code is never run; save its state_dict",
+        "evil.pth": "holds Python objects .*save its state_dict",
+        "script.pt": "TorchScript archive",
+        "raw.bin": "save the network's state_dict|save its state_dict",
+        "nothing.pth": "is empty",
+    }
+    for name, message in expected.items():
+        with pytest.raises(CheckpointImportError, match=message) as caught:
+            read_checkpoint(tmp_path / name)
+        assert "weights_only" not in str(caught.value) and "\x1b" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04broken"])

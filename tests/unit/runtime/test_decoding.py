@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bitvit.errors import ImageError
+from bitvit.image_files import find_images, readable_suffixes
 from bitvit.runtime.decoding import Decoding, decode, open_image
 from bitvit.runtime.pixel_depth import fitting_range, range_of_bits, to_8_bit
 
@@ -326,3 +327,32 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> N
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(read, range(4))) == {(50, 50)}
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"\0" * 500, "begins with null bytes"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\1" * 40, "a HEIC image, whatever its suffix"),
+        (b"<html>404 Not Found</html>", "not an image in a format that can be read"),
+    ],
+    ids=["empty", "nulls", "heic", "html"],
+)
+def test_files_that_are_no_images_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    if b"heic" in content and ".heic" in readable_suffixes():
+        pytest.skip("HEIC can be read here")
+    with pytest.raises(ImageError, match=message):
+        open_image(path)
+    with pytest.raises(ImageError, match=message):
+        open_image(io.BytesIO(content))
+
+
+def test_several_jpegs_in_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "stereo.mpo"
+    first, second = Image.new("RGB", (8, 6), (200, 10, 10)), Image.new("RGB", (8, 6), (10, 10, 200))
+    first.save(path, format="MPO", save_all=True, append_images=[second])
+    assert find_images(tmp_path).paths == (path,)
+    assert open_image(path).getpixel((3, 3))[0] > 150  # type: ignore[index]

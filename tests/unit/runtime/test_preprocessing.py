@@ -270,7 +270,7 @@ def test_postscript_is_not_run(tmp_path: Path) -> None:
 
 def test_empty_file_missing_file_and_folder(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
-    for name, reason in {"empty.jpg": "not an image", "absent.jpg": "no such file", ".": "folder"}.items():
+    for name, reason in {"empty.jpg": "the file is empty", "absent.jpg": "no such file", ".": "folder"}.items():
         with pytest.raises(ImageError, match=reason) as caught:
             load_image(tmp_path / name, PREPROCESSING)
         assert_one_line(caught, tmp_path / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = ["draw_confusion_matrix"]
 
 _MOST_NUMBERS = 20
 _MOST_NAMES = 40
+_LONGEST_NAME = 30
 
 
 def draw_confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
@@ -32,7 +34,7 @@ def draw_confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[s
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the class's images", shrink=0.7)
     if n_classes <= _MOST_NAMES:
-        names = [for_figure(label) for label in labels]
+        names = [for_figure(label, _LONGEST_NAME) for label in labels]
         axes.set_xticks(range(n_classes), names, rotation=90, fontsize=8)
         axes.set_yticks(range(n_classes), names, fontsize=8)
     if n_classes <= _MOST_NUMBERS:
@@ -42,5 +44,9 @@ def draw_confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[s
     axes.set_xlabel("predicted")
     axes.set_ylabel("true class")
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        # Matplotlib's font lacks many scripts: their names appear as boxes here, and are in report.json.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
+        figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
