@@ -210,5 +210,6 @@ def test_images_are_recognized_by_what_they_are(bitvit: Command, recipe_file: Pa
     bitvit("eval", run).assert_one_error_line("no such folder", "--data")
     bitvit("train", "--out", run, "--resume").assert_one_error_line("not there any more", "--data")
     assert bitvit("train", "--out", run, "--resume", "--data", moved).code == 0
-    (moved / "cat" / "99.png").write_bytes((moved / "cat" / "0.png").read_bytes())
+    moved.rename(mine)
+    (mine / "cat" / "99.png").write_bytes((mine / "cat" / "0.png").read_bytes())
     assert "its files have changed since" in bitvit("eval", run).err
