@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from bitvit.charge import Call, Charge
@@ -31,6 +32,14 @@ class PositionEmbedding(nn.Module):
         self.size = size
         self.embedding = nn.Parameter(torch.empty(1, size[0] * size[1] + extra_tokens, channels))
         nn.init.trunc_normal_(self.embedding, std=0.02)
+
+    @torch.no_grad()
+    def resize(self, size: tuple[int, int]) -> None:
+        """Resample the embedding to a map of another size; those of class tokens stay."""
+        extra = self.embedding.shape[1] - self.size[0] * self.size[1]
+        resampled = resample_abs_pos_embed(self.embedding, list(size), list(self.size), num_prefix_tokens=extra)
+        self.embedding = nn.Parameter(resampled, requires_grad=self.embedding.requires_grad)
+        self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
         """Add the embedding."""

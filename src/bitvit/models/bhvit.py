@@ -107,6 +107,7 @@ class Bhvit(Pyramid):
         binary_downsampling: False keeps the layers between stages in full precision (``somefp``).
         drop_path_rate: stochastic depth of the last block, rising linearly from 0.
         sign_of_zero: ``"zero"`` for the authors' checkpoints only.
+        drop_rate: dropout before the head.
 
     Raises:
         UsageError: sizes that do not fit each other.
@@ -134,13 +135,14 @@ class Bhvit(Pyramid):
         binary_downsampling: bool = True,
         drop_path_rate: float = 0.0,
         sign_of_zero: SignOfZero = "plus",
+        drop_rate: float = 0.0,
     ) -> None:
-        super().__init__(embed_dims, patch_size, num_classes)
-        options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
-        self.options = options
         count = len(depths)
         windows = [window_size] * count if isinstance(window_size, int) else list(window_size)
         multiples = [1 if i < CONVOLUTION_STAGES else windows[i] for i in range(count)]
+        super().__init__(embed_dims, patch_size, num_classes, multiples, drop_rate)
+        options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
+        self.options = options
         sizes = stage_sizes(as_pair(img_size), patch_size, count, multiples)
         self.stem = PyramidStem(
             in_chans, embed_dims[0], patch_size, sizes[0], options.make_norm(embed_dims[0]), gelu=True

@@ -8,6 +8,7 @@ from typing import Any
 from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
 from timm.layers.patch_embed import PatchEmbed
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
@@ -15,14 +16,21 @@ from bitvit.errors import BitvitError
 from bitvit.layers.binary_attention import BinaryAttention
 from bitvit.layers.binary_mlp import BinaryMlp
 from bitvit.layers.facts import has_binary_layers
-from bitvit.layers.gsb_linear import InputType, gsb_input, head_sign, step_conv, step_linear
+from bitvit.layers.gsb_linear import InputType, gsb_input, head_sign, step_conv
 from bitvit.layers.quant_linear import QuantLinear
 from bitvit.models.scheme import BinarizationScheme, SchemeLike, resolve_scheme
+from bitvit.models.timm_interface import BinaryDistilledTransformer, BinaryTransformer, quantize_heads
 from bitvit.quantizers.estimator import ActivationEstimator, AttentionEstimator, ValueEstimator
 from bitvit.quantizers.gsb_attention import GsbAttention
 from bitvit.quantizers.gsb_value import GsbValue
 from bitvit.quantizers.weight_sign import TensorSignWeight
 from bitvit.quantizers.xnor_attention import XnorAttention
+
+# A class of one's own keeps its type.
+_FORMS: dict[type, type] = {
+    VisionTransformer: BinaryTransformer,
+    VisionTransformerDistilled: BinaryDistilledTransformer,
+}
 
 
 class UnsupportedModelError(BitvitError):
@@ -43,7 +51,8 @@ def binarize(model: nn.Module, scheme: SchemeLike = "gsb") -> nn.Module:
         scheme: name (``"gsb"``, ``"baseline"``), `BinarizationScheme`, or a mapping of fields that differ from GSB's.
 
     Returns:
-        The student, of the same class; its inputs and outputs are those of ``model``.
+        The student, of ``model``'s class or, for timm's own classes, its binary form (`BinaryTransformer`,
+        `BinaryDistilledTransformer`); its inputs and outputs are those of ``model``.
 
     Raises:
         UnsupportedModelError: the model has parts without a binary form; the message names the part.
@@ -104,6 +113,7 @@ def _binarize_in_place(model: nn.Module, scheme: BinarizationScheme) -> nn.Modul
     model.to(device=like.device, dtype=like.dtype)
     model.train(model.training)
     setattr(model, "binarization_scheme", scheme)  # noqa: B010 (timm's class does not declare it)
+    model.__class__ = _FORMS.get(type(model), type(model))
     return model
 
 
@@ -112,10 +122,7 @@ def quantize_ends(model: VisionTransformer) -> None:
     projection = model.patch_embed.proj
     assert isinstance(projection, nn.Conv2d)
     model.patch_embed.proj = step_conv(projection)
-    for name in ("head", "head_dist"):
-        head = getattr(model, name, None)
-        if isinstance(head, nn.Linear):
-            setattr(model, name, step_linear(head))
+    quantize_heads(model)
 
 
 def _binary_attention(attn: Any, scheme: BinarizationScheme, num_tokens: int, num_patches: int) -> BinaryAttention:

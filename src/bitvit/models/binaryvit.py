@@ -126,8 +126,9 @@ class BinaryVit(Pyramid):
         drop_path_rate: float = 0.0,
         sign_of_zero: SignOfZero = "plus",
         recu: bool = False,
+        drop_rate: float = 0.0,
     ) -> None:
-        super().__init__(embed_dims, patch_size, num_classes)
+        super().__init__(embed_dims, patch_size, num_classes, reductions, drop_rate)
         options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
         self.options = options
         count = len(depths)

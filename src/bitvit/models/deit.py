@@ -44,7 +44,7 @@ def build_deit(name: str, pretrained: bool = False, *, distilled: bool = True, *
         name,
         pretrained,
         pretrained_filter_fn=checkpoint_filter_fn,
-        feature_cfg={"out_indices": 3, "feature_cls": "getter"},
+        feature_cfg={"out_indices": min(3, kwargs.get("depth", 12)), "feature_cls": "getter"},
         **kwargs,
     )
     if not kwargs.get("features_only", False):

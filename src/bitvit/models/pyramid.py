@@ -13,6 +13,7 @@ from bitvit.layers.maps import channels_first, channels_last
 from bitvit.layers.patch_conv import PackedPatchConv
 from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling, PositionEmbedding
 from bitvit.layers.react_linear import ReactOptions
+from bitvit.models.timm_interface import Classifier, chosen_stages, resize_positions
 
 FEATURES = {"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}
 """How timm extracts features: the maps of all stages."""
@@ -109,7 +110,7 @@ class PyramidStage(nn.Module):
         return Charge()  # all of its work is its children's
 
 
-class Pyramid(nn.Module):
+class Pyramid(Classifier):
     """A stem, stages of halving resolution, and a full-precision head on the average of the last map's tokens.
 
     Subclasses build ``stem``, ``stages``, ``norm`` and ``head``.
@@ -122,8 +123,18 @@ class Pyramid(nn.Module):
     norm: nn.Module
     head: nn.Module
 
-    def __init__(self, embed_dims: Sequence[int], patch_size: int, num_classes: int) -> None:
+    def __init__(
+        self,
+        embed_dims: Sequence[int],
+        patch_size: int,
+        num_classes: int,
+        multiples: Sequence[int],
+        drop_rate: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.patch_size = patch_size
+        self.multiples = tuple(multiples)
+        self.drop_rate = drop_rate
         self.embed_dims = tuple(embed_dims)
         self.num_features = self.head_hidden_size = self.embed_dims[-1]
         self.num_classes = num_classes
@@ -136,19 +147,19 @@ class Pyramid(nn.Module):
         """Return the normalized last map, ``[B, h, w, C]``."""
         x = self.stem(images)
         for stage in self.stages:
-            x = stage(x)
+            x = self._run(stage, x)
         result: Tensor = self.norm(x)
         return result
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Average the tokens of a map and classify them."""
-        pooled = x.flatten(1, 2).mean(dim=1)
-        result: Tensor = pooled if pre_logits else self.head(pooled)
-        return result
+        return self.classify(x.flatten(1, 2).mean(dim=1), pre_logits)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits."""
-        return self.forward_head(self.forward_features(images))
+    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
+        if not self.grad_checkpointing:
+            whole: Tensor = stage(x)
+            return whole
+        return self.run_blocks(stage.get_submodule("blocks"), stage.get_submodule("downsampling")(x))
 
     def forward_intermediates(
         self,
@@ -172,16 +183,13 @@ class Pyramid(nn.Module):
         if output_fmt not in ("NCHW", "NHWC"):
             raise UsageError(f"feature maps come as NCHW or NHWC, not {output_fmt!r}")
         count = len(self.stages)
-        chosen = list(range(count)) if indices is None else indices
-        if isinstance(chosen, int):
-            chosen = list(range(count - chosen, count))
-        wanted = {index % count for index in chosen}
+        wanted = set(chosen_stages(indices, count))
         maps: list[Tensor] = []
         features = self.stem(x)
         for index, stage in enumerate(self.stages):
             if stop_early and index > max(wanted):
                 break
-            features = stage(features)
+            features = self._run(stage, features)
             if index in wanted:
                 last = index == count - 1
                 found = self.norm(features) if norm and last else features
@@ -194,8 +202,7 @@ class Pyramid(nn.Module):
         self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Drop what the chosen stages do not need (timm's feature extraction)."""
-        count = len(self.stages)
-        chosen = list(range(count - indices, count)) if isinstance(indices, int) else [i % count for i in indices]
+        chosen = chosen_stages(indices, len(self.stages))
         self.stages = self.stages[: max(chosen) + 1]
         if prune_norm:
             self.norm = nn.Identity()
@@ -207,15 +214,17 @@ class Pyramid(nn.Module):
         """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
-    def get_classifier(self) -> nn.Module:
-        """Return the head."""
-        return self.head
+    def resize(self, img_size: tuple[int, int]) -> None:
+        """Resample the position embeddings of all stages."""
+        sizes = stage_sizes(img_size, self.patch_size, len(self.stages), self.multiples)
+        names = ["stem.position", *(f"stages.{index}.downsampling.position" for index in range(1, len(sizes)))]
+        resize_positions(self, dict(zip(names, sizes, strict=True)))
 
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the head by a new one for ``num_classes`` classes; 0 removes it."""
-        del global_pool
-        self.num_classes = num_classes
-        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's groups of parameters, for learning rates that fall with the depth."""
+        blocks = [(r"^stages\.(\d+)\.downsampling", (0,)), (r"^stages\.(\d+)\.blocks\.(\d+)", None)]
+        whole = [(r"^stages\.(\d+)", None)]
+        return {"stem": r"^stem", "blocks": [*(whole if coarse else blocks), (r"^norm", (99999,))]}
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that weight decay spares."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
+from bitvit.layers.maps import channels_first
 from bitvit.layers.react_attention import ReactAttention
 from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_downsampling import PositionEmbedding
@@ -17,6 +18,7 @@ from bitvit.layers.react_linear import ReactMlp, ReactOptions
 from bitvit.layers.token_norm import NormKind
 from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
 from bitvit.models.pyramid import ResidualBlock, rising_rates
+from bitvit.models.timm_interface import Classifier, chosen_stages
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 
@@ -72,7 +74,19 @@ class ReactBlock(ResidualBlock):
         return result
 
 
-class ReactDeit(nn.Module):
+def patch_grid(img_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """Return height and width of the map of patches.
+
+    Raises:
+        UsageError: the image cannot be cut into whole patches.
+    """
+    height, width = img_size
+    if height % patch_size or width % patch_size:
+        raise UsageError(f"an image of {height} x {width} cannot be cut into patches of {patch_size}")
+    return height // patch_size, width // patch_size
+
+
+class ReactDeit(Classifier):
     """A binary vision transformer of DeiT's shape with BinaryViT's binary layers.
 
     The switches lead from the baseline to BinaryViT's blocks one at a time: ``global_pool="avg"`` (average-pooling
@@ -98,6 +112,7 @@ class ReactDeit(nn.Module):
         recu: see `BinaryVit`.
         drop_path_rate: see `BinaryVit`.
         sign_of_zero: see `BinaryVit`.
+        drop_rate: see `BinaryVit`.
 
     Shape: images ``[B, 3, H, W]`` -> logits ``[B, classes]``.
 
@@ -125,17 +140,21 @@ class ReactDeit(nn.Module):
         recu: bool = False,
         drop_path_rate: float = 0.0,
         sign_of_zero: SignOfZero = "plus",
+        drop_rate: float = 0.0,
     ) -> None:
         super().__init__()
         height, width = as_pair(img_size)
-        if height % patch_size or width % patch_size:
-            raise UsageError(f"an image of {height} x {width} cannot be cut into patches of {patch_size}")
+        size = patch_grid((height, width), patch_size)
         if global_pool not in ("token", "avg"):
             raise UsageError(f"global_pool is 'token' or 'avg', not {global_pool!r}")
-        size = (height // patch_size, width // patch_size)
         options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
         self.options = options
+        self.patch_size = patch_size
+        self.drop_rate = drop_rate
         self.num_classes = num_classes
+        self.feature_info = [
+            {"num_chs": embed_dim, "reduction": patch_size, "module": f"blocks.{index}"} for index in range(depth)
+        ]
         self.num_features = self.head_hidden_size = embed_dim
         self.global_pool = global_pool
         self.patch_embed = PatchEmbed((height, width), patch_size, in_chans, embed_dim)
@@ -162,37 +181,92 @@ class ReactDeit(nn.Module):
         if self.class_token is not None:
             nn.init.trunc_normal_(self.class_token, std=0.02)
 
-    def forward_features(self, images: Tensor) -> Tensor:
-        """Return the normalized tokens, ``[B, N, C]``."""
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the tokens that enter the first block, ``[B, N, C]``."""
         x = self.patch_embed(images)
         if self.class_token is not None:
             x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1)
-        result: Tensor = self.norm(self.blocks(self.position(x)))
+        result: Tensor = self.position(x)
+        return result
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the normalized tokens, ``[B, N, C]``."""
+        result: Tensor = self.norm(self.run_blocks(self.blocks, self.embed(images)))
         return result
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Take the class token or the tokens' mean, and classify it."""
         pooled = x[:, 0] if self.class_token is not None else x.mean(dim=1)
-        result: Tensor = pooled if pre_logits else self.head(pooled)
-        return result
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits."""
-        return self.forward_head(self.forward_features(images))
+        return self.classify(pooled, pre_logits)
 
     def charge(self, call: Call) -> Charge:
         """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
-    def get_classifier(self) -> nn.Module:
-        """Return the head."""
-        return self.head
+    def resize(self, img_size: tuple[int, int]) -> None:
+        """Resample the position embedding."""
+        size = patch_grid(img_size, self.patch_size)
+        self.patch_embed.set_input_size(img_size=img_size)
+        self.position.resize(size)
+        for block in self.blocks:
+            assert isinstance(block, ReactBlock)
+            block.size = size
 
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the head by a new one for ``num_classes`` classes; 0 removes it."""
-        del global_pool
-        self.num_classes = num_classes
-        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's groups of parameters, for learning rates that fall with the depth."""
+        del coarse
+        return {
+            "stem": r"^class_token|^position|^patch_embed",
+            "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
+        }
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """Return the maps of chosen blocks, as timm's feature extraction expects.
+
+        Args:
+            x: images.
+            indices: blocks (negative from the end), a number of last blocks, or None for all.
+            norm: normalize the maps.
+            stop_early: skip the blocks after the last chosen one.
+            output_fmt: ``"NCHW"``, ``"NHWC"`` or ``"NLC"``, tokens.
+            intermediates_only: leave out the final tokens.
+        """
+        if output_fmt not in ("NCHW", "NHWC", "NLC"):
+            raise UsageError(f"feature maps come as NCHW, NHWC or NLC, not {output_fmt!r}")
+        wanted = set(chosen_stages(indices, len(self.blocks)))
+        maps: list[Tensor] = []
+        tokens = self.embed(x)
+        for index, block in enumerate(self.blocks):
+            if stop_early and index > max(wanted):
+                break
+            tokens = block(tokens)
+            if index in wanted:
+                patches = (self.norm(tokens) if norm else tokens)[:, int(self.class_token is not None) :]
+                found = patches if output_fmt == "NLC" else torch.unflatten(patches, 1, self.position.size)
+                maps.append(channels_first(found) if output_fmt == "NCHW" else found)
+        if intermediates_only:
+            return maps
+        return self.norm(tokens), maps
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Drop what the chosen blocks do not need (timm's feature extraction)."""
+        chosen = chosen_stages(indices, len(self.blocks))
+        self.blocks = self.blocks[: max(chosen) + 1]
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0)
+        return chosen
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that weight decay spares."""
@@ -205,10 +279,10 @@ def build_reactdeit(name: str, pretrained: bool = False, **kwargs: Any) -> React
     Ablation rows are arguments: ``global_pool="avg"``, ``branch_kernels=(3, 5)``, ``affine=True``; the pyramid is
     `bitvit.models.binaryvit`.
     """
-    return build_network(ReactDeit, name, pretrained, FEATURES, **kwargs)
+    features = {"out_indices": min(3, kwargs.get("depth", 12)), "feature_cls": "getter"}
+    return build_network(ReactDeit, name, pretrained, features, **kwargs)
 
 
-FEATURES = {"out_indices": 3, "feature_cls": "getter"}
 _MICRO = {"patch_size": 4, "embed_dim": 96, "depth": 4, "num_heads": 3, "mlp_dim": 384}
 _TEST = {"patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_dim": 128}
 _ODD = {"patch_size": 5, "embed_dim": 36, "depth": 2, "num_heads": 3, "mlp_dim": 108}

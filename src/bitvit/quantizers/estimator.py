@@ -197,6 +197,15 @@ class RealActivation(ActivationEstimator):
 class AttentionEstimator(Estimator):
     """Attention probabilities ``[B, H, N, M]`` -> levels of the same shape, and a scale that broadcasts over them."""
 
+    def set_tokens(self, old: tuple[int, int], new: tuple[int, int], extra: int) -> None:
+        """Follow another number of tokens, where something is learned or counted for each; else do nothing.
+
+        Args:
+            old: height and width of the map of patches until now.
+            new: those from now on.
+            extra: tokens in front of the patches.
+        """
+
     def mask_planes(self, num_heads: int) -> MaskPlanes | StatisticMasks:
         """Return the packed form.
 

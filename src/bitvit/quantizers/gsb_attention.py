@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.compiler import is_compiling as compiling
@@ -225,6 +226,24 @@ Offset = Literal["none", "mean", "row", "full"]
 """The offset Phi of Eq. 9 and Table VII: 0, mean(A), learned ``[H, N]``, learned ``[H, N, N]``."""
 
 
+def resampled_tokens(x: Tensor, dim: int, old: tuple[int, int], new: tuple[int, int], extra: int) -> Tensor:
+    """Return ``x`` with the patch tokens along ``dim`` resampled bilinearly to another map.
+
+    Args:
+        x: values with ``extra + old[0] old[1]`` tokens along ``dim``.
+        dim: axis of the tokens.
+        old: height and width of the map of patches.
+        new: those wanted.
+        extra: tokens in front of the patches, which stay.
+    """
+    moved = x.movedim(dim, -1)
+    front, patches = moved[..., :extra], moved[..., extra:]
+    maps = patches.reshape(1, -1, *old).float()
+    resized = F.interpolate(maps, size=new, mode="bilinear", antialias=True)
+    patches = resized.reshape(*patches.shape[:-1], new[0] * new[1]).to(x.dtype)
+    return torch.cat([front, patches], dim=-1).movedim(-1, dim).contiguous()
+
+
 class GsbAttention(AttentionEstimator):
     """`gsb_attention` of ``A - Phi`` with learned scales and offset.
 
@@ -302,6 +321,19 @@ class GsbAttention(AttentionEstimator):
     def fit(self, x: Tensor) -> None:
         """Set the scales by Eq. 25 from attention probabilities ``[B, H, N, N]``, none too small to live (`alive`)."""
         self.scales = alive(fit_attention_scales(self.shifted(x), self.factors, self.base))
+
+    @torch.no_grad()
+    def set_tokens(self, old: tuple[int, int], new: tuple[int, int], extra: int) -> None:
+        """Resample the offset for another map of patches; it and the scales follow 1/N, the mean of the attention."""
+        tokens = new[0] * new[1] + extra
+        ratio = self.num_tokens / tokens
+        if self.offset is not None:
+            offset = resampled_tokens(self.offset, 1, old, new, extra)
+            if self.offset_kind == "full":
+                offset = resampled_tokens(offset, 2, old, new, extra)
+            self.offset = nn.Parameter(offset * ratio, requires_grad=self.offset.requires_grad)
+        self.scales = self.scales * ratio
+        self.num_tokens = tokens
 
     def mask_planes(self, num_heads: int) -> MaskPlanes:
         """Masks of Eq. 9-13. A sign is two of them: ``sign = 2 * 1{a_t >= 0} - 1``, the -1 on a plane of ones."""

@@ -94,6 +94,9 @@ class XnorAttention(AttentionEstimator):
         self.check_enabled()
         return StatisticMasks(int(self.phase), self.patches)
 
+    def set_tokens(self, old: tuple[int, int], new: tuple[int, int], extra: int) -> None:
+        self.patches = new[0] * new[1]
+
     def extra_repr(self) -> str:
         """Return the number of patches, which ``repr`` shows."""
         return f"patches={self.patches}"

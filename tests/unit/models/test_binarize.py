@@ -28,7 +28,7 @@ def test_student_keeps_the_teachers_weights_and_names(teacher: nn.Module, scheme
         assert state[name].equal(value), name
         assert teacher.state_dict()[name].equal(value), name
         assert state[name].data_ptr() != teacher.state_dict()[name].data_ptr()
-    assert type(student) is type(teacher)
+    assert isinstance(student, type(teacher))
     kinds = [type(module) for module in student.modules()]
     assert (kinds.count(BinaryAttention), kinds.count(BinaryMlp), kinds.count(QuantLinear)) == (2, 2, 8 + 2)
     assert kinds.count(QuantConv2d) == 1

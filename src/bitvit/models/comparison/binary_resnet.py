@@ -15,6 +15,7 @@ from bitvit.errors import UsageError
 from bitvit.layers.quant_conv import QuantConv2d
 from bitvit.layers.rprelu import RPReLU
 from bitvit.models.entrypoints import Variant, build_network, model_cfg, register_family
+from bitvit.models.timm_interface import Classifier
 from bitvit.quantizers import (
     ActivationEstimator,
     BiRealWeight,
@@ -130,7 +131,7 @@ class XnorBlock(_OneOperationPerOutput):
         return y
 
 
-class BinaryResNet(nn.Module):
+class BinaryResNet(Classifier):
     """ResNet with basic blocks; first convolution, shortcuts' 1 x 1 convolutions and last layer are real.
 
     Args:
@@ -141,6 +142,7 @@ class BinaryResNet(nn.Module):
         num_classes: classes; 0 removes the last layer.
         in_chans: image channels.
         img_size: accepted, and of no effect: the network takes any size.
+        drop_rate: dropout before the last layer.
 
     Shape: images ``[B, 3, H, W]`` -> logits ``[B, classes]``.
 
@@ -151,6 +153,7 @@ class BinaryResNet(nn.Module):
     """
 
     comparison_only = True
+    classifier = "fc"
 
     def __init__(
         self,
@@ -161,14 +164,20 @@ class BinaryResNet(nn.Module):
         num_classes: int = 1000,
         in_chans: int = 3,
         img_size: int | Sequence[int] | None = None,
+        drop_rate: float = 0.0,
     ) -> None:
         super().__init__()
+        self.drop_rate = drop_rate
         if len(widths) != 4 or len(depths) != 4:
             raise UsageError("a ResNet has four stages: give four widths and four depths")
         del img_size
         self.num_classes = num_classes
         self.num_features = self.head_hidden_size = widths[-1]
         kernel, stride = (3, 1) if small_images else (7, 2)
+        self.feature_info = [
+            {"num_chs": width, "reduction": (1 if small_images else 4) * 2**stage, "module": f"layer{stage + 1}"}
+            for stage, width in enumerate(widths)
+        ]
         self.conv1 = nn.Conv2d(in_chans, widths[0], kernel, stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU()
@@ -187,33 +196,22 @@ class BinaryResNet(nn.Module):
         """Return the last map."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         for stage in range(1, 5):
-            x = self.get_submodule(f"layer{stage}")(x)
+            x = self.run_blocks(self.get_submodule(f"layer{stage}"), x)
         result: Tensor = x
         return result
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Average the map and classify it."""
         pooled = self.avgpool(x).flatten(1)
-        result: Tensor = pooled if pre_logits else self.fc(pooled)
-        return result
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits."""
-        return self.forward_head(self.forward_features(images))
+        return self.classify(pooled, pre_logits)
 
     def charge(self, call: Call) -> Charge:
         """Count nothing: all of the work is that of the children."""
         return Charge()  # all of its work is its children's
 
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a new one for ``num_classes`` classes; 0 removes it."""
-        del global_pool
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Return timm's groups of parameters, for learning rates that fall with the depth."""
+        return {"stem": r"^conv1|^bn1", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
 
 
 def _block(in_channels: int, out_channels: int, stride: int, method: Method | None) -> nn.Module:
@@ -233,9 +231,12 @@ def _block(in_channels: int, out_channels: int, stride: int, method: Method | No
     return block
 
 
+FEATURES = {"out_indices": (0, 1, 2, 3), "feature_cls": "hook"}
+
+
 def build_resnet(name: str, pretrained: bool = False, **kwargs: Any) -> BinaryResNet:
     """Build a network under a registered name; see `BinaryResNet` for the arguments."""
-    return build_network(BinaryResNet, name, pretrained, **kwargs)
+    return build_network(BinaryResNet, name, pretrained, FEATURES, **kwargs)
 
 
 _SIZES: dict[str, tuple[int, int, dict[str, Any]]] = {
