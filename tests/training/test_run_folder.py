@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from bitvit.checkpoints import CheckpointError, load_checkpoint
 from bitvit.data import DataError
 from bitvit.files import hold_lock
 from bitvit.training import EpochRecord, RecipeError, Run, TrainingError, train
+from bitvit.training.fit_context import reporting_interrupts
 from tests.support.tiny_training import tiny_recipe
 
 SHORT = {"teacher__epochs": 1, "teacher__warmup_epochs": 0, "stage1__epochs": 0, "stage2__epochs": 2}
@@ -180,3 +182,23 @@ def test_label_swaps_are_called_so(tmp_path: Path) -> None:
     names[1].write_bytes(first)
     with pytest.raises(DataError, match="labels of training images"):
         train(recipe, tmp_path / "run", resume=True)
+
+
+def raise_while_cleaning_up() -> None:
+    """As Lightning does where a DataLoader cannot start its workers."""
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    except OSError:
+        raise RuntimeError("Please call `iter(combined_loader)` first.")  # noqa: B904
+
+
+def test_full_shared_memory_is_named() -> None:
+    full = pytest.raises(TrainingError, match=r"shared memory \(/dev/shm\).*runtime\.workers=0")
+    with full, reporting_interrupts("stage1", 3, lambda: 1):
+        raise_while_cleaning_up()
+    with pytest.raises(TrainingError, match=r"/dev/shm"), reporting_interrupts("stage1", 3, lambda: 1):
+        raise RuntimeError("unable to write to file </torch_1>: No space left; shm")
+    with pytest.raises(RuntimeError, match="shapes"), reporting_interrupts("stage1", 3, lambda: 1):
+        raise RuntimeError("shapes do not agree")
+    with pytest.raises(FileNotFoundError), reporting_interrupts("stage1", 3, lambda: 1):
+        raise FileNotFoundError(errno.ENOENT, "No such file")

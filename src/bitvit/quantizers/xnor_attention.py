@@ -95,6 +95,7 @@ class XnorAttention(AttentionEstimator):
         return StatisticMasks(int(self.phase), self.patches)
 
     def set_tokens(self, old: tuple[int, int], new: tuple[int, int], extra: int) -> None:
+        """Count other patches."""
         self.patches = new[0] * new[1]
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import threading
@@ -19,6 +20,16 @@ from bitvit.training.errors import RecipeError, TrainingError, TrainingInterrupt
 __all__ = ["computing_threads", "kept_random_state", "quiet_libraries", "reporting_interrupts"]
 
 
+def _is_full(error: BaseException) -> bool:
+    """Return whether an error came from a full disk or memory; Lightning may raise another while it cleans up."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.ENOMEM, errno.EMFILE):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 @contextmanager
 def reporting_interrupts(phase: str, epochs: int, epochs_done: Callable[[], int]) -> Iterator[None]:
     """Turn Lightning's exit on Ctrl-C into an exception, and errors from worker processes into their own last line."""
@@ -34,8 +45,13 @@ def reporting_interrupts(phase: str, epochs: int, epochs_done: Callable[[], int]
         raise RecipeError(f"runtime: {' '.join(str(error).split())}") from None
     except torch.OutOfMemoryError:
         raise TrainingError(f"the device does not have enough memory for {phase}: set a smaller batch_size") from None
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         text = " ".join(str(error).split())
+        if _is_full(error):
+            raise TrainingError(
+                f"no space is left in {phase}: shared memory (/dev/shm), the disk or memory is full: set "
+                "runtime.workers=0, or enlarge it (docker: --shm-size) and continue with --resume"
+            ) from None
         if "DataLoader worker" not in text and "shared memory" not in text and "shm" not in text:
             raise
         raise TrainingError(
