@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
+#elif defined(__aarch64__)
+#include <cstdint>
 #endif
 
 namespace bitvit {
@@ -18,8 +20,23 @@ class FloatEnvironment {
   unsigned saved_;
 
  public:
+#elif defined(__aarch64__)
+  FloatEnvironment() : saved_(Read()) { Write(0); }
+  ~FloatEnvironment() { Write(saved_); }
+
+ private:
+  static uint64_t Read() {
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    return fpcr;
+  }
+  static void Write(uint64_t fpcr) { __asm__ volatile("msr fpcr, %0" : : "r"(fpcr)); }
+
+  uint64_t saved_;
+
+ public:
 #else
-  FloatEnvironment() = default;
+  FloatEnvironment() {}  // not trivial: a variable of this type is never unused
 #endif
   FloatEnvironment(const FloatEnvironment&) = delete;
   FloatEnvironment& operator=(const FloatEnvironment&) = delete;

@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace bitvit {
@@ -52,9 +54,35 @@ std::vector<Isa> DetectIsas() {
   return isas;
 }
 
+#elif defined(__aarch64__)
+
+bool HasDotProduct() {
+#if defined(__linux__)
+  constexpr unsigned long kDotProductBit = 1ul << 20;  // HWCAP_ASIMDDP
+  return (getauxval(AT_HWCAP) & kDotProductBit) != 0;
+#elif defined(__APPLE__)
+  return true;  // every Mac and iPhone with a 64-bit system of today
+#else
+  return false;
+#endif
+}
+
+std::vector<Isa> DetectIsas() {
+  std::vector<Isa> isas = {Isa::kPortable};
+  isas.push_back(Isa::kNeon);  // part of Armv8.0
+  if (HasDotProduct()) isas.push_back(Isa::kNeonDotprod);
+  return isas;
+}
+
 #else
 
-std::vector<Isa> DetectIsas() { return {Isa::kPortable}; }
+std::vector<Isa> DetectIsas() {
+  std::vector<Isa> isas = {Isa::kPortable};
+#if defined(__wasm__)
+  isas.push_back(Isa::kSimd128);  // a browser without it refuses the module as a whole
+#endif
+  return isas;
+}
 
 #endif
 

@@ -32,12 +32,13 @@ enum class Isa {
 #define BITVIT_IF_wasm(...)
 #endif
 
-// "portable", "avx2", "avx512": the names that users see.
+// "portable", "avx2", "avx512", "neon": the names that users see.
 const char* IsaName(Isa isa);
 
 // All that this machine can run, slowest first. Asks the CPU (cpuid) and the operating system (xgetbv: are the wide
 // registers saved on a context switch?). "portable" runs everywhere: vectors of four lanes, which compilers turn into
-// SSE2, NEON or SIMD128. "avx512" means F, BW, DQ, VL, VNNI, BITALG, VPOPCNTDQ, VBMI and VBMI2 together.
+// SSE2, NEON or SIMD128. "neon" is part of every AArch64; "neon_dotprod" has sdot as well. "avx512" means F, BW, DQ,
+// VL, VNNI, BITALG, VPOPCNTDQ, VBMI and VBMI2 together.
 const std::vector<Isa>& AvailableIsas();
 
 // The one with that name; "" is the fastest available. Errors: UnknownIsa, UnavailableIsa.

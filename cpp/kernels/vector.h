@@ -16,6 +16,10 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 #define BITVIT_INLINE static inline __attribute__((always_inline))
@@ -187,6 +191,11 @@ BITVIT_INLINE uint32_t lane_bits(const native_i32& all_ones_or_zero) {
   return static_cast<uint32_t>(_mm256_movemask_ps((__m256)all_ones_or_zero));
 #elif defined(__x86_64__)
   return static_cast<uint32_t>(_mm_movemask_ps((__m128)all_ones_or_zero));
+#elif defined(__aarch64__)
+  const native_i32 weights = {1, 2, 4, 8};
+  return vaddvq_u32((uint32x4_t)(all_ones_or_zero & weights));
+#elif defined(__wasm_simd128__)
+  return static_cast<uint32_t>(wasm_i32x4_bitmask((v128_t)all_ones_or_zero));
 #else
   const native_i32 weights = {1, 2, 4, 8};
   const native_i32 bits = all_ones_or_zero & weights;

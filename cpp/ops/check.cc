@@ -238,7 +238,7 @@ class OperatorChecker {
     Pattern packed = pattern;
     packed.axes.back() = "_";
     const auto length = Evaluate(pattern.axes.back(), sizes_.symbols);
-    const uint64_t n_bits = static_cast<uint64_t>(length.value_or(0)), row_bytes = (n_bits + 7) / 8;
+    const size_t n_bits = static_cast<size_t>(length.value_or(0)), row_bytes = (n_bits + 7) / 8;
     if (!sizes_.Match(packed, tensor.shape) || tensor.shape.back() != row_bytes) {
       return Fail(ErrorCode::kTensorShape, what + " has shape " + ToString(tensor.shape) + ", expected " +
                                                sizes_.Describe(pattern) + ", packed into " + std::to_string(row_bytes) +

@@ -8,7 +8,7 @@ namespace {
 
 // The numbers of rows of all inputs together.
 Status AddRows(Operands& operands) {
-  uint64_t n_rows = 0;
+  size_t n_rows = 0;
   for (size_t i = 0; i < operands.n_inputs(); ++i) n_rows += operands.input(i).shape[0];
   operands.Bind("rows", n_rows);
   return {};

@@ -52,7 +52,7 @@ def test_the_engine_knows_each_instruction_set(name: str) -> None:
 def test_files_of_a_family(family: str) -> None:
     folder = KERNELS / family
     assert (folder / f"{family}.h").is_file() and (folder / f"{family}.cc").is_file()
-    allowed = {f"{family}.cc"} | {f"{architecture}_{isa}.cc" for isa, architecture in ISAS.items()}
+    allowed = {f"{family}.cc", "bytes128.cc"} | {f"{architecture}_{isa}.cc" for isa, architecture in ISAS.items()}
     sources = {path.name for path in folder.glob("*.cc")}
     assert sources <= allowed, "a file that no entry of the lists would compile"
     # A file per instruction set is there for what is written by hand, not to include what is common.

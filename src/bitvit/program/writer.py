@@ -43,12 +43,12 @@ def to_bytes(file: BitvitFile) -> bytes:
     except MetadataError:
         validate(file.program, file.tensors)  # an error of the Program itself says more
         raise
-    data = _container(metadata, file.tensors)
+    data = container(metadata, file.tensors)
     _core.read_model(data)
     return data
 
 
-def _container(metadata: dict[str, str], tensors: Mapping[str, AnyArray]) -> bytes:
+def container(metadata: dict[str, str], tensors: Mapping[str, AnyArray]) -> bytes:
     """A safetensors container, put together here because the safetensors library orders the metadata at random."""
     dtype_names = {dtype: name for name, dtype in TENSOR_DTYPES.items()}
     for name, tensor in tensors.items():

@@ -1,0 +1,189 @@
+"""One answer everywhere: AArch64 under an emulator, WebAssembly in Node, and Python give the same bits.
+
+Run by ``make test-everywhere``, which installs what is needed; a test whose tools are missing is skipped and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import bitvit
+from bitvit.export import export_model
+from bitvit.models import create_model, list_models
+from bitvit.runtime import available_isas
+from tests.support.native_builds import ROOT, built, fnv1a, installed, require, run
+
+pytestmark = pytest.mark.everywhere
+
+HERE = Path(__file__).parent
+PARITY = sorted(
+    f"tests/parity/test_{name}.py"
+    for name in ("engine_operators", "engine_programs", "engine_chains", "engine_row_groups", "kernel_edges",
+                 "packed_models", "registered_models", "segmentation_models", "own_model")
+)  # fmt: skip
+QEMU = "qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu"
+
+
+def require_wasm() -> None:
+    require("node", "npm")
+    if not any(shutil.which(f"clang++{suffix}") for suffix in ("-14", "-15", "-16", "-17", "-18", "-19", "")):
+        pytest.skip("needs clang for WebAssembly, which this machine does not have")
+
+
+def aarch64() -> Path:
+    require("aarch64-linux-gnu-g++", "qemu-aarch64")
+    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cpp/aarch64-linux-gnu.cmake'}"
+    return built("aarch64", toolchain, "-DBITVIT_C=ON", "-DBITVIT_TESTS=ON", "-DBITVIT_WERROR=ON")
+
+
+def web() -> Path:
+    require_wasm()
+    run([sys.executable, ROOT / "web/build.py", "--out", ROOT / "build/tests/web"])
+    return ROOT / "build/tests/web"
+
+
+SERVERS: dict[str, Callable[[], str]] = {
+    "cortex-a53": lambda: f"{QEMU} cortex-a53 {aarch64() / 'engine_server'}",
+    "cortex-a76": lambda: f"{QEMU} cortex-a76 {aarch64() / 'engine_server'}",
+    "wasm": lambda: f"node --no-warnings {HERE / 'run_wasi.mjs'} {web() / 'cmake/engine_server.wasm'}",
+}
+SETS = {
+    "cortex-a53": "portable neon",
+    "cortex-a76": "portable neon neon_dotprod",
+    "wasm": "portable simd128",
+}
+
+
+@pytest.mark.parametrize("machine", SERVERS)
+def test_instruction_sets_found(machine: str) -> None:
+    done = subprocess.run(
+        shlex.split(SERVERS[machine]()), input=b"\4\0\0\0\0\0\0\0isas", capture_output=True, timeout=60
+    )
+    assert done.stdout[9:].decode().split() == SETS[machine].split(), done.stderr
+
+
+@pytest.mark.parametrize("machine", SERVERS)
+def test_all_parity_tests_of_the_engine(machine: str) -> None:
+    environment = {**os.environ, "BITVIT_TEST_ENGINE": SERVERS[machine](), "OMP_NUM_THREADS": "1"}
+    environment.pop("BITVIT_ISA", None)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.remote_engine", *PARITY]
+    output = run(command, timeout_s=3600, env=environment, cwd=ROOT)
+    passed = re.search(r"(\d+) passed", output)
+    assert passed is not None and int(passed[1]) > 300, output[-2000:]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Networks of each family and task, with random weights."""
+    folder = tmp_path_factory.mktemp("files")
+    paths = []
+    segmentation = list_models("test_*", packable=True, task="segmentation")
+    for number, name in enumerate(["test_gsb_deit", "test_bhvit", "test_binaryvit", segmentation[0]]):
+        torch.manual_seed(number)
+        paths.append(folder / f"{name}.bitvit")
+        model = create_model(name)
+        export_model(model, paths[-1], labels=[f"class {i}" for i in range(model.num_classes)])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Fifty pictures of all sizes, some grey."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(18)
+    paths = []
+    for number in range(50):
+        height, width = (int(side) for side in rng.integers(1, 400, 2))
+        coarse = Image.fromarray(rng.integers(0, 256, (7, 7, 3), dtype=np.uint8))
+        image = coarse.resize((width, height), Image.Resampling.BICUBIC)
+        is_grey = number % 10 == 9
+        paths.append(folder / f"{number:02d}.{'pgm' if is_grey else 'ppm'}")
+        (image.convert("L") if is_grey else image).save(paths[-1])
+    return paths
+
+
+def digests_of_python(file: Path, pictures: list[Path], isa: str) -> list[str]:
+    model = bitvit.load(file, threads=1, isa=isa)
+    answers = [model.predict(picture) for picture in pictures]
+    if model.info.task == "segmentation":
+        return [fnv1a(answer.label_map.tobytes()) for answer in answers]
+    return [fnv1a(answer.logits.tobytes()) for answer in answers]
+
+
+def test_python_gives_one_answer(files: list[Path], pictures: list[Path]) -> None:
+    for file in files:
+        found = {tuple(digests_of_python(file, pictures, isa)) for isa in available_isas()}
+        assert len(found) == 1
+        assert len(set(next(iter(found)))) > 10  # pictures differ
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a76"])
+def test_the_c_example_on_aarch64(cpu: str, files: list[Path], pictures: list[Path], tmp_path: Path) -> None:
+    prefix = installed(aarch64(), tmp_path / "prefix")
+    library = next(iter(prefix.glob("lib*/libbitvit.a")))
+    program = tmp_path / "classify"
+    run(["aarch64-linux-gnu-gcc", "-std=c99", "-O1", f"-I{prefix / 'include'}", ROOT / "examples/c/classify.c", library,
+         "-lstdc++", "-lm", "-pthread", "-o", program])  # fmt: skip
+    for file in files:
+        output = run([*f"{QEMU} {cpu}".split(), program, "--digest", file, *pictures])
+        assert [line.split()[0] for line in output.splitlines()] == digests_of_python(file, pictures, "portable")
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder in which the packed npm package has been installed."""
+    built_package = web() / "package"
+    folder = tmp_path_factory.mktemp("npm")
+    archive = run(["npm", "pack", "--silent", "--pack-destination", folder, built_package]).split()[-1]
+    (folder / "package.json").write_text('{"private": true, "type": "module"}')
+    run(["npm", "install", "--offline", "--no-audit", "--no-fund", f"./{archive}"], cwd=folder)
+    return folder
+
+
+def test_the_npm_package_in_node(package: Path, files: list[Path], pictures: list[Path]) -> None:
+    shutil.copy(HERE / "digests.mjs", package)
+    for file in files:
+        output = run(["node", "digests.mjs", file, *pictures], cwd=package)
+        assert output.split() == digests_of_python(file, pictures, "portable")
+
+
+def test_errors_of_the_npm_package(package: Path, files: list[Path], tmp_path: Path) -> None:
+    damaged = bytearray(files[0].read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / "damaged.bitvit").write_bytes(damaged)
+    (package / "errors.mjs").write_text(
+        """
+import { load, BitvitError } from "bitvit";
+const [file, damaged] = process.argv.slice(2);
+const codes = [];
+const note = (error) => codes.push(error instanceof BitvitError ? error.code : error.constructor.name);
+await load(damaged).catch(note);
+await load(new Uint8Array(3)).catch(note);
+const model = await load(file);
+for (const wrong of [
+  () => model.logits(new Uint8Array(5)),
+  () => model.predict({ data: new Uint8Array(7), width: 2, height: 2 }),
+  () => model.predict({ data: new Uint8Array(12), width: 2, height: 2, orientation: 11 }),
+  () => model.classes(model.prepare({ data: new Uint8Array(12), width: 2, height: 2 })),
+  () => { model.free(); model.logits(new Uint8Array(5)); },
+]) {
+  try { wrong(); } catch (error) { note(error); }
+}
+console.log(codes.join(" "));
+"""
+    )
+    codes = run(["node", "errors.mjs", files[0], tmp_path / "damaged.bitvit"], cwd=package).split()
+    assert codes == ["ChecksumError", "TruncatedFileError", "InputError", "InputError", "InputError", "OperandError",
+                     "InputError"]  # fmt: skip
