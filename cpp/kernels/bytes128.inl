@@ -13,6 +13,7 @@ namespace {
 
 typedef uint8_t u8x16 __attribute__((vector_size(16)));
 typedef uint16_t u16x8 __attribute__((vector_size(16)));
+typedef int16_t i16x8 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
 
 constexpr size_t kBlockLanes = 64;
@@ -28,15 +29,19 @@ BITVIT_INLINE u8x16 popcount_bytes(u8x16 x) {
 #endif
 }
 
-// Bit i: byte i of a mask of all ones or zeros.
-BITVIT_INLINE uint32_t mask_bits(u8x16 mask) {
+// Bit i: byte i of 64, each all ones or zero.
+BITVIT_INLINE uint64_t mask_bits(const u8x16* masks) {
 #if defined(__aarch64__)
   const u8x16 weights = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-  const uint8x16_t bits = (uint8x16_t)(mask & weights);
-  const uint8x16_t pairs = vpaddq_u8(bits, bits), fours = vpaddq_u8(pairs, pairs);
-  return vgetq_lane_u16(vreinterpretq_u16_u8(vpaddq_u8(fours, fours)), 0);
+  const uint8x16_t first = vpaddq_u8((uint8x16_t)(masks[0] & weights), (uint8x16_t)(masks[1] & weights));
+  const uint8x16_t second = vpaddq_u8((uint8x16_t)(masks[2] & weights), (uint8x16_t)(masks[3] & weights));
+  const uint8x16_t fours = vpaddq_u8(first, second);
+  return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(fours, fours)), 0);
 #else
-  return static_cast<uint32_t>(wasm_i8x16_bitmask((v128_t)mask));
+  uint64_t bits = 0;
+  BITVIT_UNROLL
+  for (size_t i = 0; i < 4; ++i) bits |= static_cast<uint64_t>(wasm_i8x16_bitmask((v128_t)masks[i])) << (16 * i);
+  return bits;
 #endif
 }
 
@@ -52,12 +57,39 @@ BITVIT_INLINE u16x8 load_words(const uint16_t* p) {
   return x;
 }
 
-BITVIT_INLINE u16x8 widen_low(u8x16 x) {
-  return (u16x8)__builtin_shufflevector(x, u8x16{}, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+// sum + the low or high half of the bytes.
+BITVIT_INLINE u16x8 add_low(u16x8 sum, u8x16 x) {
+#if defined(__aarch64__)
+  return (u16x8)vaddw_u8((uint16x8_t)sum, vget_low_u8((uint8x16_t)x));
+#else
+  return sum + (u16x8)wasm_u16x8_extend_low_u8x16((v128_t)x);
+#endif
+}
+BITVIT_INLINE u16x8 add_high(u16x8 sum, u8x16 x) {
+#if defined(__aarch64__)
+  return (u16x8)vaddw_high_u8((uint16x8_t)sum, (uint8x16_t)x);
+#else
+  return sum + (u16x8)wasm_u16x8_extend_high_u8x16((v128_t)x);
+#endif
 }
 
-BITVIT_INLINE u16x8 widen_high(u8x16 x) {
-  return (u16x8)__builtin_shufflevector(x, u8x16{}, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+// The eight numbers of each, converted.
+BITVIT_INLINE f32x16 to_floats(i16x8 first, i16x8 second) {
+  f32x16 r;
+#if defined(__aarch64__)
+  const int16x8_t a = (int16x8_t)first, b = (int16x8_t)second;
+  r.v[0] = (native_f32)vcvtq_f32_s32(vmovl_s16(vget_low_s16(a)));
+  r.v[1] = (native_f32)vcvtq_f32_s32(vmovl_high_s16(a));
+  r.v[2] = (native_f32)vcvtq_f32_s32(vmovl_s16(vget_low_s16(b)));
+  r.v[3] = (native_f32)vcvtq_f32_s32(vmovl_high_s16(b));
+#else
+  const v128_t a = (v128_t)first, b = (v128_t)second;
+  r.v[0] = (native_f32)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(a));
+  r.v[1] = (native_f32)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(a));
+  r.v[2] = (native_f32)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(b));
+  r.v[3] = (native_f32)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(b));
+#endif
+  return r;
 }
 
 BITVIT_INLINE size_t byte_steps(size_t n_bits) { return (n_bits + 7) / 8; }
@@ -115,11 +147,9 @@ BITVIT_INLINE void count_rows(const uint8_t* rows, size_t row_bytes, const uint8
       BITVIT_UNROLL
       for (size_t v = 0; v < kBlockVectors; ++v) {
         uint16_t* const out = sums + r * kBlockLanes + 16 * v;
-        u16x8 low = widen_low(counts[r][v]), high = widen_high(counts[r][v]);
-        if (begin != 0) {
-          low += load_words(out);
-          high += load_words(out + 8);
-        }
+        const bool is_first = begin == 0;
+        const u16x8 low = add_low(is_first ? u16x8{} : load_words(out), counts[r][v]);
+        const u16x8 high = add_high(is_first ? u16x8{} : load_words(out + 8), counts[r][v]);
         __builtin_memcpy(out, &low, sizeof(low));
         __builtin_memcpy(out + 8, &high, sizeof(high));
       }

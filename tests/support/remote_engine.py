@@ -59,15 +59,25 @@ def _available_isas() -> list[str]:
     return _isas
 
 
-class _Engine:
-    """What `_core.Engine` offers to tests."""
+def _local_isa(isa: str) -> str:
+    """What stands here for an instruction set of the other machine; an unknown one is refused here."""
+    return "portable" if isa in _available_isas() else isa
 
-    def __init__(self, program: Program, tensors: Mapping[str, AnyArray], inputs: Sequence[str],
-                 outputs: Sequence[str], threads: int, isa: str) -> None:  # fmt: skip
+
+class _Engine:
+    """What `_core.Engine` offers: runs elsewhere; all else, such as how much memory it needs, here."""
+
+    def __init__(
+        self, local: Any, program: Program, tensors: Mapping[str, AnyArray], inputs: Sequence[str],
+        outputs: Sequence[str], isa: str,
+    ) -> None:  # fmt: skip
         self.isa = isa or _available_isas()[-1]
-        self.threads = threads
+        self._local = local
         self._program, self._tensors = program, tensors
         self._inputs, self._outputs = list(inputs), list(outputs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._local, name)
 
     def run(self, inputs: Sequence[AnyArray], batch: int = 1) -> list[AnyArray]:
         batch = len(inputs[0]) if inputs else batch
@@ -118,14 +128,11 @@ class _Builder:
         self._ops.append(Op(kind, values[0], values[1], dict(attrs), names))
 
     def build(self, inputs: Sequence[int], outputs: Sequence[int], threads: int = 1, isa: str = "") -> _Engine:
-        if isa in _available_isas():
-            self._local.build(inputs, outputs, threads, "portable")
-        else:
-            self._local.build(inputs, outputs, threads, isa)
+        local = self._local.build(inputs, outputs, threads, _local_isa(isa))
         values = {f"v{i}": value for i, value in enumerate(self._values)}
         program = Program(values, self._ops, "v0", "v0")
         names = [[f"v{i}" for i in numbers] for numbers in (inputs, outputs)]
-        return _Engine(program, self._tensors, names[0], names[1], threads, isa)
+        return _Engine(local, program, self._tensors, names[0], names[1], isa)
 
 
 class _Model:
@@ -138,8 +145,9 @@ class _Model:
         return getattr(self._local, name)
 
     def engine(self, outputs: Sequence[str] = (), threads: int = 1, isa: str = "") -> _Engine:
+        local = self._local.engine(list(outputs), threads, _local_isa(isa))
         outputs = list(outputs) or [self._program.output]
-        return _Engine(self._program, self._local.tensors(), [self._program.input], outputs, threads, isa)
+        return _Engine(local, self._program, self._local.tensors(), [self._program.input], outputs, isa)
 
 
 def _check_program(program: Program, tensors: Mapping[str, AnyArray]) -> _Model:

@@ -17,13 +17,15 @@ void pack(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packe
 
 size_t scratch_bytes(const BinaryGemmShape&) { return 0; }
 
-// Calls epilogue(row, block, sums of its 64 outputs).
-template <typename Epilogue>
-BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryGemmShape& shape, Epilogue epilogue) {
+// Calls begin(block) and then, for each row, epilogue(row, block, sums of its 64 outputs).
+template <typename Begin, typename Epilogue>
+BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryGemmShape& shape, Begin begin,
+                            Epilogue epilogue) {
   const size_t n_words = (shape.n_inputs + 63) / 64, n_steps = byte_steps(shape.n_inputs);
   const uint8_t* lanes = static_cast<const uint8_t*>(packed);
   alignas(64) uint16_t sums[kRowsAtOnce * kBlockLanes];
   for (size_t block = 0; block < lane_blocks(shape.n_outputs); ++block, lanes += n_steps * kBlockLanes) {
+    begin(block);
     for (size_t r = 0; r < shape.n_rows; r += kRowsAtOnce) {
       const size_t n = shape.n_rows - r < kRowsAtOnce ? shape.n_rows - r : kRowsAtOnce;
       count_block<DifferingBits>(n, x + r * n_words, n_words * 8, lanes, n_steps, sums);
@@ -32,15 +34,23 @@ BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryG
   }
 }
 
-// z = offset + factor * p is at most kBinaryGemmMaxInputs, so floats hold it exactly.
+// z = offset + factor * p is at most kBinaryGemmMaxInputs, so 16 bits hold it.
 void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
             const BinaryGemmShape& shape, void*) {
-  const f32x16 factor = broadcast(static_cast<float>(parameters.factor));
-  multiply(x, packed, shape, [&](size_t r, size_t block, const uint16_t* sums) __attribute__((always_inline)) {
+  alignas(64) uint16_t offsets[kBlockLanes];
+  const u16x8 factor = u16x8{} + static_cast<uint16_t>(parameters.factor);
+  const auto begin = [&](size_t block) __attribute__((always_inline)) {
+    for (size_t i = 0; i < kBlockLanes; ++i) {
+      offsets[i] = static_cast<uint16_t>(parameters.offset[block * kBlockLanes + i]);
+    }
+  };
+  multiply(x, packed, shape, begin, [&](size_t r, size_t block, const uint16_t* sums) __attribute__((always_inline)) {
     const size_t first = block * kBlockLanes;
     for (size_t i = 0; i < kBlockLanes && first + i < shape.n_outputs; i += 16) {
       const size_t o = first + i, n = shape.n_outputs - o;
-      const f32x16 z = load_converted(parameters.offset + o) + factor * load_converted(sums + i);
+      const u16x8 low = load_words(offsets + i) + factor * load_words(sums + i);
+      const u16x8 high = load_words(offsets + i + 8) + factor * load_words(sums + i + 8);
+      const f32x16 z = to_floats((i16x8)low, (i16x8)high);
       const f32x16 result = z * load(parameters.scale + o) + load(parameters.bias + o);
       if (n >= 16) {
         store(y + r * y_stride + o, result);
@@ -51,24 +61,25 @@ void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters&
   });
 }
 
-BITVIT_INLINE u16x8 is_inside(const uint16_t* sums, const BinaryThresholdParameters& parameters, size_t o) {
-  const u16x8 distance = load_words(sums) - load_words(parameters.low + o);
-  return (u16x8)(distance <= load_words(parameters.range + o));
+BITVIT_INLINE u8x16 is_inside(const uint16_t* sums, const BinaryThresholdParameters& parameters, size_t o) {
+  const u16x8 low = load_words(sums) - load_words(parameters.low + o);
+  const u16x8 high = load_words(sums + 8) - load_words(parameters.low + o + 8);
+  const u8x16 first = (u8x16)(low <= load_words(parameters.range + o));
+  const u8x16 second = (u8x16)(high <= load_words(parameters.range + o + 8));
+  return __builtin_shufflevector(first, second, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
 }
 
 void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
                const BinaryGemmShape& shape, void*) {
   const size_t n_words = lane_blocks(shape.n_outputs);
-  multiply(x, packed, shape, [&](size_t r, size_t block, const uint16_t* sums) __attribute__((always_inline)) {
-    uint64_t word = parameters.flip[block];
-    for (size_t i = 0; i < kBlockLanes; i += 16) {
-      const u16x8 low = is_inside(sums + i, parameters, block * kBlockLanes + i);
-      const u16x8 high = is_inside(sums + i + 8, parameters, block * kBlockLanes + i + 8);
-      const u8x16 both =
-          __builtin_shufflevector((u8x16)low, (u8x16)high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-      word ^= static_cast<uint64_t>(mask_bits(both)) << i;
+  const auto begin = [](size_t) {};
+  multiply(x, packed, shape, begin, [&](size_t r, size_t block, const uint16_t* sums) __attribute__((always_inline)) {
+    u8x16 inside[kBlockVectors];
+    BITVIT_UNROLL
+    for (size_t v = 0; v < kBlockVectors; ++v) {
+      inside[v] = is_inside(sums + 16 * v, parameters, block * kBlockLanes + 16 * v);
     }
-    bits[r * n_words + block] = word;
+    bits[r * n_words + block] = mask_bits(inside) ^ parameters.flip[block];
   });
 }
 
