@@ -37,8 +37,8 @@ class ChainFinder {
   // end_.
   size_t Repetition(size_t value) const {
     for (size_t s = first_; s < end_; ++s) {
-      const bool is_it = Output(s) == value && steps_[s].declaration->repeats_channels && uses_[value] == 1;
-      if (is_it && values_[steps_[s].inputs[0]].width() % kPointwiseBlock == 0) return s;
+      const bool repeats = Output(s) == value && steps_[s].declaration->repeats_channels && uses_[value] == 1;
+      if (repeats && values_[steps_[s].inputs[0]].width() % kPointwiseBlock == 0) return s;
     }
     return end_;
   }
