@@ -8,7 +8,7 @@ from bitvit.program import Value
 from bitvit.program.schema import AnyArray
 from tests.support.by_hand import numbers, run
 from tests.support.loops import F
-from tests.support.operator_cases import OperatorCase, Rng, f32, random_heads, random_rows
+from tests.support.operator_cases import OperatorCase, Rng, f32, positive, random_heads, random_rows
 
 
 def case_value_planes(rng: Rng) -> OperatorCase:
@@ -20,7 +20,11 @@ def case_value_planes(rng: Rng) -> OperatorCase:
     if rng.random() < 0.4:
         inputs.append(f32(rng, 2))
     output = Value("ternary", (len(factors) + 1, heads, width, m))
-    return OperatorCase("value_planes", inputs, [Value("f32", x.shape) for x in inputs], [output], {"factors": factors})
+    tensors = {}
+    if factors and rng.random() < 0.4:
+        tensors["thresholds"] = positive(rng, len(factors), heads)
+    values = [Value("f32", x.shape) for x in inputs]
+    return OperatorCase("value_planes", inputs, values, [output], {"factors": factors}, tensors)
 
 
 def loop_value_planes(c: OperatorCase) -> list[AnyArray]:
@@ -34,7 +38,11 @@ def loop_value_planes(c: OperatorCase) -> list[AnyArray]:
         sign = -1 if value < 0 else 1
         if i > 0:
             factor = F(c.attrs["factors"][i - 1])
-            if not (value > factor * largest or value < factor * smallest):
+            high, low = factor * largest, factor * smallest
+            if "thresholds" in c.tensors:
+                high = factor * c.tensors["thresholds"][i - 1, h]
+                low = -high
+            if not (value > high or value < low):
                 sign = 0
         out[i, h, d, m] = sign
     return [out]
@@ -46,6 +54,21 @@ def test_value_planes_by_hand() -> None:
     assert planes[0, 0].tolist() == [[1, 1, 1, 1], [-1, -1, 1, 1]]
     assert planes[1, 0].tolist() == [[1, 1, 0, 0], [-1, -1, 0, 0]]  # beyond 2.8 or -1.4
     assert planes[2, 0].tolist() == [[1, 1, 0, 1], [-1, -1, 0, 0]]  # beyond 2 or -1
+
+
+def test_value_planes_beyond_fixed_thresholds_of_each_head() -> None:
+    v = numbers([0.5, -2], [0.6, 2.5], [-0.7, -0.0])
+    thresholds = np.array([[0.5, 2.0], [1.0, 4.0]], np.float32)
+    planes = run(
+        "value_planes",
+        [("f32", v)],
+        Value("ternary", (3, 2, 1, 3)),
+        attrs={"factors": [1.0, 0.5]},
+        thresholds=thresholds,
+    )[0]
+    assert planes[0, :, 0].tolist() == [[1, 1, -1], [-1, 1, 1]]
+    assert planes[1, :, 0].tolist() == [[0, 1, -1], [0, 1, 0]]  # beyond 0.5 in the first head, 2 in the second
+    assert planes[2, :, 0].tolist() == [[0, 1, -1], [0, 1, 0]]  # the same: half of 1 and of 4
 
 
 def test_value_planes_of_zeros() -> None:

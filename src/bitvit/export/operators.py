@@ -141,12 +141,15 @@ def attention_masks_statistics(
     )
 
 
-@operator("(Tensor v, Tensor? stats, float[] factors, int heads) -> Tensor")
-def value_planes(v: Tensor, stats: Tensor | None, factors: Sequence[float], heads: int) -> OperatorCall:
+@operator("(Tensor v, Tensor? stats, float[] factors, int heads, Tensor? thresholds=None) -> Tensor")
+def value_planes(
+    v: Tensor, stats: Tensor | None, factors: Sequence[float], heads: int, thresholds: Tensor | None = None
+) -> OperatorCall:
     """Emit `value_planes`: v `[B,M,H D]` -> ternary bits `[B,2,P,H,D,ceil(M/8)]`."""
     inputs = [(v, rows_value(v))] + ([(stats, rows_value(stats))] if stats is not None else [])
     shape = (len(factors) + 1, heads, int(v.shape[2]) // heads, int(v.shape[1]))
-    return OperatorCall("value_planes", inputs, [Value("ternary", shape)], {"factors": list(factors)}, {})
+    tensors = {} if thresholds is None else {"thresholds": thresholds}
+    return OperatorCall("value_planes", inputs, [Value("ternary", shape)], {"factors": list(factors)}, tensors)
 
 
 @operator("(Tensor masks, Tensor planes, Tensor row_scale, Tensor column_scale, int keys) -> Tensor")

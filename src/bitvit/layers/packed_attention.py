@@ -33,6 +33,7 @@ class PackedAttentionCore(nn.Module):
     offset: Tensor | None
     offset_scale: Tensor | None
     thresholds: Tensor | None
+    value_thresholds: Tensor | None
     row_scale: Tensor
 
     def __init__(
@@ -73,6 +74,8 @@ class PackedAttentionCore(nn.Module):
         self.register_buffer("value_shift", None if shift is None else shift.float())
         self.factors, self.values_by_image = values.factors, values.by_image
         self.register_buffer("scales", values.scales.float().clone())
+        limits = values.thresholds
+        self.register_buffer("value_thresholds", None if limits is None else limits.float().contiguous())
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, windows: int = 1) -> Tensor:
         """Attend: q ``[B, W N, C]``, k and v ``[B, W M, C]``, float32, to ``[B, W N, C]``.
@@ -88,7 +91,7 @@ class PackedAttentionCore(nn.Module):
         """
         (q, _), (k, _) = self.query(query), self.key(key)
         v = value if self.value_shift is None else value + self.value_shift
-        thresholds, row_scale = self.thresholds, self.row_scale
+        thresholds, row_scale, limits = self.thresholds, self.row_scale, self.value_thresholds
         if windows > 1:  # each window of each head attends on its own: windows become heads
             if self.statistics is not None or self.values_by_image or self.offset is not None:
                 raise ExportError("attention in windows takes no statistics of images and no offset in its packed form")
@@ -97,6 +100,7 @@ class PackedAttentionCore(nn.Module):
             v = ops.windows_to_heads(v, windows)
             thresholds = None if thresholds is None else thresholds.repeat(1, windows)
             row_scale = row_scale.repeat(1, windows)
+            limits = None if limits is None else limits.repeat(1, windows)
         value_stats = ops.statistics(v) if self.values_by_image else None
         gamma = None
         if self.statistics is None:
@@ -105,7 +109,7 @@ class PackedAttentionCore(nn.Module):
             )
         else:
             masks, gamma = ops.attention_masks_statistics(q, k, self.table, self.head_dim, *self.statistics)
-        planes = ops.value_planes(v, value_stats, self.factors, self.num_heads * windows)
+        planes = ops.value_planes(v, value_stats, self.factors, self.num_heads * windows, limits)
         y: Tensor = ops.value_product(masks, planes, row_scale, self.scales, value.shape[1] // windows)
         if gamma is not None:
             y = ops.scale_by(y, gamma, 0)

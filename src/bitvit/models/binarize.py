@@ -137,9 +137,9 @@ def _binary_attention(attn: Any, scheme: BinarizationScheme, num_tokens: int, nu
             offset_bits=scheme.offset_bits,
             base="sign" if scheme.type_a == "sign" else scheme.base_map,
         )
-    value: ValueEstimator | ActivationEstimator = head_sign(heads, head_dim, statistics)
+    value: ValueEstimator | ActivationEstimator = head_sign(heads, head_dim, scheme.value_statistics or statistics)
     if scheme.gsb_value:
-        value = GsbValue(heads, head_dim, scheme.components_value)
+        value = GsbValue(heads, head_dim, scheme.components_value, scheme.value_thresholds)
     projections = iter((attn.qkv, attn.proj))
     return BinaryAttention(
         heads * head_dim,

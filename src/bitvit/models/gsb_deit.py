@@ -104,6 +104,18 @@ TEST_VARIANTS = {
     "test_gsb_deit_mask_base": _variant("A_bin defined like the masks.", 16, 10, TEST_16, base_map="mask"),
     "test_gsb_deit_sign": _variant("Sign for type A activations.", 16, 10, TEST_16, type_a="sign"),
     "test_gsb_deit_plain_value": _variant("GSB attention with a plain sign for V.", 16, 10, TEST_16, gsb_value=False),
+    "test_gsb_deit_quantile_value": _variant(
+        "Components of V at quantiles.", 16, 10, TEST_16, value_thresholds="quantile"
+    ),
+    "test_gsb_deit_learned_value": _variant(
+        "Components of V at learned thresholds, odd widths.",
+        *(20, 7, ODD_20),
+        components_value=3,
+        value_thresholds="learned",
+    ),
+    "test_gsb_deit_xnor_value": _variant(
+        "GSB attention with the baseline's V.", 16, 10, TEST_16, gsb_value=False, value_statistics="xnor"
+    ),
     "test_gsb_deit_float_ends": _variant(
         "Real-valued patch convolution and heads.", 16, 10, TEST_16, first_last_bits=32
     ),

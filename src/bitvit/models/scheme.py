@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from bitvit.errors import UsageError
 from bitvit.layers.gsb_linear import Statistics, TypeA
 from bitvit.quantizers.gsb_attention import Offset
+from bitvit.quantizers.gsb_value import ValueThresholds
 
 BaseMap = Literal["round", "mask"]
 """The base map A_bin of Table VIII: Eq. 11, or defined like the masks M_i."""
@@ -23,6 +24,10 @@ class BinarizationScheme:
         gsb_value: superpose components of V (Table IV); False takes a plain sign.
         components_attention: number of extra components k_a (Table VI).
         components_value: number of extra components k_v (Table VI).
+        value_thresholds: where the components of V begin: ``"paper"`` (shares of the largest value, Eq. 27),
+            ``"quantile"`` (0.66 and 1.45 standard deviations of each head for two components) or ``"learned"``.
+        value_statistics: translation and scale of V where it is a plain sign: learned, or XNOR-Net statistics; None
+            takes ``linear_statistics``.
         offset: the attention's offset Phi (Table VII).
         offset_bits: storage of a learned Phi, 8 (trained so) or 32.
         base_map: definition of A_bin (Table VIII).
@@ -35,6 +40,8 @@ class BinarizationScheme:
     gsb_value: bool = True
     components_attention: int = 2
     components_value: int = 2
+    value_thresholds: ValueThresholds = "paper"
+    value_statistics: Literal["learned", "xnor"] | None = None
     offset: Offset = "full"
     offset_bits: Literal[8, 32] = 8
     base_map: BaseMap = "round"
@@ -45,7 +52,10 @@ class BinarizationScheme:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(BinarizationScheme).items():
             value = getattr(self, name)
-            if get_origin(hint) is Literal:
+            if name == "value_statistics":
+                if value not in (None, "learned", "xnor"):
+                    raise UsageError(f"scheme: {name} is {value!r}; choose one of 'learned', 'xnor', None")
+            elif get_origin(hint) is Literal:
                 if value not in get_args(hint) or isinstance(value, bool):
                     choices = ", ".join(repr(choice) for choice in get_args(hint))
                     raise UsageError(f"scheme: {name} is {value!r}; choose one of {choices}")

@@ -27,7 +27,14 @@ from bitvit.quantizers.gsb_attention import (
     fit_attention_scales,
     gsb_attention,
 )
-from bitvit.quantizers.gsb_value import GsbValue, fit_value_scales, gsb_value, value_components, value_masks
+from bitvit.quantizers.gsb_value import (
+    GsbValue,
+    ValueThresholds,
+    fit_value_scales,
+    gsb_value,
+    value_components,
+    value_masks,
+)
 from bitvit.quantizers.integer_offset import fake_integer_offset, quantize_offset
 from bitvit.quantizers.ir_net import IrNetSign, IrNetWeight
 from bitvit.quantizers.learned_scale import (
@@ -59,6 +66,7 @@ from bitvit.quantizers.reactnet import ReactNetSign
 from bitvit.quantizers.recu import RecuWeight
 from bitvit.quantizers.round_clip import round_clip
 from bitvit.quantizers.sign import binary_sign, sign_ste
+from bitvit.quantizers.threshold_value import gaussian_thresholds, threshold_value
 from bitvit.quantizers.thresholds import component_factors
 from bitvit.quantizers.triangular_sign import ShiftedSign, SignOfZero, TriangularSign
 from bitvit.quantizers.weight_sign import TensorSignWeight, binary_weight, binary_weight_parts
@@ -110,6 +118,7 @@ __all__ = [
     "TriangularSign",
     "ValueEstimator",
     "ValuePlanes",
+    "ValueThresholds",
     "WeightEstimator",
     "XnorAttention",
     "XnorNetSign",
@@ -130,6 +139,7 @@ __all__ = [
     "fit_sign_scale",
     "fit_step",
     "fit_value_scales",
+    "gaussian_thresholds",
     "gsb_attention",
     "gsb_value",
     "image_statistics",
@@ -144,6 +154,7 @@ __all__ = [
     "sign_bits",
     "sign_ste",
     "step_codes",
+    "threshold_value",
     "value_components",
     "value_masks",
     "xnor_attention",

@@ -1,7 +1,7 @@
 """Group superposition binarization of the values V (GSB Eq. 26-34)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,9 @@ from bitvit.quantizers.estimator import Quantized, ValueEstimator
 from bitvit.quantizers.gsb_attention import alive, scales_of_levels
 from bitvit.quantizers.masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
 from bitvit.quantizers.packed_forms import ValuePlanes
-from bitvit.quantizers.positive import Positive
+from bitvit.quantizers.positive import MIN_SCALE, Positive
 from bitvit.quantizers.precision import at_least_float32
+from bitvit.quantizers.threshold_value import gaussian_thresholds, threshold_levels, threshold_value
 from bitvit.quantizers.thresholds import component_factors
 from bitvit.quantizers.whole_operators import gradient_shapes, whole_on_cpu
 
@@ -168,6 +169,13 @@ def fit_value_scales(value: Tensor, factors: tuple[float, ...]) -> Tensor:
         return scales_of_levels(levels)
 
 
+ValueThresholds = Literal["paper", "quantile", "learned"]
+"""Where the masks of the values begin: at shares of an image's largest and smallest value (Eq. 27), at the Gaussian's
+best thresholds times each head's standard deviation, or at learned magnitudes of each head."""
+
+_MOMENTUM = 0.1
+
+
 class GsbValue(ValueEstimator):
     """`gsb_value` of ``V - Omega`` with learned scales and offset.
 
@@ -175,31 +183,58 @@ class GsbValue(ValueEstimator):
         num_heads: heads H.
         head_dim: channels of a head D.
         components: extra components k_v (Table VI), 0 or more.
+        thresholds: ``"paper"``: as Eq. 27. ``"quantile"`` and ``"learned"``: `threshold_value`, with ``t_i = q_i
+            sigma_h`` (`gaussian_thresholds`; sigma_h a running standard deviation of the head's values, as that of a
+            BatchNorm), or with learned ``t_i`` that start there. The packed form and its cost are the same.
 
     Attributes:
         omega: parameter ``[H, 1, D]``, subtracted, initially 0.
         scales: effective positive ``b_0 .. b_k`` (the parameter is ``log_scales``).
-        factors: ``c_1 .. c_k``.
+        factors: ``c_1 .. c_k``, or ``q_1 .. q_k``.
+        thresholds: effective positive ``t_i``, ``[k, H]``, where they are learned (the parameter is
+            ``log_thresholds``).
+        spread: buffer ``[H]``, sigma_h, where the thresholds are quantiles.
 
     Source: GSB Eq. 26-34.
     """
 
     scales = Positive()
+    thresholds = Positive()
 
-    def __init__(self, num_heads: int, head_dim: int, components: int = 2) -> None:
+    def __init__(
+        self, num_heads: int, head_dim: int, components: int = 2, thresholds: ValueThresholds = "paper"
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = head_dim
-        self.factors = component_factors(components)
+        self.kind: ValueThresholds = thresholds
+        self.factors = component_factors(components) if thresholds == "paper" else gaussian_thresholds(components)
         self.planes = components + 1
         # Shift, divide and round; for each component, the first included, two limits, mask and scale.
         self.flops_per_element = 3 + 4 * self.planes
         self.omega = nn.Parameter(torch.zeros(num_heads, 1, head_dim))
         self.scales = torch.ones(components + 1)
+        if thresholds == "learned":
+            self.thresholds = torch.tensor(self.factors).reshape(-1, 1).repeat(1, num_heads)
+        if thresholds == "quantile":
+            self.register_buffer("spread", torch.ones(num_heads))
+
+    def limits(self) -> Tensor:
+        """Return the magnitudes ``[k, H]`` at which the masks begin, where they are no shares of extremes."""
+        if self.kind == "learned":
+            return self.thresholds
+        spread = self.get_buffer("spread")
+        return spread.new_tensor(self.factors).reshape(-1, 1) * spread
 
     def forward(self, x: Tensor) -> Quantized:
-        """Return the approximation `gsb_value`, ``[B, H, N, D]``; its scales are already applied."""
-        return gsb_value(at_least_float32(x), self.scales, self.factors, self.omega), None
+        """Return the approximation, ``[B, H, N, D]``; its scales are already applied."""
+        x = at_least_float32(x)
+        if self.kind == "paper":
+            return gsb_value(x, self.scales, self.factors, self.omega), None
+        if self.kind == "quantile" and self.training:
+            with torch.no_grad():
+                self.get_buffer("spread").lerp_(_deviations(x - self.omega), _MOMENTUM)
+        return threshold_value(x, self.scales, self.limits(), self.omega), None
 
     def real_value(self, x: Tensor) -> Quantized:
         """Return ``V - Omega``."""
@@ -207,15 +242,32 @@ class GsbValue(ValueEstimator):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Set the scales by Eq. 34 from values ``[B, H, N, D]``, none too small to live (`alive`)."""
-        self.scales = alive(fit_value_scales(at_least_float32(x) - self.omega, self.factors))
+        """Set thresholds and, by Eq. 34, scales from values ``[B, H, N, D]``; no scale too small to live (`alive`)."""
+        values = at_least_float32(x) - self.omega
+        if self.kind == "paper":
+            self.scales = alive(fit_value_scales(values, self.factors))
+            return
+        spread = _deviations(values)
+        if self.kind == "quantile":
+            self.get_buffer("spread").copy_(spread)
+        else:
+            self.thresholds = spread.new_tensor(self.factors).reshape(-1, 1) * spread
+        self.scales = alive(scales_of_levels(threshold_levels(values, self.limits())))
 
     def value_planes(self) -> ValuePlanes:
         """Return the shift ``-Omega``, ``[H D]``, the scales ``b_0 .. b_k`` and the factors ``c_1 .. c_k``."""
         self.check_enabled()
-        shift = -self.omega.detach().reshape(-1)
-        return ValuePlanes(shift, self.scales.detach().float(), [float(c) for c in self.factors])
+        shift, scales = -self.omega.detach().reshape(-1), self.scales.detach().float()
+        if self.kind == "paper" or not self.factors:
+            return ValuePlanes(shift, scales, [float(c) for c in self.factors])
+        return ValuePlanes(shift, scales, [1.0] * len(self.factors), thresholds=self.limits().detach().float())
 
     def extra_repr(self) -> str:
         """Return the arguments that ``repr`` shows."""
-        return f"heads={self.num_heads}, head_dim={self.head_dim}, components={len(self.factors)}"
+        kind = "" if self.kind == "paper" else f", thresholds={self.kind}"
+        return f"heads={self.num_heads}, head_dim={self.head_dim}, components={len(self.factors)}{kind}"
+
+
+def _deviations(values: Tensor) -> Tensor:
+    """Return the root mean square of each head's values, ``[H]``, at least `MIN_SCALE`."""
+    return values.square().mean(dim=(0, 2, 3)).sqrt().clamp_min(MIN_SCALE)

@@ -83,7 +83,8 @@ class ValuePlanes:
     Attributes:
         shift: added to the values first, ``[C]``; None for no shift.
         scales: one for each plane, the plane of signs first.
-        factors: of the extremes of one image, one for each further plane.
+        factors: of the extremes of one image, one for each further plane; or of `thresholds`.
+        thresholds: of magnitudes, ``[P - 1, H]``, in place of an image's extremes.
         by_image: translation and scale are the statistics of each image.
     """
 
@@ -91,6 +92,7 @@ class ValuePlanes:
     scales: Tensor = field(default_factory=lambda: torch.ones(1))
     factors: list[float] = field(default_factory=list)
     by_image: bool = False
+    thresholds: Tensor | None = None
 
 
 def for_each_head(values: list[float], num_heads: int) -> Tensor:

@@ -17,7 +17,11 @@ def run_value_planes(call: Call) -> tuple[AnyArray]:
     by_head = v.reshape(m, n_heads, width).transpose(1, 2, 0)
     sign = np.where(by_head < 0, np.int8(-1), np.int8(1))
     planes = [sign]
-    for factor in map(np.float32, call.attrs["factors"]):
-        is_far = (by_head > factor * v.max()) | (by_head < factor * v.min())
+    thresholds = call.tensors.get("thresholds")
+    for i, factor in enumerate(map(np.float32, call.attrs["factors"])):
+        if thresholds is None:
+            is_far = (by_head > factor * v.max()) | (by_head < factor * v.min())
+        else:
+            is_far = np.abs(by_head) > (factor * thresholds[i])[:, None, None]
         planes.append(sign * is_far.astype(np.int8))
     return (np.stack(planes),)
