@@ -101,6 +101,8 @@ class Study:
         rows: the variants that are compared.
         axes: overrides that vary independently; each combination of their values is run with each row.
         compare: pairs of row names, whose difference is reported: the first minus the second.
+        claims: two row names and a sentence which says that the first is better; the report says of each whether it
+            holds (`bitvit.studies.summary.Verdict`).
         paper: the paper's top-1 accuracy in percent at points of a grid, by `name=value, name=value`.
         note: a sentence below the table.
         seeds: number of seeds, 0 to seeds - 1.
@@ -118,6 +120,7 @@ class Study:
     teacher: dict[str, Any] = field(default_factory=dict)
     axes: tuple[Axis, ...] = ()
     compare: tuple[tuple[str, str], ...] = ()
+    claims: tuple[tuple[str, str, str], ...] = ()
     paper: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
     seeds: int = 3
@@ -182,10 +185,10 @@ def _check(study: Study) -> None:
     for i, axis in enumerate(study.axes):
         _check_axis(axis, f"axes[{i}].")
     known = {row.name for row in study.rows}
-    for pair in study.compare:
-        for name in pair:
+    for key, pairs in (("compare", study.compare), ("claims", [claim[:2] for claim in study.claims])):
+        for name in (name for pair in pairs for name in pair):
             if name not in known:
-                raise StudyError(f"compare: there is no row '{name}'")
+                raise StudyError(f"{key}: there is no row '{name}'")
 
 
 def _check_axis(axis: Axis, prefix: str) -> None:

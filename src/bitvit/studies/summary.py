@@ -6,14 +6,32 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Literal
 
 from bitvit.studies.plan import PlannedRun, plan_study
 from bitvit.studies.results import find_record
 from bitvit.studies.study import Row, Study
 from bitvit.tasks import Metric, task_named
 
-__all__ = ["Difference", "Line", "Spread", "Summary", "metrics_of", "summarize"]
+__all__ = [
+    "SMALLEST_DIFFERENCE",
+    "Claim",
+    "Difference",
+    "Line",
+    "Spread",
+    "Summary",
+    "Verdict",
+    "metrics_of",
+    "summarize",
+    "verdict_of",
+]
+
+Verdict = Literal["holds", "does not hold", "cannot be told"]
+
+SMALLEST_DIFFERENCE = 0.3
+"""Points below which a difference does not matter."""
+
+_FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,32 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A sentence that says that the first of two rows is better, and what the runs say of it."""
+
+    text: str
+    difference: Difference
+    verdict: Verdict
+
+
+def verdict_of(spread: Spread) -> Verdict:
+    """Return what paired differences say of the claim that they are positive.
+
+    It holds where the mean is more than two standard errors above 0. It does not hold where the mean is more than two
+    below 0, or where the whole interval of two standard errors around it is within `SMALLEST_DIFFERENCE` points of 0:
+    then it does not matter. Else, and with fewer than three seeds, it cannot be told.
+    """
+    if spread.error is None or spread.count < _FEWEST_SEEDS:
+        return "cannot be told"
+    reach = 2 * spread.error
+    if spread.mean > reach:
+        return "holds"
+    if spread.mean < -reach or abs(spread.mean) + reach <= SMALLEST_DIFFERENCE:
+        return "does not hold"
+    return "cannot be told"
+
+
+@dataclass(frozen=True)
 class Summary:
     """A study's results.
 
@@ -72,11 +116,13 @@ class Summary:
         study: what was asked for.
         lines: one for each row and point, those without results included.
         differences: those that the study asks for, as far as there are results.
+        claims: the study's, with their verdicts, as far as there are results.
     """
 
     study: Study
     lines: list[Line]
     differences: list[Difference]
+    claims: list[Claim] = field(default_factory=list)
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -104,7 +150,13 @@ def summarize(study: Study, records: Sequence[dict[str, Any]]) -> Summary:
         record = find_record(known, run)
         if record is not None:
             line.records.append(record)
-    return Summary(study, list(lines.values()), _differences(study, list(lines.values())))
+    found = list(lines.values())
+    claims = [
+        Claim(text, difference, verdict_of(difference.spread))
+        for first, second, text in study.claims
+        for difference in _differences([(first, second)], found)
+    ]
+    return Summary(study, found, _differences(study.compare, found), claims)
 
 
 def metrics_of(run: PlannedRun) -> tuple[Metric, ...]:
@@ -118,9 +170,9 @@ def _paper(study: Study, run: PlannedRun) -> float | None:
     return None if value is None else float(value)
 
 
-def _differences(study: Study, lines: list[Line]) -> list[Difference]:
+def _differences(pairs: Sequence[tuple[str, str]], lines: list[Line]) -> list[Difference]:
     found = []
-    for first, second in study.compare:
+    for first, second in pairs:
         for a in (line for line in lines if line.row.name == first):
             b = next(line for line in lines if line.row.name == second and line.point == a.point)
             key = a.metric.key

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from bitvit.studies.summary import Spread, Summary
+from bitvit.studies.summary import SMALLEST_DIFFERENCE, Spread, Summary
 
 __all__ = ["csv_table", "markdown_report", "table_cells"]
 
@@ -81,6 +81,24 @@ def markdown_report(summary: Summary, command: str, figure: str) -> str:
             "seeds",
         ]
         parts += [*_markdown(head, gaps), ""]
+    if summary.claims:
+        verdicts = [
+            [
+                claim.text,
+                *(str(claim.difference.first.point[axis.name]) for axis in study.axes),
+                _pm(claim.difference.spread),
+                str(claim.difference.spread.count),
+                claim.verdict,
+            ]
+            for claim in summary.claims
+        ]
+        head = ["claim", *(axis.title for axis in study.axes), "points, paired by seed", "seeds", "verdict"]
+        parts += [*_markdown(head, verdicts), ""]
+        parts += [
+            "Holds: the mean difference is more than two standard errors above 0. Does not hold: more than two below, "
+            f"or surely within {SMALLEST_DIFFERENCE} points of 0. Cannot be told: neither, or fewer than three seeds.",
+            "",
+        ]
     parts += [f"![{study.title}]({figure})", ""]
     if study.note:
         parts += [study.note.strip(), ""]
