@@ -22,7 +22,7 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core demo demo-segmentation test test-everywhere web results check format sanitize soak bench clean
+.PHONY: help setup core demo demo-segmentation test test-everywhere web results check format sanitize fuzz soak bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
@@ -35,6 +35,7 @@ help:
 	@echo "make check   run linters, the type checker and the C++ format check"
 	@echo "make format  apply the formatters"
 	@echo "make sanitize  run the engine's tests under AddressSanitizer and ThreadSanitizer (builds both)"
+	@echo "make fuzz MINUTES=n   fuzz the reader and the engine with libFuzzer (needs clang)"
 	@echo "make soak    run a model a million times over threads, reloads and forks, in constant memory"
 	@echo "make bench   time the kernels and a whole model against other engines"
 	@echo "make core    rebuild the C++ core after a change under cpp/ (the other targets do this too)"
@@ -95,6 +96,10 @@ format: $(CORE)
 
 sanitize: $(CORE)
 	$(BIN)/python tests/sanitize.py
+
+MINUTES ?= 5
+fuzz: $(CORE)
+	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)
 
 soak: $(CORE)
 	$(BIN)/python benchmarks/soak.py

@@ -1,4 +1,4 @@
-// Zero-initialized memory aligned to a cache line.
+// Zero-initialized memory aligned to a cache line. Copies share it.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +6,8 @@
 #include <cstring>
 #include <memory>
 #include <new>
+
+#include "base/red_zones.h"
 
 namespace bitvit {
 
@@ -34,9 +36,11 @@ class AlignedBuffer {
   // Replaces what there was; false: there is not enough memory.
   bool Allocate(size_t size_bytes) {
     size_ = AlignUp(size_bytes == 0 ? 1 : size_bytes);
-    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size_)));
-    if (data_ == nullptr) return false;
+    std::byte* const data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size_));
+    if (data == nullptr) return false;
+    data_ = std::shared_ptr<std::byte>(data, [](std::byte* p) { std::free(p); });
     std::memset(data_.get(), 0, size_);
+    Forbid(data + size_bytes, size_ - size_bytes);
     return true;
   }
 
@@ -48,10 +52,7 @@ class AlignedBuffer {
   size_t size_bytes() const { return size_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const { std::free(p); }
-  };
-  std::unique_ptr<std::byte, Free> data_;
+  std::shared_ptr<std::byte> data_;
   size_t size_ = 0;
 };
 

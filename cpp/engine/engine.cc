@@ -6,6 +6,7 @@
 
 #include "base/float_environment.h"
 #include "base/process_lock.h"
+#include "base/red_zones.h"
 #include "engine/memory_plan.h"
 
 namespace bitvit {
@@ -39,7 +40,9 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
   std::vector<size_t> operand_offsets;
   const WorkspaceSizes sizes = PlanWorkspace(&operand_offsets);
   arena_bytes_ = sizes.arena_bytes;
-  workspaces_ = std::make_unique<WorkspacePool>(sizes, std::move(operand_offsets), helpers.n_processors);
+  // A thread's own memory is worth less than the limit on all of it.
+  while (n_lanes_ > 1 && sizes.WorkspaceBytes(n_lanes_) > WorkspacePool::kMostBytes) --n_lanes_;
+  workspaces_ = std::make_unique<WorkspacePool>(sizes, std::move(operand_offsets), helpers.n_processors, n_lanes_);
 }
 
 WorkspaceSizes Engine::PlanWorkspace(std::vector<size_t>* operand_offsets) {
@@ -115,6 +118,7 @@ void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands
     for (const size_t i : steps_[s].inputs) place(i);
     for (const size_t i : steps_[s].outputs) place(i);
   }
+  if constexpr (kRedZones) PermitTile(stage, lane);
   std::byte** operand = tile_operands;
   for (size_t s = stage.first; s < stage.end; ++s) {
     const Step& step = steps_[s];
@@ -122,6 +126,7 @@ void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands
     const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
     size_t n_steps = 1;
     if (plan == kRunStep) {
+      if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
       step.op->Run(RunContext(operand, operand + step.inputs.size(), &scratch, range));
     } else if (plan != kRunNothing) {
       RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
@@ -163,6 +168,7 @@ void Engine::RunGroup(const Call& call, const Stage& stage, std::byte* const* op
 }
 
 bool Engine::RunImage(const Call& call, Workspace& workspace, size_t image, Team* team, bool may_ask) const {
+  if constexpr (kRedZones) PermitInputs(workspace);
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const Value& value = values_[inputs_[i]];
     value.Load(call.inputs[i] + image * value.stored_size_bytes(), workspace.arena() + offsets_[inputs_[i]]);
@@ -170,6 +176,7 @@ bool Engine::RunImage(const Call& call, Workspace& workspace, size_t image, Team
   std::byte* const* operand = workspace.operands();
   for (const Stage& stage : groups_.stages) {
     if (may_ask && call.interrupt.IsRequested()) return false;
+    if constexpr (kRedZones) PermitOperands(stage, workspace);
     if (stage.is_group()) {
       RunGroup(call, stage, operand, workspace, team, may_ask);
       operand += CountOperands(stage);
@@ -183,6 +190,7 @@ bool Engine::RunImage(const Call& call, Workspace& workspace, size_t image, Team
     operand += step.inputs.size() + step.outputs.size();
   }
   if (may_ask && call.interrupt.IsRequested()) return false;
+  if constexpr (kRedZones) Permit(workspace.arena(), arena_bytes_);
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const Value& value = values_[outputs_[i]];
     value.Store(workspace.arena() + offsets_[outputs_[i]], call.outputs[i] + image * value.stored_size_bytes());

@@ -70,6 +70,11 @@ class Engine {
   RunOutcome RunBatch(const Call& call, size_t batch, bool is_nested) const;
   // As many of the images as whole rounds of all lanes make, each on one thread; returns how many.
   size_t SpreadImages(const Call& call, Workspace& own, size_t batch, size_t n_lanes) const;
+  // Red zones (base/red_zones.h; engine/red_zones.cc): from now on only these operands and scratch may be touched.
+  void PermitInputs(const Workspace& workspace) const;
+  void PermitOperands(const Stage& stage, Workspace& workspace) const;
+  void PermitTile(const Stage& stage, const Lane& lane) const;
+  void PermitScratch(const Step& step, size_t n_parts, const Lane& lane) const;
   // False: interrupted. A team that is given works on the image together. Only lane 0 asks for interrupts.
   bool RunImage(const Call& call, Workspace& workspace, size_t image, Team* team, bool may_ask) const;
   void RunGroup(const Call& call, const Stage& stage, std::byte* const* operands, Workspace& workspace, Team* team,

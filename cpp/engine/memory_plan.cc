@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/aligned_buffer.h"
+#include "base/red_zones.h"
 
 namespace bitvit {
 namespace {
@@ -115,9 +116,20 @@ MemoryPlan PlanByTime(const std::vector<Lifetime>& lifetimes) {
   return plan;
 }
 
+// One behind the other, with red zones between them.
+MemoryPlan PlanApart(const std::vector<Lifetime>& lifetimes) {
+  MemoryPlan plan = {{}, kRedZoneBytes};
+  for (const Lifetime& lifetime : lifetimes) {
+    plan.offsets.push_back(plan.size_bytes);
+    if (lifetime.size_bytes != 0) plan.size_bytes += AlignUp(lifetime.size_bytes) + kRedZoneBytes;
+  }
+  return plan;
+}
+
 }  // namespace
 
 MemoryPlan PlanMemory(const std::vector<Lifetime>& lifetimes) {
+  if constexpr (kRedZones) return PlanApart(lifetimes);
   const auto is_placed = [](const Lifetime& lifetime) { return lifetime.size_bytes != 0; };
   const auto n_placed = std::count_if(lifetimes.begin(), lifetimes.end(), is_placed);
   return static_cast<size_t>(n_placed) <= kMaxBySize ? PlanBySize(lifetimes) : PlanByTime(lifetimes);

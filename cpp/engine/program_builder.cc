@@ -1,6 +1,7 @@
 #include "engine/program_builder.h"
 
 #include "base/text.h"
+#include "ops/layouts.h"
 #include "ops/registry.h"
 #include "program/validation.h"
 
@@ -99,6 +100,7 @@ Result<std::unique_ptr<Engine>> ProgramBuilder::Build(const std::vector<long lon
 
   std::vector<bool> is_dense_plane(values_.size(), false);
   std::vector<Step> steps;
+  Layouts layouts;
   for (size_t s = 0; s < nodes_.size(); ++s) {
     const Node& node = nodes_[s];
     OperatorSpec spec;
@@ -116,6 +118,7 @@ Result<std::unique_ptr<Engine>> ProgramBuilder::Build(const std::vector<long lon
     spec.tensors = node.tensors;
     spec.kernels = &KernelsFor(selected);
     spec.portable_kernels = &KernelsFor(Isa::kPortable);
+    spec.layouts = &layouts;
     BITVIT_ASSIGN(std::unique_ptr<Operator> op, MakeOperator(spec));
     steps.push_back({FindOperator(node.kind), std::move(op), node.inputs, node.outputs});
   }

@@ -10,6 +10,7 @@
 #endif
 
 #include "base/process_lock.h"
+#include "base/red_zones.h"
 #include "engine/interrupt.h"
 
 namespace bitvit {
@@ -25,6 +26,8 @@ std::unique_ptr<Workspace> Workspace::Make(const WorkspaceSizes& sizes, const st
       !workspace->shared_scratch_.Allocate(sizes.shared_scratch_bytes) || workspace->MakeLanes(1, sizes) != 1) {
     return nullptr;
   }
+  FillWithRubbish(workspace->arena_.data(), sizes.arena_bytes);
+  FillWithRubbish(workspace->shared_scratch_.data(), sizes.shared_scratch_bytes);
   for (const size_t offset : operand_offsets) workspace->operands_.push_back(workspace->arena_.data() + offset);
   return workspace;
 }
@@ -34,6 +37,8 @@ size_t Workspace::MakeLanes(size_t n_lanes, const WorkspaceSizes& sizes) {
     auto lane = std::make_unique<Lane>();
     const size_t scratch_bytes = lanes_.empty() ? sizes.caller_scratch_bytes : sizes.helper_scratch_bytes;
     if (!lane->scratch.Allocate(scratch_bytes) || !lane->tile.Allocate(sizes.tile_bytes)) break;
+    FillWithRubbish(lane->scratch.data(), scratch_bytes);
+    FillWithRubbish(lane->tile.data(), sizes.tile_bytes);
     lane->tile_operands.resize(sizes.n_tile_operands);
     scratch_.push_back(lane->scratch.data());
     lanes_.push_back(std::move(lane));
@@ -50,10 +55,11 @@ struct WorkspacePool::Waiting {
 #endif
 };
 
-WorkspacePool::WorkspacePool(WorkspaceSizes sizes, std::vector<size_t> operand_offsets, size_t n_processors)
+WorkspacePool::WorkspacePool(WorkspaceSizes sizes, std::vector<size_t> operand_offsets, size_t n_processors,
+                             size_t n_lanes)
     : sizes_(sizes),
       operand_offsets_(std::move(operand_offsets)),
-      most_(std::clamp<size_t>(kMostBytes / std::max<size_t>(1, sizes.WorkspaceBytes(1)), 1, 2 * n_processors)),
+      most_(std::clamp<size_t>(kMostBytes / std::max<size_t>(1, sizes.WorkspaceBytes(n_lanes)), 1, 2 * n_processors)),
       generation_(ForkGeneration()),
       waiting_(std::make_shared<Waiting>()) {}
 

@@ -34,8 +34,10 @@ class Workspace {
 
   std::byte* arena() const { return arena_.data(); }
   std::byte* shared_scratch() const { return shared_scratch_.data(); }
+  size_t shared_scratch_bytes() const { return shared_scratch_.size_bytes(); }
   std::byte* const* operands() const { return operands_.data(); }  // inputs, then outputs, of each step in turn
   Lane& lane(size_t i) { return *lanes_[i]; }
+  size_t n_lanes() const { return lanes_.size(); }
   std::byte* const* thread_scratch() const { return scratch_.data(); }  // of each lane
 
  private:
@@ -54,7 +56,7 @@ class WorkspacePool {
  public:
   static constexpr size_t kMostBytes = size_t{1} << 29;
 
-  WorkspacePool(WorkspaceSizes sizes, std::vector<size_t> operand_offsets, size_t n_processors);
+  WorkspacePool(WorkspaceSizes sizes, std::vector<size_t> operand_offsets, size_t n_processors, size_t n_lanes);
   ~WorkspacePool();
 
   const WorkspaceSizes& sizes() const { return sizes_; }

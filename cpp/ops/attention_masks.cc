@@ -73,8 +73,11 @@ class AttentionMasks final : public Operator {
     if (!operands.Has("offset")) return;
     const Tensor& offset = operands.Parameter("offset");
     if (offset.type == DataType::kI8) {
-      byte_offset_ = AlignedBuffer(offset.n_elements() + 16);
-      std::memcpy(byte_offset_.data(), offset.data, offset.n_elements());
+      byte_offset_ = operands.Layout("offset", [&] {
+        AlignedBuffer copy(offset.n_elements() + 16);
+        std::memcpy(copy.data(), offset.data, offset.n_elements());
+        return copy;
+      });
       offset_scale_ = operands.Floats("offset_scale");
       has_byte_offset_ = true;
     } else {
@@ -162,6 +165,7 @@ BITVIT_OPERATOR(attention_masks) {
   op.Parameter("offset", "i8 [H,N,M] | f32 [H,N] | f32 [H,N,M]", Presence::kOptional);
   op.Parameter("offset_scale", "f32 [H]", Presence::kOptional);
   // Look-up, sum and normalization of the softmax; the offset; a row maximum and the comparisons.
+  op.ScratchBytes("H*((M+64)*((D+63)/64)*16+64+16*N)+128*(M+64)");
   op.Costs("H*N*M*D", "0", "H*N*M*(4+offset+planes)");
   op.check_attributes = CheckRules;
   op.check = CheckContent;

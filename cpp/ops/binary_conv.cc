@@ -56,7 +56,7 @@ class BinaryConv final : public Operator {
         kernel_(operands.Size("kernel")),
         dilation_(operands.Size("dilation")),
         width_(operands.Size("C/groups")),
-        zeros_(n_words_ * sizeof(uint64_t)) {
+        zeros_(operands.Zeros(n_words_ * sizeof(uint64_t))) {
     const size_t n_groups = operands.Size("groups"), n_taps = kernel_ * kernel_;
     tap_bytes_ = width_ <= 8 ? 1 : width_ <= 16 ? 2 : AlignUp(width_, 32) / 8;
     shape_ = {n_groups, operands.Size("O/groups"), (n_taps * tap_bytes_ + 3) / 4};
@@ -65,15 +65,15 @@ class BinaryConv final : public Operator {
     bias_ = Padded(operands.Parameter("bias").as<float>());
     const BinaryConvRunKernels& runs = kernels_.runs;
     has_runs_ = runs.fits != nullptr && runs.fits(shape_, width_);
-    if (has_runs_) {
-      weight_ = AlignedBuffer(runs.packed_bytes(shape_, width_, n_taps));
-      runs.pack(weight.as<uint64_t>(), shape_, width_, n_taps, weight_.data());
-    } else {
-      PackWeight(weight.as<uint64_t>());
-    }
+    weight_ = operands.Layout("weight", [&] {
+      if (!has_runs_) return PackedWeight(weight.as<uint64_t>());
+      AlignedBuffer packed(runs.packed_bytes(shape_, width_, n_taps));
+      runs.pack(weight.as<uint64_t>(), shape_, width_, n_taps, packed.data());
+      return packed;
+    });
     rows_ = FindTapRanges(height_, kernel_, dilation_);
     columns_ = FindTapRanges(grid_width_, kernel_, dilation_);
-    FillOffsets(weight.as<uint64_t>());
+    offsets_ = operands.Layout("weight", [&] { return Offsets(weight.as<uint64_t>()); }, 1);
     cells_ = std::clamp(kMaxGatheredBytes / RowBytes(), size_t{1}, kMaxCells);
   }
 
@@ -115,9 +115,9 @@ class BinaryConv final : public Operator {
     }
   }
 
-  void PackWeight(const uint64_t* rows) {
+  AlignedBuffer PackedWeight(const uint64_t* rows) const {
     const size_t n_taps = kernel_ * kernel_;
-    weight_ = AlignedBuffer(shape_.n_groups * PaddedGroup() * shape_.n_units * sizeof(uint32_t));
+    AlignedBuffer packed(shape_.n_groups * PaddedGroup() * shape_.n_units * sizeof(uint32_t));
     std::vector<uint32_t> units(shape_.n_units);
     for (size_t o = 0; o < shape_.n_groups * shape_.group_outputs; ++o) {
       for (size_t t = 0; t < n_taps; ++t) {
@@ -125,15 +125,16 @@ class BinaryConv final : public Operator {
                 reinterpret_cast<std::byte*>(units.data()) + t * tap_bytes_);
       }
       const size_t place = PaddedOutput(o);
-      uint32_t* const block = weight_.as<uint32_t>() + place / kBinaryConvBlock * shape_.n_units * kBinaryConvBlock;
+      uint32_t* const block = packed.as<uint32_t>() + place / kBinaryConvBlock * shape_.n_units * kBinaryConvBlock;
       for (size_t u = 0; u < shape_.n_units; ++u) block[u * kBinaryConvBlock + place % kBinaryConvBlock] = units[u];
     }
+    return packed;
   }
 
   // offsets_: [range of rows][range of columns][output].
-  void FillOffsets(const uint64_t* rows) {
+  AlignedBuffer Offsets(const uint64_t* rows) const {
     const size_t n_padded = shape_.n_groups * PaddedGroup(), side = kernel_ + 1;
-    offsets_ = AlignedBuffer(rows_.ranges.size() * columns_.ranges.size() * n_padded * sizeof(int32_t));
+    AlignedBuffer offsets(rows_.ranges.size() * columns_.ranges.size() * n_padded * sizeof(int32_t));
     std::vector<int32_t> ones(side * side);  // 1 bits of the weights in the taps above and left of [y][x]
     for (size_t o = 0; o < shape_.n_groups * shape_.group_outputs; ++o) {
       for (size_t t = 0; t < kernel_ * kernel_; ++t, rows += BitWords(width_)) {
@@ -142,7 +143,7 @@ class BinaryConv final : public Operator {
         const size_t place = (t / kernel_ + 1) * side + t % kernel_ + 1;
         ones[place] = count + ones[place - 1] + ones[place - side] - ones[place - side - 1];
       }
-      int32_t* offset = offsets_.as<int32_t>() + PaddedOutput(o);
+      int32_t* offset = offsets.as<int32_t>() + PaddedOutput(o);
       for (const TapRange& r : rows_.ranges) {
         for (const TapRange& c : columns_.ranges) {
           const int32_t inside = ones[r.last * side + c.last] - ones[r.first * side + c.last] -
@@ -153,6 +154,7 @@ class BinaryConv final : public Operator {
         }
       }
     }
+    return offsets;
   }
 
   void RunCells(const RunContext& context, size_t begin, size_t end, std::byte* scratch) const {
@@ -260,6 +262,10 @@ BITVIT_OPERATOR(binary_conv) {
   op.Divides("groups", "C").Divides("groups", "O").AtMost("kernel*kernel*(C/groups)", "32767");
   op.Parameter("weight", "bits [O,kernel*kernel,C/groups]").Tiled();
   // Taps outside the grid count as well: they are few, and their number depends on the dilation.
+  // Outputs of a group in blocks of 16, taps in whole bytes, and a correction for each of the taps that a border can
+  // cut off.
+  op.LayoutBytes("groups*((O/groups+15)/16*16)*(kernel*kernel*((C/groups+31)/32*4)+4+4*(kernel+1)*(kernel+1))");
+  op.ScratchBytes("groups*(kernel*kernel*((C/groups+31)/32*4)+4)+131072");
   op.Costs("N*O*kernel*kernel*(C/groups)", "0", "N*O");
   op.MakeWith<BinaryConv>();
 }

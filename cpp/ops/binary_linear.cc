@@ -19,9 +19,12 @@ class BinaryProduct : public Operator {
   explicit BinaryProduct(const Operands& operands)
       : kernels_(operands.kernels().binary_gemm),
         shape_{operands.Size("N"), operands.Size("K"), operands.Size("O")},
-        packed_(kernels_.packed_bytes(shape_.n_inputs, shape_.n_outputs)),
         weight_(operands.PackedSigns("weight", shape_.n_inputs)) {
-    kernels_.pack(weight_.as<uint64_t>(), shape_.n_inputs, shape_.n_outputs, packed_.data());
+    packed_ = operands.Layout("weight", [&] {
+      AlignedBuffer packed(kernels_.packed_bytes(shape_.n_inputs, shape_.n_outputs));
+      kernels_.pack(weight_.as<uint64_t>(), shape_.n_inputs, shape_.n_outputs, packed.data());
+      return packed;
+    });
   }
 
  protected:
@@ -141,7 +144,7 @@ static_assert(kBinaryGemmMaxInputs == 32767);
 BITVIT_OPERATOR(binary_linear) {
   op.Input("x", "sign|mask [N,K]").Output("y", "f32 [N,O]").AtMost("K", "32767");
   op.Parameter("weight", "bits [O,K]").Parameter("scale", "f32 [O]").Parameter("bias", "f32 [O]");
-  op.RowWise().Tiled().Foldable().Costs("N*O*K", "0", "N*O");
+  op.RowWise().Tiled().Foldable().ScratchBytes("32*(N+8)*((K+63)/64)+16*O").Costs("N*O*K", "0", "N*O");
   op.MakeWith<BinaryLinear>();
 }
 
@@ -149,7 +152,7 @@ BITVIT_OPERATOR(binary_linear_threshold) {
   op.Input("x", "sign|mask [N,K]").Output("bits", "sign|mask [N,O] or heads").AtMost("K", "32767");
   op.Parameter("weight", "bits [O,K]");
   op.Parameter("low", "i16 [O]").Parameter("high", "i16 [O]").Parameter("flip", "u8 [O]");
-  op.RowWise().Tiled().Costs("N*O*K", "0", "0");
+  op.RowWise().Tiled().ScratchBytes("32*(N+8)*((K+63)/64)+16*O").Costs("N*O*K", "0", "0");
   op.check = CheckFlip;
   op.MakeWith<BinaryLinearThreshold>();
 }

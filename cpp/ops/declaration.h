@@ -85,6 +85,12 @@ struct OperatorDeclaration {
   // Operations on one image, as expressions. All three must be said: nothing is free by omission.
   std::string_view binary_multiply_adds, multiply_adds, float_operations;
 
+  // Bytes of what an engine keeps besides the parameters, at most; an expression.
+  std::string_view layout_bytes = "0";
+
+  // Bytes that one thread needs while it runs besides the values, at most, on any instruction set; an expression.
+  std::string_view scratch_bytes = "0";
+
   // What the declaration cannot say; may be null. The first runs before the parameters are checked, the second before
   // the outputs are.
   Status (*check_attributes)(Operands& operands) = nullptr;
@@ -188,6 +194,14 @@ struct OperatorDeclaration {
     binary_multiply_adds = binary;
     multiply_adds = integer;
     float_operations = floats;
+    return *this;
+  }
+  OperatorDeclaration& LayoutBytes(std::string_view bytes) {
+    layout_bytes = bytes;
+    return *this;
+  }
+  OperatorDeclaration& ScratchBytes(std::string_view bytes) {
+    scratch_bytes = bytes;
     return *this;
   }
   // By a class whose constructor takes the operands.

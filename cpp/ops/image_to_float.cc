@@ -37,7 +37,7 @@ class ImageToFloat final : public Operator {
 
 BITVIT_OPERATOR(image_to_float) {
   op.Input("x", "u8 [H,W,C]").Parameter("mul", "f32 [C]").Parameter("add", "f32 [C]").Output("y", "f32 [H,W,C]");
-  op.FloatOperations("elements");
+  op.FloatOperations("elements").LayoutBytes("8*(W*C+16)");
   op.MakeWith<ImageToFloat>();
 }
 

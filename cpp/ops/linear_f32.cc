@@ -13,7 +13,7 @@ class LinearF32 final : public Operator {
         n_rows_(operands.Size("N")),
         n_inputs_(operands.Size("K")),
         n_outputs_(operands.Size("O")),
-        weight_(PackFloatWeight(operands.Parameter("weight").as<float>(), n_outputs_, n_inputs_)),
+        weight_(PackFloatWeight(operands, n_outputs_, n_inputs_)),
         bias_(operands.Floats("bias")) {}
 
   void Run(const RunContext& context) const override {

@@ -22,8 +22,11 @@ class LinearI8 final : public Operator {
         scale_(operands.Floats("scale")),
         bias_(operands.Floats("bias")) {
     const int8_t* const weight = operands.Parameter("weight").as<int8_t>();
-    weight_ = AlignedBuffer(kernels_.byte_gemm.packed_bytes(n_inputs_, n_outputs_));
-    kernels_.byte_gemm.pack(weight, n_inputs_, n_outputs_, weight_.data());
+    weight_ = operands.Layout("weight", [&] {
+      AlignedBuffer packed(kernels_.byte_gemm.packed_bytes(n_inputs_, n_outputs_));
+      kernels_.byte_gemm.pack(weight, n_inputs_, n_outputs_, packed.data());
+      return packed;
+    });
     offset_ = AlignedBuffer(n_outputs_ * sizeof(int32_t));
     for (size_t o = 0; o < n_outputs_; ++o) {
       int32_t sum = 0;
@@ -77,7 +80,7 @@ BITVIT_OPERATOR(linear_i8) {
   op.Input("x", "f32 [N,K]").Output("y", "f32 [N,O]").AtMost("K", "65536").Parameter("weight", "i8 [O,K]");
   op.Parameter("shift", "f32 [K]").Parameter("step", "f32 [1]");
   op.Parameter("scale", "f32 [O]").Parameter("bias", "f32 [O]");
-  op.RowWise().Foldable().Costs("0", "N*O*K", "3*N*K+N*O");
+  op.RowWise().Foldable().ScratchBytes("8*(K+64+4*(O+16))").Costs("0", "N*O*K", "3*N*K+N*O");
   op.check = CheckStep;
   op.MakeWith<LinearI8>();
 }

@@ -1,6 +1,7 @@
 #include "ops/operands.h"
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 
@@ -49,9 +50,21 @@ float Operands::Number(const char* attribute) const {
 AlignedBuffer Operands::Floats(const char* parameter, size_t slack) const {
   const Tensor& tensor = Parameter(parameter);
   const size_t n = tensor.n_elements();
-  AlignedBuffer buffer((n + slack) * sizeof(float));
-  std::memcpy(buffer.data(), tensor.data, n * sizeof(float));
-  return buffer;
+  const auto copy = [&] {
+    AlignedBuffer buffer((n + slack) * sizeof(float));
+    std::memcpy(buffer.data(), tensor.data, n * sizeof(float));
+    return buffer;
+  };
+  if (spec_.layouts == nullptr) return copy();
+  return spec_.layouts->Get(std::to_string(reinterpret_cast<uintptr_t>(tensor.data)) + "+" + std::to_string(slack),
+                            copy);
+}
+
+AlignedBuffer Operands::Zeros(size_t n_bytes) const {
+  size_t rounded = 4096;  // powers of 2: however many operators ask, all together take twice the largest
+  while (rounded < n_bytes) rounded *= 2;
+  if (spec_.layouts == nullptr) return AlignedBuffer(rounded);
+  return spec_.layouts->Get("zeros+" + std::to_string(rounded), [&] { return AlignedBuffer(rounded); });
 }
 
 AlignedBuffer Operands::PackedSigns(const char* parameter, size_t length) const {

@@ -6,6 +6,7 @@
 
 #include "base/aligned_buffer.h"
 #include "ops/declaration.h"
+#include "ops/layouts.h"
 #include "ops/pattern.h"
 #include "ops/spec.h"
 
@@ -42,8 +43,16 @@ class Operands {
 
   bool Has(const char* parameter) const { return spec_.tensors.count(parameter) != 0; }
   const Tensor& Parameter(const char* name) const { return spec_.tensors.at(name); }
-  // Copied to aligned memory, `slack` zero elements behind.
+  // Copied to aligned memory, `slack` zero elements behind. Operators with the same tensor share it.
   AlignedBuffer Floats(const char* parameter, size_t slack = 16) const;
+  // What `make` gives, an AlignedBuffer. `number` tells several layouts of one parameter apart.
+  template <typename Make>
+  AlignedBuffer Layout(const char* parameter, const Make& make, size_t number = 0) const {
+    if (spec_.layouts == nullptr) return make();
+    return spec_.layouts->Get(LayoutKey(spec_, parameter) + "#" + std::to_string(number), make);
+  }
+  // That many bytes, which operators share.
+  AlignedBuffer Zeros(size_t n_bytes) const;
   // Sign bits as rows of words.
   AlignedBuffer PackedSigns(const char* parameter, size_t length) const;
 

@@ -33,10 +33,9 @@ class PatchConvU8 final : public Operator {
     bias_ = operands.Floats("bias");
     const AlignedBuffer scale = operands.Floats("scale");
     const int8_t* const weight = operands.Parameter("weight").as<int8_t>();
-    zeros_ = AlignedBuffer(n_outputs_ * sizeof(int32_t));
+    zeros_ = operands.Zeros(n_outputs_ * sizeof(int32_t));
     std::vector<int8_t> of_channel(n_outputs_ * n_pixels);
     for (size_t c = 0; c < n_channels; ++c) {
-      AlignedBuffer packed(kernels_.byte_gemm.packed_bytes(n_pixels, n_outputs_));
       AlignedBuffer scale_of_channel(n_outputs_ * sizeof(float));
       for (size_t o = 0; o < n_outputs_; ++o) {
         scale_of_channel.as<float>()[o] = scale.as<float>()[o * n_channels + c];
@@ -44,8 +43,12 @@ class PatchConvU8 final : public Operator {
           of_channel[o * n_pixels + i] = weight[(o * n_pixels + i) * n_channels + c];
         }
       }
-      kernels_.byte_gemm.pack(of_channel.data(), n_pixels, n_outputs_, packed.data());
-      weight_.push_back(std::move(packed));
+      const auto pack = [&] {
+        AlignedBuffer packed(kernels_.byte_gemm.packed_bytes(n_pixels, n_outputs_));
+        kernels_.byte_gemm.pack(of_channel.data(), n_pixels, n_outputs_, packed.data());
+        return packed;
+      };
+      weight_.push_back(operands.Layout("weight", pack, c));
       scale_.push_back(std::move(scale_of_channel));
     }
   }
@@ -109,7 +112,7 @@ class PatchConvF32 final : public Operator {
         grid_(ReadPatchGrid(operands)),
         n_outputs_(operands.Size("O")),
         n_inputs_(operands.Size("patch*patch*C")),
-        weight_(PackFloatWeight(operands.Parameter("weight").as<float>(), n_outputs_, n_inputs_)),
+        weight_(PackFloatWeight(operands, n_outputs_, n_inputs_)),
         bias_(operands.Floats("bias")) {}
 
   size_t thread_scratch_bytes(size_t) const override { return kPatchBlock * n_inputs_ * sizeof(float); }
@@ -152,6 +155,7 @@ void DeclarePatches(OperatorDeclaration& op) {
 BITVIT_OPERATOR(patch_conv_u8) {
   op.Input("x", "u8 [H,W,C]").Parameter("weight", "i8 [O,patch,patch,C]").Parameter("scale", "f32 [O,C]");
   DeclarePatches(op);
+  op.ScratchBytes("8*(C*((patch*patch+63)/64*64)+4*(O+16))");
   op.Costs("0", "N*O*patch*patch*C", "N*O*C");
   op.MakeWith<PatchConvU8>();
 }
@@ -159,7 +163,7 @@ BITVIT_OPERATOR(patch_conv_u8) {
 BITVIT_OPERATOR(patch_conv_f32) {
   op.Input("x", "f32 [H,W,C]").Parameter("weight", "f32 [O,patch,patch,C]");
   DeclarePatches(op);
-  op.FloatOperations("N*O*patch*patch*C");
+  op.ScratchBytes("32*patch*patch*C").FloatOperations("N*O*patch*patch*C");
   op.MakeWith<PatchConvF32>();
 }
 

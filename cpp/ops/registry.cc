@@ -79,7 +79,8 @@ Result<OperatorCost> CostOfOperator(const OperatorSpec& spec) {
   Operands operands(spec);
   BITVIT_TRY(CheckAgainst(*declaration, spec, operands));
   OperatorCost cost = {operands.Cost(declaration->binary_multiply_adds), operands.Cost(declaration->multiply_adds),
-                       operands.Cost(declaration->float_operations), 0};
+                       operands.Cost(declaration->float_operations),     0,
+                       operands.Cost(declaration->layout_bytes),         operands.Cost(declaration->scratch_bytes)};
   for (const auto& [name, tensor] : spec.tensors)
     cost.parameter_bytes += tensor.n_elements() * DataTypeSize(tensor.type);
   return cost;

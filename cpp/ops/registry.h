@@ -27,6 +27,8 @@ Result<std::unique_ptr<Operator>> MakeOperator(const OperatorSpec& spec);
 struct OperatorCost {
   uint64_t binary_multiply_adds, multiply_adds, float_operations;
   uint64_t parameter_bytes;
+  uint64_t layout_bytes;   // that an engine keeps besides the parameters, at most
+  uint64_t scratch_bytes;  // that one thread needs besides the values, at most
 
   uint64_t operations() const { return binary_multiply_adds + multiply_adds + float_operations; }
 };

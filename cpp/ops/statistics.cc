@@ -32,7 +32,7 @@ class Statistics final : public Operator {
 }  // namespace
 
 BITVIT_OPERATOR(statistics) {
-  op.Input("x", "f32 [N,C]").Output("y", "f32 [2]").FloatOperations("2*elements");
+  op.Input("x", "f32 [N,C]").Output("y", "f32 [2]").ScratchBytes("8*N").FloatOperations("2*elements");
   op.MakeWith<Statistics>();
 }
 

@@ -46,7 +46,7 @@ class StencilOperator final : public Operator {
  public:
   explicit StencilOperator(const Operands& operands) : kernels_(operands.kernels().grid), taps_(*ReadTaps(operands)) {
     const size_t n_channels = operands.Size("C");
-    zeros_ = AlignedBuffer((n_channels / operands.Size("groups") + 16) * sizeof(float));
+    zeros_ = operands.Zeros((n_channels / operands.Size("groups") + 16) * sizeof(float));
     stencil_ = {operands.Size("h"),
                 operands.Size("w"),
                 n_channels,

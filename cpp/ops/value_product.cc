@@ -55,6 +55,7 @@ BITVIT_OPERATOR(value_product) {
   static_assert(kMaxPlanes == 8);
   op.Input("masks", "mask [P,H,N,M]").Input("planes", "ternary [Q,H,D,M]").Output("y", "f32 [N,H*D]");
   op.Parameter("row_scale", "f32 [P,H]").Parameter("column_scale", "f32 [Q]").AtMost("P", "8").AtMost("Q", "8");
+  op.ScratchBytes("H*(2048+(Q+1)*((D+63)/64*64)*((M+63)/64)*64)+16*P*Q*(D+64)+65536");
   op.RowWise().Costs("P*Q*N*H*D*M", "0", "P*(Q+1)*N*H*D");
   op.MakeWith<ValueProduct>();
 }

@@ -23,11 +23,18 @@ inline constexpr size_t kMaxProgramOperands = size_t{1} << 17;  // inputs and ou
 inline constexpr size_t kMaxImageSide = size_t{1} << 12;
 inline constexpr size_t kMaxResizeFactor = 4;  // resize_size over the larger side of image_size
 
+// The fuzzer (cpp/fuzz) has the limits on sums so low that a run takes about a millisecond.
+#if defined(BITVIT_SMALL_LIMITS)
+inline constexpr unsigned kSmaller = 10;
+#else
+inline constexpr unsigned kSmaller = 0;
+#endif
+
 // Sums over all operators.
-inline constexpr uint64_t kMaxParameterBytes = uint64_t{1} << 28;  // laid out for the kernels
-inline constexpr uint64_t kMaxWork = uint64_t{1} << 33;            // in float operations, or 64 binary multiply-adds
+inline constexpr uint64_t kMaxParameterBytes = uint64_t{1} << (28 - kSmaller);  // laid out for the kernels
+inline constexpr uint64_t kMaxWork = uint64_t{1} << (33 - kSmaller);  // in float operations, or 64 binary multiply-adds
 
 // Of the values alive at one time.
-inline constexpr uint64_t kMaxLiveBytes = uint64_t{1} << 29;
+inline constexpr uint64_t kMaxLiveBytes = uint64_t{1} << (29 - kSmaller);
 
 }  // namespace bitvit

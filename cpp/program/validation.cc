@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "ops/layouts.h"
 #include "ops/registry.h"
 #include "program/limits.h"
 #include "program/model.h"
@@ -79,7 +80,9 @@ Status CheckEnds(const Program& program) {
 struct Progress {
   std::vector<bool> is_written;  // by value
   std::set<std::string> used_tensors;
+  std::set<std::string> layouts;  // keys of parameters that are counted
   uint64_t work = 0, parameter_bytes = 0;
+  std::vector<uint64_t> scratch_bytes;  // by operator
 };
 
 // Every value is written once, before it is read, and every tensor is there.
@@ -117,12 +120,16 @@ Status CheckOperatorInPlace(const Program& program, const TensorMap& tensors, si
   }
   BITVIT_TRY(CheckNames(program, tensors, index, progress));
   BITVIT_ASSIGN(const OperatorSpec spec, SpecOf(program, tensors, index));
-  for (const auto& [name, tensor] : spec.tensors) progress.parameter_bytes += LaidOutBytes(tensor);
+  BITVIT_ASSIGN(const OperatorCost cost, CostOfOperator(spec));
+  progress.parameter_bytes += std::min(cost.layout_bytes, kMaxParameterBytes + 1);
+  for (const auto& [name, tensor] : spec.tensors) {
+    if (progress.layouts.insert(LayoutKey(spec, name)).second) progress.parameter_bytes += LaidOutBytes(tensor);
+  }
   if (progress.parameter_bytes > kMaxParameterBytes) {
     return {ErrorCode::kSizeLimit, Place(program, index) + "the parameters of all operators take more than " +
                                        std::to_string(kMaxParameterBytes) + " bytes (docs/format.md, Limits)"};
   }
-  BITVIT_ASSIGN(const OperatorCost cost, CostOfOperator(spec));
+  progress.scratch_bytes.push_back(std::min(cost.scratch_bytes, kMaxLiveBytes + 1));
   progress.work += Work(spec, cost);
   if (progress.work > kMaxWork) {
     return {ErrorCode::kSizeLimit, Place(program, index) + "the work on one image is more than " +
@@ -131,7 +138,8 @@ Status CheckOperatorInPlace(const Program& program, const TensorMap& tensors, si
   return {};
 }
 
-Status CheckOperators(const Program& program, const TensorMap& tensors) {
+// Returns the bytes of scratch of each operator.
+Result<std::vector<uint64_t>> CheckOperators(const Program& program, const TensorMap& tensors) {
   Progress progress;
   progress.is_written.assign(program.values.size(), false);
   progress.is_written[program.input] = true;
@@ -140,16 +148,16 @@ Status CheckOperators(const Program& program, const TensorMap& tensors) {
   }
   for (size_t i = 0; i < program.values.size(); ++i) {
     if (!progress.is_written[i]) {
-      return {ErrorCode::kValueDefinition,
-              "value " + Quoted(program.value_names[i]) + " is declared, but no operator writes it"};
+      return Error{ErrorCode::kValueDefinition,
+                   "value " + Quoted(program.value_names[i]) + " is declared, but no operator writes it"};
     }
   }
   for (const auto& [name, tensor] : tensors) {
     if (progress.used_tensors.count(name) == 0) {
-      return {ErrorCode::kUnusedTensor, "tensor " + Quoted(name) + " is not used by any operator"};
+      return Error{ErrorCode::kUnusedTensor, "tensor " + Quoted(name) + " is not used by any operator"};
     }
   }
-  return {};
+  return std::move(progress.scratch_bytes);
 }
 
 Status CheckTensors(const TensorMap& tensors) {
@@ -164,8 +172,8 @@ Status CheckTensors(const TensorMap& tensors) {
   return {};
 }
 
-// Each value from the operator that writes it to the last that reads it.
-Status CheckLiveBytes(const Program& program) {
+// Each value from the operator that writes it to the last that reads it, and the scratch of the operator that runs.
+Status CheckLiveBytes(const Program& program, const std::vector<uint64_t>& scratch_bytes) {
   const size_t n = program.operators.size();
   std::vector<size_t> last(program.values.size(), 0);
   for (size_t index = 0; index < n; ++index) {
@@ -180,9 +188,9 @@ Status CheckLiveBytes(const Program& program) {
   for (size_t index = 0; index < n; ++index) {
     const ProgramOperator& op = program.operators[index];
     for (const size_t i : op.outputs) alive += LiveBytes(program.values[i]);
-    if (alive > kMaxLiveBytes) {
-      return {ErrorCode::kSizeLimit, Place(program, index) + "needs " + std::to_string(alive) +
-                                         " bytes for the values of one image, at most " +
+    if (alive + scratch_bytes[index] > kMaxLiveBytes) {
+      return {ErrorCode::kSizeLimit, Place(program, index) + "needs " + std::to_string(alive + scratch_bytes[index]) +
+                                         " bytes for values and scratch of one image, at most " +
                                          std::to_string(kMaxLiveBytes) + " are allowed"};
     }
     for (const size_t i : std::set<size_t>(op.inputs.begin(), op.inputs.end())) leave(i, index);
@@ -234,8 +242,8 @@ Result<OperatorSpec> SpecOf(const Program& program, const TensorMap& tensors, si
 Status CheckProgram(const Program& program, const TensorMap& tensors) {
   BITVIT_TRY(CheckEnds(program));
   BITVIT_TRY(CheckTensors(tensors));
-  BITVIT_TRY(CheckOperators(program, tensors));
-  return CheckLiveBytes(program);
+  BITVIT_ASSIGN(const std::vector<uint64_t> scratch_bytes, CheckOperators(program, tensors));
+  return CheckLiveBytes(program, scratch_bytes);
 }
 
 Status CheckModel(const Model& model) {

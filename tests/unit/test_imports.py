@@ -75,6 +75,7 @@ CPP_ARROWS: dict[str, set[str]] = {
     "predictor": {"base", "kernels", "ops", "image", "program", "engine"},
     "c": {"base", "program", "predictor", "image"},
     "bindings": {"base", "kernels", "ops", "image", "program", "engine"},
+    "fuzz": {"base", "engine", "program", "ops"},
     "tests": {"base", "kernels", "ops", "image", "program", "engine"},
 }
 
