@@ -94,7 +94,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         torch.manual_seed(number)
         paths.append(folder / f"{name}.bitvit")
         model = create_model(name)
-        export_model(model, paths[-1], labels=[f"class {i}" for i in range(model.num_classes)])
+        task = "segmentation" if name in segmentation else "classification"
+        export_model(model, paths[-1], labels=[f"class {i}" for i in range(model.num_classes)], task=task)
     return paths
 
 
