@@ -18,6 +18,7 @@ def float_twin(model: nn.Module) -> nn.Module:
     """
     twin = copy.deepcopy(model)
     _replace(twin)
+    twin.__class__ = getattr(type(twin), "float_form", type(twin))
     fold_norms(twin)
     return twin.eval()
 

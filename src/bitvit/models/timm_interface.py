@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -136,6 +136,8 @@ class _BinaryForm(VisionTransformer):  # type: ignore[misc, unused-ignore]
     """What changes in timm's vision transformer when it is binary: heads stay 8-bit, offsets follow the tokens."""
 
     binarization_scheme: Any
+    float_form: ClassVar[type[nn.Module]] = VisionTransformer
+    """The class of timm's that this is the binary form of."""
 
     def set_input_size(
         self, img_size: int | Sequence[int] | None = None, patch_size: int | Sequence[int] | None = None
@@ -172,6 +174,8 @@ class BinaryTransformer(_BinaryForm):
 
 class BinaryDistilledTransformer(_BinaryForm, VisionTransformerDistilled):  # type: ignore[misc, unused-ignore]
     """A binary vision transformer of timm's with a distillation token."""
+
+    float_form = VisionTransformerDistilled
 
 
 def quantize_heads(model: nn.Module) -> None:

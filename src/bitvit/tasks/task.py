@@ -145,6 +145,7 @@ class Task(ABC):
         settings: class of its section in a recipe.
         is_for_pixels: whether networks answer for every pixel, or for the whole image.
         draws_examples: whether `example_figures` draws anything.
+        is_in_format: whether the file format knows the task; without, networks are trained and judged, not exported.
         recipes: from which one is chosen where none is named; the first that suits the images.
     """
 
@@ -154,6 +155,7 @@ class Task(ABC):
     recipes: ClassVar[tuple[DefaultRecipe, ...]]
     is_for_pixels: ClassVar[bool] = False
     draws_examples: ClassVar[bool] = False
+    is_in_format: ClassVar[bool] = True
 
     @abstractmethod
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> Scorer:

@@ -137,7 +137,8 @@ def _export_trial(run: Run) -> None:
         program, tensors = build_program(pack(model.eval()))
         colors = None if run.classes.colors is None else list(run.classes.colors)
         labels = list(run.classes.labels)
-        to_bytes(BitvitFile(program, tensors, preprocessing, labels, {}, run.task.name, colors))
+        if run.task.is_in_format:
+            to_bytes(BitvitFile(program, tensors, preprocessing, labels, {}, run.task.name, colors))
     except BitvitError as error:
         raise RecipeError(
             f"model: '{run.student.spec.name}' at {height} x {width} cannot be exported to a .bitvit file: {error}"

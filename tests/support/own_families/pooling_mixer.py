@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
@@ -46,6 +46,7 @@ class PoolingMixer(nn.Module):
         num_classes: int = 10,
         channels: int = 24,
         depth: int = 2,
+        tied: Literal["none", "blocks", "weights"] = "none",
     ) -> None:
         super().__init__()
         height, width = as_pair(img_size)
@@ -54,7 +55,12 @@ class PoolingMixer(nn.Module):
         self.embed = PatchEmbed((height, width), 4, in_chans, channels)
         self.embed.proj = step_conv(self.embed.proj)
         self.position = PositionEmbedding(self.grid, channels)
-        self.blocks = nn.Sequential(*(PoolingBlock(channels) for _ in range(depth)))
+        blocks = [PoolingBlock(channels) for _ in range(depth)]
+        if tied == "blocks":
+            blocks = blocks[:1] * depth
+        for block in blocks if tied == "weights" else ():
+            block.mlp.expand.linear.weight = blocks[0].mlp.expand.linear.weight
+        self.blocks = nn.Sequential(*blocks)
         self.norm = nn.LayerNorm(channels)
         self.head = step_linear(nn.Linear(channels, num_classes))
 

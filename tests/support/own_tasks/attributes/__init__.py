@@ -65,6 +65,7 @@ class Attributes(Task):
     metrics = (Metric("right", "right attributes"),)
     settings = AttributeSettings
     recipes = (DefaultRecipe("gsb-micro", 32),)
+    is_in_format = False
 
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> AttributeScorer:
         return AttributeScorer()
