@@ -33,17 +33,14 @@ def engine(threads=2):
 """
 
 
-def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a fresh process that believes it has four processors."""
-    return subprocess.run(
+def _outcome(code: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of code in a fresh process that believes it has four processors."""
+    result = subprocess.run(
         [sys.executable, "-c", PREAMBLE + code],
         capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=HERE,
-        env={**os.environ, "BITVIT_PROCESSORS": "4", **environment},
+        env={**os.environ, "BITVIT_PROCESSORS": "4"},
     )  # fmt: skip
-
-
-def _assert_clean(result: subprocess.CompletedProcess[str], output: str) -> None:
-    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, output, "")
+    return result.returncode, result.stdout.strip(), result.stderr
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -70,7 +67,7 @@ stop.set()
 for worker in workers: worker.join()
 print(good)
 """
-    _assert_clean(_python(code), "20")
+    assert _outcome(code) == (0, "20", "")
 
 
 def test_fork_in_a_signal_handler_of_a_running_call() -> None:
@@ -91,7 +88,7 @@ if child[0] == 0:
     os._exit(0 if same else 1)
 print(same, os.waitpid(child[0], 0)[1])
 """
-    _assert_clean(_python(code), "True 0")
+    assert _outcome(code) == (0, "True 0", "")
 
 
 def test_threads_that_cannot_be_started_are_done_without() -> None:
@@ -108,7 +105,11 @@ print(same, _core.threads()["helpers"], len(caught), str(caught[0].message))
 """
     if os.geteuid() != 0:
         code = code.replace("os.setgid(65534); os.setuid(65534)", "")
-    _assert_clean(_python(code), "True 0 1 only 1 of 4 threads could be started; the operating system gives no more")
+    assert _outcome(code) == (
+        0,
+        "True 0 1 only 1 of 4 threads could be started; the operating system gives no more",
+        "",
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -129,7 +130,7 @@ for _ in range(2 * {n_daemons}):
 print("end")
 """
     for _ in range(3):
-        _assert_clean(_python(code), "end")
+        assert _outcome(code) == (0, "end", "")
 
 
 def test_exit_handlers_can_still_run_a_model() -> None:
@@ -140,7 +141,7 @@ expected = net.run(images)
 atexit.register(lambda: print(np.array_equal(net.run(images), expected)))
 threading.Thread(target=lambda: [net.run(images) for _ in range(10**9)], daemon=True).start()
 """
-    _assert_clean(_python(code), "True")
+    assert _outcome(code) == (0, "True", "")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -162,7 +163,7 @@ except KeyboardInterrupt:
     print("in time" if done < 150_000 else done)
 print(np.array_equal(net.run(images), engine(1).run(images)))
 """
-    _assert_clean(_python(code), "in time\nTrue")
+    assert _outcome(code) == (0, "in time\nTrue", "")
 
 
 def test_a_handler_that_returns_does_not_disturb_the_result() -> None:
@@ -177,7 +178,7 @@ found = net.run(many)
 signal.setitimer(signal.ITIMER_REAL, 0)
 print(np.array_equal(found, np.concatenate([expected] * 5000)), len(seen) > 0, all(seen))
 """
-    _assert_clean(_python(code), "True True True")
+    assert _outcome(code) == (0, "True True True", "")
 
 
 def test_calls_run_at_once_with_a_workspace_each() -> None:
@@ -201,7 +202,7 @@ try:
 except KeyboardInterrupt:
     print(good == [True] * 6, net.workspaces >= 2)
 """
-    _assert_clean(_python(code), "True True")
+    assert _outcome(code) == (0, "True True", "")
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -265,7 +266,7 @@ except BitvitError as error:
 resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 print(len(net.run([array])), net.workspaces)
 """
-    _assert_clean(_python(code), "True 0\n1 1")
+    assert _outcome(code) == (0, "True 0\n1 1", "")
 
 
 def test_helpers_are_not_counted_beyond_the_processors() -> None:
@@ -273,7 +274,7 @@ def test_helpers_are_not_counted_beyond_the_processors() -> None:
 engine(64)
 print(_core.threads()["helpers"], engine(64).threads)
 """
-    _assert_clean(_python(code), "3 64")
+    assert _outcome(code) == (0, "3 64", "")
 
 
 @pytest.mark.parametrize("is_imported_before", [True, False])

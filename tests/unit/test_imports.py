@@ -259,6 +259,15 @@ def test_models_are_registered_with_timm(imports: str) -> None:
     assert run_python(f"import {imports}; print(timm.is_model({MODEL!r}))").strip() == "True"
 
 
+@pytest.mark.parametrize("package", ["layers", "quantizers"])
+def test_what_models_are_made_of_imports_no_timm(package: str) -> None:
+    """Importing timm registers the models: they would find a package below them half imported, and be left out."""
+    importing = re.compile(r"^(?:from|import) timm\b", re.MULTILINE)
+    paths = sorted((ROOT / "src" / "bitvit" / package).rglob("*.py"))
+    assert paths
+    assert [path.name for path in paths if importing.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_timm_keeps_its_own_loader_and_mere_searching_does_not_unhook() -> None:
     pytest.importorskip("timm")
     code = f"""

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import torch
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from bitvit.charge import Call, Charge
@@ -36,6 +35,9 @@ class PositionEmbedding(nn.Module):
     @torch.no_grad()
     def resize(self, size: tuple[int, int]) -> None:
         """Resample the embedding to a map of another size; those of class tokens stay."""
+        # Importing timm registers the models, which need this module complete.
+        from timm.layers import resample_abs_pos_embed
+
         extra = self.embedding.shape[1] - self.size[0] * self.size[1]
         resampled = resample_abs_pos_embed(self.embedding, list(size), list(self.size), num_prefix_tokens=extra)
         self.embedding = nn.Parameter(resampled, requires_grad=self.embedding.requires_grad)

@@ -13,7 +13,7 @@ from bitvit.layers.maps import channels_first, channels_last
 from bitvit.layers.patch_conv import PackedPatchConv
 from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling, PositionEmbedding
 from bitvit.layers.react_linear import ReactOptions
-from bitvit.models.timm_interface import Classifier, chosen_stages, resize_positions
+from bitvit.models.timm_interface import StackedClassifier, chosen_stages, resize_positions
 
 FEATURES = {"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}
 """How timm extracts features: the maps of all stages."""
@@ -110,7 +110,7 @@ class PyramidStage(nn.Module):
         return Charge()  # all of its work is its children's
 
 
-class Pyramid(Classifier):
+class Pyramid(StackedClassifier):
     """A stem, stages of halving resolution, and a full-precision head on the average of the last map's tokens.
 
     Subclasses build ``stem``, ``stages``, ``norm`` and ``head``.
@@ -118,6 +118,7 @@ class Pyramid(Classifier):
     Shape: images ``[B, 3, H, W]`` (normalized floats) -> logits ``[B, classes]``.
     """
 
+    body = "stages"
     stem: nn.Module
     stages: nn.ModuleList
     norm: nn.Module
@@ -197,18 +198,6 @@ class Pyramid(Classifier):
         if intermediates_only:
             return maps
         return self.norm(features), maps
-
-    def prune_intermediate_layers(
-        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
-    ) -> list[int]:
-        """Drop what the chosen stages do not need (timm's feature extraction)."""
-        chosen = chosen_stages(indices, len(self.stages))
-        self.stages = self.stages[: max(chosen) + 1]
-        if prune_norm:
-            self.norm = nn.Identity()
-        if prune_head:
-            self.reset_classifier(0)
-        return chosen
 
     def charge(self, call: Call) -> Charge:
         """Count nothing: all of the work is that of the children."""

@@ -18,7 +18,7 @@ from bitvit.layers.react_linear import ReactMlp, ReactOptions
 from bitvit.layers.token_norm import NormKind
 from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
 from bitvit.models.pyramid import ResidualBlock, rising_rates
-from bitvit.models.timm_interface import Classifier, chosen_stages
+from bitvit.models.timm_interface import StackedClassifier, chosen_stages
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 
@@ -86,7 +86,7 @@ def patch_grid(img_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
     return height // patch_size, width // patch_size
 
 
-class ReactDeit(Classifier):
+class ReactDeit(StackedClassifier):
     """A binary vision transformer of DeiT's shape with BinaryViT's binary layers.
 
     The switches lead from the baseline to BinaryViT's blocks one at a time: ``global_pool="avg"`` (average-pooling
@@ -121,6 +121,8 @@ class ReactDeit(Classifier):
 
     Source: the baseline of BinaryViT (docs/models.md, section 4).
     """
+
+    body = "blocks"
 
     def __init__(
         self,
@@ -255,18 +257,6 @@ class ReactDeit(Classifier):
         if intermediates_only:
             return maps
         return self.norm(tokens), maps
-
-    def prune_intermediate_layers(
-        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
-    ) -> list[int]:
-        """Drop what the chosen blocks do not need (timm's feature extraction)."""
-        chosen = chosen_stages(indices, len(self.blocks))
-        self.blocks = self.blocks[: max(chosen) + 1]
-        if prune_norm:
-            self.norm = nn.Identity()
-        if prune_head:
-            self.reset_classifier(0)
-        return chosen
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that weight decay spares."""

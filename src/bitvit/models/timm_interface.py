@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -18,10 +19,10 @@ from bitvit.layers.react_downsampling import PositionEmbedding
 from bitvit.models.entrypoints import as_pair, record_input_size
 from bitvit.quantizers.estimator import AttentionEstimator
 
-__all__ = ["BinaryDistilledTransformer", "BinaryTransformer", "Classifier", "chosen_stages"]
+__all__ = ["BinaryDistilledTransformer", "BinaryTransformer", "Classifier", "StackedClassifier", "chosen_stages"]
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, ABC):
     """A network whose last layer, called ``classifier``, classifies pooled features.
 
     Attributes:
@@ -37,13 +38,13 @@ class Classifier(nn.Module):
     drop_rate: float = 0.0
     grad_checkpointing: bool = False
 
+    @abstractmethod
     def forward_features(self, images: Tensor) -> Tensor:
         """Return the normalized features, before pooling."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool features, and classify them unless ``pre_logits``."""
-        raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
@@ -98,6 +99,27 @@ class Classifier(nn.Module):
 
     def resize(self, img_size: tuple[int, int]) -> None:
         """Resample what depends on the size of the images; nothing in a network that takes any size."""
+
+
+class StackedClassifier(Classifier):
+    """A classifier whose body is one sequence of blocks or stages, followed by a normalization called ``norm``."""
+
+    body: ClassVar[str]
+    """Name of that sequence."""
+    norm: nn.Module
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Drop what the chosen parts of the body do not need (timm's feature extraction)."""
+        parts = getattr(self, self.body)
+        chosen = chosen_stages(indices, len(parts))
+        setattr(self, self.body, parts[: max(chosen) + 1])
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            self.reset_classifier(0)
+        return chosen
 
 
 def refuse_other_patch(patch_size: Any) -> None:

@@ -5,6 +5,7 @@ multiply exact integers and apply the scale afterwards. The bits' gradient is th
 bits``, the caller multiplies by ``s.detach()`` and the functions here divide the incoming gradient by ``s``.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -170,7 +171,7 @@ def fit_round_scale(x: Tensor, iterations: int = 20) -> Tensor:
     return level
 
 
-class ScaledBits(ActivationEstimator):
+class ScaledBits(ActivationEstimator, ABC):
     """Bits of a shifted activation, and a scale: what `sign_bits` and `round_bits` compute.
 
     Attributes:
@@ -179,9 +180,9 @@ class ScaledBits(ActivationEstimator):
 
     rounds = False
 
+    @abstractmethod
     def shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is added to ``x``, and the scale of its bits."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Quantized:
         """Return the bits of `round_bits` or `sign_bits`, in the shape of ``x``, and the scale, detached."""
