@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitvit.cli.arguments import model_path
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 
@@ -35,10 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count a registered model by its layers, or a file by its operators."""
-    if arguments.model.endswith(".bitvit") or Path(arguments.model).is_file():
+    file = model_path(arguments.model)
+    if file.suffix == ".bitvit" or file.is_file():
         from bitvit.complexity import file_complexity
 
-        return _print_file(file_complexity(arguments.model), arguments)
+        return _print_file(file_complexity(file), arguments)
     from bitvit.complexity import complexity
 
     return _print_model(complexity(arguments.model), arguments)

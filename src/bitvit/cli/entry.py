@@ -21,7 +21,10 @@ from bitvit.errors import BitvitError, UsageError
 from bitvit.image_files import refuse_special_file
 
 # In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
-COMMANDS = ("train", "study", "eval", "import", "export", "predict", "info", "bench", "complexity", "inspect", "models")
+COMMANDS = (
+    *("train", "study", "eval", "import", "export", "push", "predict", "info"),
+    *("bench", "complexity", "inspect", "models"),
+)
 
 EXIT_OK = 0
 EXIT_BUG = 1
@@ -161,6 +164,8 @@ def refuse_special_files(arguments: argparse.Namespace) -> None:
 
 
 def _extra_with(package: str | None) -> str:
+    if package == "huggingface_hub":
+        return "pip install 'bitvit[hub]'"
     extra = "bench" if (package or "").startswith(("onnx", "openvino")) else "train"
     return f"pip install 'bitvit[{extra}]'"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli.arguments import positive
+from bitvit.cli.arguments import model_path, positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import print_json, print_note, print_table, table
@@ -26,7 +25,10 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "model", metavar="RUN|CHECKPOINT|FILE", type=Path, help="a run folder, a checkpoint or a .bitvit file"
+        "model",
+        metavar="RUN|CHECKPOINT|FILE",
+        type=model_path,
+        help="a run folder, a checkpoint, a .bitvit file, or hf://user/name",
     )
     parser.add_argument(
         "--split",

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import build_model_with_cfg, generate_default_cfgs, get_pretrained_cfg, register_model
 from torch import nn
+
+from bitvit.errors import UsageError
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -82,6 +84,14 @@ def register_family(
 
 def _entry_point(module: str, name: str, build: Callable[..., nn.Module], variant: Variant) -> Callable[..., nn.Module]:
     def entry_point(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+        # `hf-hub:user/name` and an overlay name weights of their own.
+        named = kwargs.get("pretrained_cfg") or kwargs.get("pretrained_cfg_overlay")
+        config = get_pretrained_cfg(name, allow_unregistered=True)
+        if pretrained and not named and not (config is not None and config.has_weights):
+            raise UsageError(
+                f"{name}: there are no published weights yet; use pretrained=False and train it (bitvit train), or "
+                "load your own (checkpoint_path=..., or timm.create_model('hf-hub:user/name', pretrained=True))"
+            )
         return build(name, pretrained, **{**variant.arguments, **kwargs})
 
     entry_point.__module__ = module
@@ -98,7 +108,7 @@ def build_network(
     Args:
         network: its class.
         name: the registered name.
-        pretrained: load published weights (there are none yet, so timm reports an error).
+        pretrained: load published weights (the entry point refuses it while there are none).
         features: how timm extracts features.
         **kwargs: arguments of the class, ``features_only`` and the like.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from timm.models import load_pretrained
 from timm.models.deit import VisionTransformerDistilled
 from torch import nn
 
@@ -41,7 +42,7 @@ def build_gsb_deit(
 
     Args:
         name: the registered name.
-        pretrained: load published weights (there are none yet).
+        pretrained: load weights from the hub (``hf-hub:user/name``).
         base_scheme: the scheme that it starts from.
         scheme_changes: fields of the scheme that differ.
         scheme: another scheme, or a mapping of fields to change in that of this name.
@@ -50,11 +51,13 @@ def build_gsb_deit(
     default = resolve_scheme(base_scheme)
     default = resolve_scheme(scheme_changes or {}, default)
     resolved = default if scheme is None else resolve_scheme(scheme, default)
-    teacher: nn.Module = build_deit(name, pretrained, **kwargs)
+    teacher: nn.Module = build_deit(name, **kwargs)
     if kwargs.get("features_only", False):  # timm wrapped the network
         teacher.model = binarize(teacher.get_submodule("model"), resolved)
         return teacher
     student = binarize(teacher, resolved)
+    if pretrained:  # weights of a binary network: only now is there something that has all of its parameters
+        load_pretrained(student, num_classes=kwargs.get("num_classes", 1000), in_chans=kwargs.get("in_chans", 3))
     if isinstance(student, VisionTransformerDistilled):
         student.set_distilled_training(True)
     return student

@@ -29,12 +29,15 @@ def read_file(path: str | os.PathLike[str]) -> BitvitFile:
     return decode(open_model(path))
 
 
-def open_model(path: str | os.PathLike[str]) -> _core.Model:
-    """Read and check a ``.bitvit`` file; the result stays in the core, ready to run.
+def open_model(source: str | os.PathLike[str] | bytes) -> _core.Model:
+    """Read and check a ``.bitvit`` file, or the content of one; the result stays in the core, ready to run.
 
     Raises:
         ProgramError: the file cannot be read, or violates a rule of ``docs/format.md``; the message names the file.
     """
+    if isinstance(source, bytes):
+        return _core.read_model(source)
+    path = source
     with _naming(path):
         return _core.read_model(_content(Path(path)))
 

@@ -18,8 +18,10 @@ import numpy.typing as npt
 from bitvit import _core
 from bitvit.errors import UsageError
 from bitvit.program.metadata import program_from_json
+from bitvit.program.reader import decode
 from bitvit.program.schema import AnyArray, Program, Value
 from bitvit.program.validation import checked
+from bitvit.program.writer import to_bytes
 from bitvit.runtime.errors import IsaError
 
 __all__ = ["Engine", "IsaError", "available_isas", "default_threads", "run_op"]
@@ -108,6 +110,10 @@ class Engine:
         self._isa = _selected_isa(isa)
         self._core = model.engine([], self._threads, self._isa)
         _note_missing_threads(self._threads)
+
+    def content(self) -> bytes:
+        """The content of a ``.bitvit`` file with this network, for an engine of `of_model`."""
+        return to_bytes(decode(self._model))
 
     @cached_property
     def program(self) -> Program:

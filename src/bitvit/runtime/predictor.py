@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bitvit import _core
 from bitvit.errors import ImageError, UsageError
+from bitvit.model_files import hub_file, local_file
 from bitvit.program import open_model
 from bitvit.program.metadata import preprocessing_from_json
 from bitvit.program.schema import AnyArray, F32Array, Preprocessing
@@ -28,13 +29,17 @@ from bitvit.runtime.segmentation import Segmentation, segment
 __all__ = ["Answer", "FileInfo", "Prediction", "Predictor", "Segmentation", "load"]
 
 _IMAGES_AT_ONCE = 32
+_IN_MEMORY = "(in memory)"
 
 Source = TypeVar("Source", bound=ImageSource)
 
 
 @dataclass(frozen=True)
 class FileInfo:
-    """The metadata of a ``.bitvit`` file."""
+    """The metadata of a ``.bitvit`` file.
+
+    `path` is where it was read; `(in memory)` if it came as bytes.
+    """
 
     path: str
     size_bytes: int
@@ -89,6 +94,41 @@ class Predictor:
         self.preprocessing = info.preprocessing
         self.decoding: Decoding = decoding_of(info.preprocessing)
         self.engine = engine
+        # As `load` was asked; None lets each machine decide for itself.
+        self._asked: tuple[int | None, str | None] = (None, None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the file's content with `threads` and `isa` as they were asked for.
+
+        So another process or machine needs no file, and answers alike. It chooses its own threads and instruction set
+        where `load` was not told. The content is checked again when it is unpickled.
+        """
+        return _unpickled, (self.engine.content(), self.info, self._asked, self.decoding)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        threads: int | None = None,
+        isa: str | None = None,
+    ) -> Predictor:
+        """Load a file from the Hugging Face Hub, or a local one.
+
+        Args:
+            source: ``user/name`` or ``hf://user/name`` on the hub; with ``/file.bitvit`` if there are several.
+                A local file of that path comes first.
+            revision: branch, tag or commit on the hub.
+            threads: as in `load`.
+            isa: as in `load`.
+
+        Raises:
+            ProgramError: the file cannot be read, or is no sound ``.bitvit`` file; the message names it.
+            HubError: the hub has no such file, refuses access, or cannot be reached.
+        """
+        path = source if os.path.exists(source) else hub_file(source, revision)
+        return load(path, threads=threads, isa=isa)
 
     def predict(self, image: ImageSource | list[ImageSource] | tuple[ImageSource, ...], top_k: int = 5) -> Any:
         """Return the answer for an image, or for each image of a list.
@@ -200,31 +240,47 @@ class Predictor:
             return _Prepared(source, None, error=error)
 
 
+def _unpickled(content: bytes, info: FileInfo, asked: tuple[int | None, str | None], decoding: Decoding) -> Predictor:
+    predictor = load(content, *asked)
+    predictor.info = info
+    predictor.decoding = decoding
+    return predictor
+
+
 def _check_top_k(top_k: int) -> None:
     if top_k < 1:
         raise UsageError(f"top_k is {top_k}, but it must be at least 1")
 
 
-def load(path: str | os.PathLike[str], threads: int | None = None, isa: str | None = None) -> Predictor:
+def load(source: str | os.PathLike[str] | bytes, threads: int | None = None, isa: str | None = None) -> Predictor:
     """Load a ``.bitvit`` file.
 
     Args:
-        path: the file.
+        source: the file, its content, or its address on the hub, ``hf://user/name`` (see `Predictor.from_pretrained`).
         threads: how many threads work on a batch; by default the engine decides.
         isa: instruction set, one of `available_isas`; by default the best one, or ``BITVIT_ISA`` from the environment.
 
     Raises:
         ProgramError: the file cannot be read, or is no sound ``.bitvit`` file; the message names it.
+        HubError: the hub has no such file, refuses access, or cannot be reached.
     """
-    model = open_model(path)
-    return Predictor(_file_info(path, model), Engine.of_model(model, threads=threads, isa=isa))
+    if isinstance(source, bytes):
+        path, size = _IN_MEMORY, len(source)
+        model = open_model(source)
+    else:
+        path = os.fspath(local_file(source))
+        model = open_model(path)
+        size = os.stat(path).st_size
+    predictor = Predictor(_file_info(path, size, model), Engine.of_model(model, threads=threads, isa=isa))
+    predictor._asked = (threads, isa)
+    return predictor
 
 
-def _file_info(path: str | os.PathLike[str], model: _core.Model) -> FileInfo:
+def _file_info(path: str, size_bytes: int, model: _core.Model) -> FileInfo:
     metadata = model.metadata()
     return FileInfo(
-        path=os.fspath(path),
-        size_bytes=os.stat(path).st_size,
+        path=path,
+        size_bytes=size_bytes,
         n_operators=model.n_operators,
         n_tensors=model.n_tensors,
         labels=tuple(json.loads(metadata["labels"])),

@@ -159,3 +159,9 @@ def test_a_block_compiles_to_one_graph(name: str) -> None:
 
 def test_top_level_names() -> None:
     assert bitvit.create_model is create_model
+
+
+@pytest.mark.parametrize("name", ["gsb_deit_small_patch16_224", "test_bhvit", "test_binaryvit"])
+def test_that_there_are_no_published_weights_is_said(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"{name}: there are no published weights yet; use pretrained=False"):
+        timm.create_model(name, pretrained=True)

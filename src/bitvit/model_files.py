@@ -1,0 +1,44 @@
+"""Where a ``.bitvit`` file is: a path, an address on the hub, or the name of a file that comes with bitvit."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+__all__ = ["hub_file", "local_file"]
+
+
+def local_file(source: str | os.PathLike[str]) -> Path:
+    """Return the path of the file that is meant.
+
+    Args:
+        source: a path, or ``hf://user/name`` (see `bitvit.hub.HubAddress.parse`), which is downloaded into the hub's
+            cache.
+
+    Returns:
+        The path. Whether there is such a file is for its reader to find out.
+
+    Raises:
+        HubError: the hub has no such file, refuses access, or cannot be reached.
+    """
+    # The hub is another package's affair, and most files are on the disk.
+    from bitvit.hub import is_hub_address
+
+    return hub_file(source) if is_hub_address(source) else Path(source)
+
+
+def hub_file(source: str | os.PathLike[str], revision: str | None = None) -> Path:
+    """Return the path of a file on the hub, named ``hf://user/name`` or ``user/name``, in the hub's cache.
+
+    Args:
+        source: its address.
+        revision: branch, tag or commit; that of the address by default.
+
+    Raises:
+        HubError: the hub has no such file, refuses access, or cannot be reached.
+    """
+    from bitvit.hub import HubAddress, download
+
+    address = HubAddress.parse(source)
+    return download(address if revision is None else replace(address, revision=revision))
