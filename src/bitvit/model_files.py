@@ -22,7 +22,8 @@ def local_file(source: str | os.PathLike[str]) -> Path:
     Raises:
         HubError: the hub has no such file, refuses access, or cannot be reached.
     """
-    # The hub is another package's affair, and most files are on the disk.
+    if not os.fspath(source).startswith("hf:"):
+        return Path(source)
     from bitvit.hub import is_hub_address
 
     return hub_file(source) if is_hub_address(source) else Path(source)

@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "publishing": {"hub", "program", "tasks", "text"},
     "program": {"files", "lazy_attributes"},
     "runtime": {"program", "image_files", "text", "lazy_attributes", "model_files"},
+    "interchange": {"files", "program", "runtime", "tasks"},
     "quantizers": {"charge"},
     "layers": {"quantizers", "charge"},
     "models": {"layers", "quantizers", "charge"},

@@ -166,6 +166,8 @@ def refuse_special_files(arguments: argparse.Namespace) -> None:
 def _extra_with(package: str | None) -> str:
     if package == "huggingface_hub":
         return "pip install 'bitvit[hub]'"
+    if package in ("onnx", "onnxruntime"):
+        return "pip install 'bitvit[onnx]'"
     extra = "bench" if (package or "").startswith(("onnx", "openvino")) else "train"
     return f"pip install 'bitvit[{extra}]'"
 

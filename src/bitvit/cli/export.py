@@ -7,27 +7,42 @@ import contextlib
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from bitvit.cli.arguments import positive
+from bitvit.cli.arguments import model_path, positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
-HELP = "pack a trained model into one .bitvit file and compare it with the checkpoint"
+if TYPE_CHECKING:
+    from bitvit.checkpoints import CheckpointInfo
+    from bitvit.data import ImageSet
+    from bitvit.export import ExportReport
+
+HELP = "pack a trained model into one .bitvit file, or an ONNX file, and compare it with the checkpoint"
 EXAMPLES = (
     "bitvit export runs/digits digits.bitvit",
     "bitvit export runs/digits/model.safetensors digits.bitvit --images 500",
     "bitvit export runs/flowers flowers.bitvit --data-dir ~/flowers102 --json",
+    "bitvit export runs/digits digits.onnx",
+    "bitvit export digits.bitvit digits.onnx",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder or a checkpoint of the finished student")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the .bitvit file to write; - for standard output")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        type=model_path,
+        help="a run folder or a checkpoint of the finished student; for ONNX a .bitvit file, too",
+    )
+    parser.add_argument(
+        "out", metavar="OUT", type=Path, help="the .bitvit or .onnx file to write; - for standard output"
+    )
     parser.add_argument(
         "--images", type=positive, metavar="N", help="compare on the first N validation images (default: all)"
     )
@@ -42,6 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Pack, compare, write, and print the agreement."""
     if str(arguments.out) == "-":
         return _to_standard_output(arguments)
+    _check_target(arguments.out)
+    if arguments.out.suffix == ".onnx":
+        from bitvit.cli.onnx_file import export_onnx
+
+        return export_onnx(arguments)
     return _export(arguments, arguments.out)
 
 
@@ -61,45 +81,60 @@ def _to_standard_output(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _export(arguments: argparse.Namespace, out: Path) -> int:
+def _check_target(out: Path) -> None:
     if out.is_dir():
         raise UsageError(f"{out} is a folder: name the file to write")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out.absolute().parent}: no such folder to write into")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A run that was packed into a file: how well it agrees, and the images on which that was measured."""
+
+    report: ExportReport
+    info: CheckpointInfo
+    images: ImageSet | None
+
+
+def pack_run(arguments: argparse.Namespace, out: Path) -> Packed:
+    """Pack the run that the arguments name into a `.bitvit` file, and compare it with the checkpoint."""
     from bitvit.checkpoints import load_checkpoint, provenance
     from bitvit.export import export_model
-    from bitvit.tasks import task_named
 
+    if arguments.run.suffix == ".bitvit":
+        raise UsageError(f"{arguments.run} is packed already; from such a file, OUT is an .onnx file")
     model, info = load_checkpoint(arguments.run)
     if info.stage != "full":
         raise UsageError(
             f"{arguments.run}: this model is not fully binary (stage {info.stage!r}): export the finished student"
         )
-    batches: Any = ()
+    images = None
     if not arguments.no_compare:
         val = chosen_images(arguments, info.recipe.get("data", {}), info.labels, task=info.task).images
-        val = val.subset(range(min(arguments.images or len(val), len(val))))
-        batches = val.batches(info.preprocessing, 64)
+        images = val.subset(range(min(arguments.images or len(val), len(val))))
     report = export_model(
         model,
         out,
         labels=info.labels,
         preprocessing=info.preprocessing,
         provenance=provenance(info),
-        images=batches,
+        images=() if images is None else images.batches(info.preprocessing, 64),
         threads=arguments.threads,
         task=info.task,
         colors=info.colors,
     )
-    size = out.stat().st_size
-    if arguments.json:
-        print_json({"file": str(out), "size_bytes": size, **report.as_dict()})
-        return 0
-    task = task_named(info.task)
-    rows = [["file", f"{out} ({format_bytes(size)})"]]
-    rows.append(
+    return Packed(report, info, images)
+
+
+def report_rows(packed: Packed, size: int) -> list[list[str]]:
+    """Return what a table says about the agreement with the checkpoint."""
+    from bitvit.tasks import task_named
+
+    report, task = packed.report, task_named(packed.info.task)
+    rows = [
         ["checkpoint", f"{format_bytes(report.checkpoint_bytes)}, {report.checkpoint_bytes / size:.1f} times the file"]
-    )
+    ]
     if report.identical_predictions is not None:
         what = "the pixels of " if task.is_for_pixels else ""
         rows.append(["identical predictions", f"{report.identical_predictions:.2%} of {what}{report.images} images"])
@@ -109,7 +144,16 @@ def _export(arguments: argparse.Namespace, out: Path) -> int:
         rows.append(
             [task.metrics[0].title, f"{report.checkpoint_accuracy:.2%} checkpoint, {report.packed_accuracy:.2%} packed"]
         )
-    result = table("", ["", ""], rows, numeric_from=2)
+    return rows
+
+
+def _export(arguments: argparse.Namespace, out: Path) -> int:
+    packed = pack_run(arguments, out)
+    size = out.stat().st_size
+    if arguments.json:
+        print_json({"file": str(out), "size_bytes": size, **packed.report.as_dict()})
+        return 0
+    result = table("", ["", ""], [["file", f"{out} ({format_bytes(size)})"], *report_rows(packed, size)], 2)
     result.show_header = False
     print_table(result)
     if arguments.no_compare:

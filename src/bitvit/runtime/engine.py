@@ -18,10 +18,8 @@ import numpy.typing as npt
 from bitvit import _core
 from bitvit.errors import UsageError
 from bitvit.program.metadata import program_from_json
-from bitvit.program.reader import decode
 from bitvit.program.schema import AnyArray, Program, Value
 from bitvit.program.validation import checked
-from bitvit.program.writer import to_bytes
 from bitvit.runtime.errors import IsaError
 
 __all__ = ["Engine", "IsaError", "available_isas", "default_threads", "run_op"]
@@ -113,6 +111,10 @@ class Engine:
 
     def content(self) -> bytes:
         """The content of a ``.bitvit`` file with this network, for an engine of `of_model`."""
+        # Not needed to predict.
+        from bitvit.program.reader import decode
+        from bitvit.program.writer import to_bytes
+
         return to_bytes(decode(self._model))
 
     @cached_property
