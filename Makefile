@@ -22,7 +22,7 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core demo demo-segmentation test test-everywhere web results check format sanitize fuzz soak bench clean
+.PHONY: help setup core docs demo demo-segmentation test test-everywhere web results check format sanitize fuzz soak bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
@@ -32,6 +32,7 @@ help:
 	@echo "make test-everywhere  compare AArch64 (under an emulator) and WebAssembly (in Node) with Python, to the bit"
 	@echo "make web     build the npm package into build/web/package"
 	@echo "make results check the published studies against today's recipes"
+	@echo "make docs    build the site into build/site; warnings are errors"
 	@echo "make check   run linters, the type checker and the C++ format check"
 	@echo "make format  apply the formatters"
 	@echo "make sanitize  run the engine's tests under AddressSanitizer and ThreadSanitizer (builds both)"
@@ -88,6 +89,11 @@ check: $(CORE)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	find cpp -name '*.cc' -o -name '*.h' -o -name '*.inl' -o -name '*.inc' | xargs $(BIN)/clang-format --dry-run -Werror
+
+docs: $(INSTALLED)
+	$(PIP) install --quiet --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 format: $(CORE)
 	$(BIN)/ruff check --fix .

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 
 def positive(text: str) -> int:
@@ -26,14 +25,3 @@ def fraction(text: str) -> float:
     if not 0.0 <= value < 1.0:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number >= 0 and < 1")
     return value
-
-
-def model_path(text: str) -> Path:
-    """Take the path of a file, or its address on the hub, which becomes the path of the downloaded file.
-
-    Raises:
-        HubError: the hub has no such file, refuses access, or cannot be reached.
-    """
-    from bitvit.model_files import local_file
-
-    return local_file(text)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli.arguments import model_path, positive
+from bitvit.cli.arguments import positive
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
@@ -31,7 +31,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("file", metavar="FILE", type=model_path, nargs="?", help="a .bitvit file, or hf://user/name")
+    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="a .bitvit file, or hf://user/name")
     parser.add_argument("--model", metavar="NAME", help="a registered model with random weights instead of a file")
     parser.add_argument("--threads", type=positive, default=1, metavar="T", help="threads of every engine (default 1)")
     parser.add_argument("--batch", type=positive, default=1, metavar="B", help="images per batch (default 1)")

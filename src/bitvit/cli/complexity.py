@@ -6,9 +6,9 @@ import argparse
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli.arguments import model_path
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
+from bitvit.model_files import local_file
 
 if TYPE_CHECKING:
     from bitvit.complexity import Complexity, Cost, FileComplexity
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Count a registered model by its layers, or a file by its operators."""
-    file = model_path(arguments.model)
+    file = local_file(arguments.model)
     if file.suffix == ".bitvit" or file.is_file():
         from bitvit.complexity import file_complexity
 

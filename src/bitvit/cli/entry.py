@@ -19,6 +19,7 @@ from bitvit.cli.deferred_imports import import_modules
 from bitvit.cli.output import open_closed_streams, print_error, tolerate_any_text
 from bitvit.errors import BitvitError, UsageError
 from bitvit.image_files import refuse_special_file
+from bitvit.model_files import local_file
 
 # In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
 COMMANDS = (
@@ -101,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_empty_arguments(sys.argv[1:] if argv is None else argv)
         arguments = build_parser().parse_args(argv)
         refuse_special_files(arguments)
+        download_models(arguments)
         import_modules(getattr(arguments, "imports", []))
         code = int(arguments.command_function(arguments))
         sys.stdout.flush()
@@ -161,6 +163,17 @@ def refuse_special_files(arguments: argparse.Namespace) -> None:
                 text = str(item).partition("=")[2] if name == "overrides" else str(item)
                 if text and not text.startswith(("/dev/fd/", "/proc/self/fd/")) and not Path(text).is_dir():
                     refuse_special_file(text, UsageError)
+
+
+def download_models(arguments: argparse.Namespace) -> None:
+    """Put the downloaded file in the place of every path that is an address on the hub, `hf://user/name`.
+
+    Raises:
+        HubError: the hub has no such file, refuses access, or cannot be reached.
+    """
+    for name, value in vars(arguments).items():
+        if isinstance(value, Path):
+            setattr(arguments, name, local_file(value))
 
 
 def _extra_with(package: str | None) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli.arguments import model_path, positive
+from bitvit.cli.arguments import positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument
 from bitvit.cli.output import print_json, print_note, print_table, table
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="RUN|CHECKPOINT|FILE",
-        type=model_path,
+        type=Path,
         help="a run folder, a checkpoint, a .bitvit file, or hf://user/name",
     )
     parser.add_argument(

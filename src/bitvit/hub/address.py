@@ -51,8 +51,8 @@ class HubAddress:
         Raises:
             HubError: it is no such address.
         """
-        text = _text(source)
-        rest = _SCHEME.sub("", text, count=1)
+        text = _SCHEME.sub("hf://", _text(source), count=1)
+        rest = text.removeprefix("hf://")
         user, _, rest = rest.partition("/")
         name, _, file = rest.partition("/")
         name, at, revision = name.partition("@")
