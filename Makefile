@@ -92,7 +92,7 @@ check: $(CORE)
 
 docs: $(INSTALLED)
 	$(PIP) install --quiet --group docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open build/site/index.html"
 
 format: $(CORE)
