@@ -315,11 +315,17 @@ def write_value_planes(g: OnnxGraph, c: OnnxCall) -> Outputs:
         v = g.node("Sub", v, g.per_image(g.slice(c.inputs[1], 0, 0, 1), 2))
     by_head = g.node("Transpose", g.shape(v, [n_keys, n_heads, width]), perm=[0, 2, 3, 1])
     sign = g.choose(g.node("Less", by_head, g.constant(0.0)), -1.0, 1.0)
-    largest, smallest = (g.reduce(kind, by_head, [0, 1, 2]) for kind in ("ReduceMax", "ReduceMin"))
     planes = [sign]
-    for factor in c.attrs["factors"]:
-        above = g.node("Greater", by_head, g.node("Mul", g.constant(float(factor)), largest))
-        below = g.node("Less", by_head, g.node("Mul", g.constant(float(factor)), smallest))
+    thresholds = c.tensors.get("thresholds")
+    if thresholds is None:
+        largest, smallest = (g.reduce(kind, by_head, [0, 1, 2]) for kind in ("ReduceMax", "ReduceMin"))
+    for i, factor in enumerate(map(np.float32, c.attrs["factors"])):
+        if thresholds is None:
+            upper, lower = (g.node("Mul", g.constant(factor), limit) for limit in (largest, smallest))
+        else:
+            t = (factor * thresholds[i])[:, None, None]
+            upper, lower = g.constant(t), g.constant(-t)
+        above, below = g.node("Greater", by_head, upper), g.node("Less", by_head, lower)
         planes.append(g.choose(g.node("Or", above, below), sign, 0.0))
     return [g.stack(planes)]
 
