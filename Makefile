@@ -22,7 +22,7 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core docs demo demo-segmentation test test-everywhere web results check format sanitize fuzz soak bench clean
+.PHONY: help setup core docs demo demo-segmentation test test-everywhere test-ecosystem web results check format sanitize fuzz soak bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
@@ -30,6 +30,7 @@ help:
 	@echo "make demo-segmentation   the same for a class of every pixel"
 	@echo "make test    run all tests"
 	@echo "make test-everywhere  compare AArch64 (under an emulator) and WebAssembly (in Node) with Python, to the bit"
+	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, all networks in ONNX Runtime"
 	@echo "make web     build the npm package into build/web/package"
 	@echo "make results check the published studies against today's recipes"
 	@echo "make docs    build the site into build/site; warnings are errors"
@@ -51,7 +52,7 @@ $(INSTALLED): pyproject.toml
 	$(PIP) install --quiet "pip>=25.1" "scikit-build-core>=0.11" "nanobind>=2.4" "nlohmann-json>=3.12"
 	@command -v cmake >/dev/null || $(PIP) install --quiet cmake
 	@command -v ninja >/dev/null || $(PIP) install --quiet ninja
-	$(PIP) install --quiet --no-build-isolation $(WERROR) --editable ".[train]" --group dev
+	$(PIP) install --quiet --no-build-isolation $(WERROR) --editable ".[train,hub,onnx]" --group dev
 	@$(BIN)/python -c 'import torchvision, timm, lightning' || \
 		{ echo "torch, torchvision, timm and lightning do not work together in $(VENV): remove it and run make setup"; exit 1; }
 	@touch $@
@@ -76,6 +77,10 @@ test-everywhere: $(CORE)
 		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends $(EVERYWHERE); } >/dev/null 2>&1 || \
 		echo "not all of these packages can be installed, some tests will be skipped: $(EVERYWHERE)"
 	$(BIN)/python -m pytest -m everywhere tests/everywhere
+
+test-ecosystem: $(CORE)
+	$(PIP) install --quiet --group ecosystem
+	$(BIN)/python -m pytest -m ecosystem -n $(TEST_WORKERS) --dist worksteal
 
 web: $(CORE)
 	$(BIN)/python web/build.py

@@ -38,7 +38,7 @@ def expected_lines(place: Path) -> list[str]:
     return [f"{path.name} {predictor.predict(path).label}" for path in sorted((place / "photos").iterdir())]
 
 
-@pytest.mark.parametrize("title", ["multiprocessing", "Dask", "Ray Data"])
+@pytest.mark.parametrize("title", ["multiprocessing", "Dask", pytest.param("Ray Data", marks=pytest.mark.ecosystem)])
 def test_programs_of_the_page(title: str, place: Path) -> None:
     package = {"Dask": "dask", "Ray Data": "ray"}.get(title)
     if package is not None and importlib.util.find_spec(package) is None:

@@ -14,6 +14,7 @@ from bitvit.layers import calibrate
 from bitvit.models import create_model, list_models
 from bitvit.program import BitvitFile
 from bitvit.program.schema import AnyArray
+from bitvit.runtime import Engine
 from tests.support.random_models import perturb, random_images
 
 onnx = pytest.importorskip("onnx")
@@ -21,8 +22,15 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from bitvit.interchange import compare_with_engine, to_onnx  # noqa: E402
 
-CLASSIFIERS = sorted(list_models("test_*", packable=True))
-SEGMENTERS = sorted(list_models("test_*", packable=True, task="segmentation"))
+# Every operator is tested in test_onnx_operators.py, so a network of each family says whether they are put together
+# rightly; all others are in `make test-ecosystem`.
+OFTEN = {"test_gsb_deit", "test_gsb_deit_learned_value", "test_bhvit", "test_binaryvit", "test_reactdeit"}
+OFTEN |= {"test_binary_deit_odd", "test_gsb_deit_odd_fpn"}
+
+
+def networks(task: str) -> list[object]:
+    names = sorted(list_models("test_*", packable=True, task=task))
+    return [pytest.param(name, marks=() if name in OFTEN else pytest.mark.ecosystem) for name in names]
 
 
 def session_of(model: object) -> onnxruntime.InferenceSession:
@@ -44,28 +52,40 @@ def packed_file_of(name: str, size: tuple[int, int] | None = None) -> tuple[Bitv
     return unlabelled_file(packed, *build_program(packed), {"model": name}), images.bytes
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+# Between an image and its logits lie fewer than 64 float roundings in a row that the engine and ONNX Runtime may take
+# in another order. An image with a larger difference has a flipped bit somewhere: a number that lay within rounding of
+# its threshold. With 24 images of random numbers that is rare, so that one image may have it.
+ROUNDING = 64 * 2.0**-23
+
+
+@pytest.mark.parametrize("name", networks("classification"))
 def test_classifier_agrees_with_the_engine(name: str) -> None:
     file, images = packed_file_of(name)
     model = to_onnx(file)
     assert {imported.domain for imported in model.opset_import} == {""}
+    expected = Engine(file.program, file.tensors, threads=1).run(images)
+    (found,) = session_of(model).run(None, {"images": images})
+    limit = ROUNDING * float(np.abs(expected).max())
+    differences = np.abs(found - expected.reshape(found.shape)).max(axis=1)
+    assert np.sum(differences > limit) <= 1, differences
     agreement = compare_with_engine(model, file, [(images[:7], None), (images[7:], None)], threads=1)
     assert agreement.images == 24
-    # Random weights put many numbers near a threshold; a flipped bit changes all logits of its image a little.
-    assert agreement.identical_predictions >= 0.9, agreement
-    assert agreement.typical_logit_difference is not None
-    assert agreement.typical_logit_difference < 2e-3, agreement
+    assert agreement.identical_predictions >= 23 / 24, agreement
+    assert agreement.typical_logit_difference is not None and agreement.max_logit_difference is not None
+    assert agreement.typical_logit_difference <= np.median(differences)
+    assert agreement.max_logit_difference == pytest.approx(differences.max(), abs=limit)
 
 
-@pytest.mark.parametrize("name", SEGMENTERS)
+@pytest.mark.parametrize("name", networks("segmentation"))
 def test_segmentation_agrees_with_the_engine(name: str) -> None:
     file, images = packed_file_of(name)
     model = to_onnx(file)
     output = session_of(model).get_outputs()[0]
     assert output.name == "classes" and output.shape[0] == "batch"
     assert tuple(output.shape[1:]) == file.preprocessing.image_size
+    # Four images; a flipped bit in one of them may change the class of a few of its pixels.
     agreement = compare_with_engine(model, file, [(images[:4], None)], threads=1)
-    assert agreement.identical_predictions >= 0.97, agreement
+    assert agreement.identical_predictions >= 0.99, agreement
 
 
 def test_metadata_and_shapes_of_the_file() -> None:
@@ -82,10 +102,8 @@ def test_metadata_and_shapes_of_the_file() -> None:
 
 
 def test_packed_model_goes_through_torch_export(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    for name in ("test_gsb_deit", "test_bhvit", "test_binaryvit", "test_deit_fpn"):
-        if name not in [*CLASSIFIERS, *SEGMENTERS]:
-            continue
+    for name in ("test_gsb_deit", "test_gsb_deit_fpn"):
+        torch.manual_seed(0)
         model = create_model(name)
         images = random_images(model, count=3, seed=2)
         calibrate(model, images.normalized)

@@ -17,8 +17,19 @@ from bitvit.interchange.onnx_export import OPSET  # noqa: E402
 from bitvit.interchange.onnx_graph import OnnxGraph  # noqa: E402
 from bitvit.interchange.onnx_operators import OnnxCall, writers  # noqa: E402
 
-# Where one comparison with a rounded number decides a bit, a few of them may fall the other way.
-FLIPS = 0.02
+# Two orders of a sum of n floats differ by at most 2 n 2^-24 of the sum of the absolute values; the widest case has
+# n = 257 channels. (The engine's own GELU stays within it as well: 37 x 2^-24 were seen, and 95 for the longest mean.)
+ROUNDING = 2 * 257 * 2.0**-24
+
+# These compare a rounded number with another to get a bit. One that lies within `ROUNDING` may fall the other way: of
+# 5000 numbers of the size of 1 less than one is so near. All others are exact.
+COMPARE_ROUNDED = {
+    "attention_masks",
+    "attention_masks_statistics",
+    "layer_norm_sign",
+    "mask_statistics",
+    "sign_statistics",
+}
 
 
 def session_of(model: object) -> onnxruntime.InferenceSession:
@@ -66,15 +77,14 @@ def check(case: OperatorCase, where: str) -> None:
     found = run_in_onnx(case, batch=2)
     for value, wanted, got in zip(case.output_values, expected, found, strict=True):
         assert got.shape == (2, *value.shape), where
-        # An image's answer does not depend on its neighbours, up to how the runtime divides a sum.
-        np.testing.assert_allclose(got[0], got[1], rtol=1e-6, atol=1e-6, err_msg=where)
         if value.type == "f32":
-            # Sums may be taken in another order: error grows with the largest number that takes part.
-            np.testing.assert_allclose(
-                got[0], wanted, rtol=1e-4, atol=2e-5 * max(1.0, np.abs(wanted).max()), err_msg=where
-            )
+            limit = ROUNDING * max(1.0, float(np.abs(wanted).max(initial=0)))
+            # An image's answer does not depend on its neighbours, up to how the runtime divides a sum.
+            np.testing.assert_allclose(got[0], got[1], rtol=0, atol=limit, err_msg=where)
+            np.testing.assert_allclose(got[0], wanted, rtol=0, atol=limit, err_msg=where)
         else:
-            assert np.mean(got[0] != numbers(value.type, wanted)) <= FLIPS, where
+            n_other = int(np.sum(got[0] != numbers(value.type, wanted)))
+            assert n_other <= (1 if case.kind in COMPARE_ROUNDED else 0), where
 
 
 def test_every_operator_has_an_onnx_form() -> None:
