@@ -1,4 +1,4 @@
-#include "kernels/attention_masks/look_up_table.inl"
+#include "kernels/attention_masks/ordered_counts.inl"
 #include "kernels/popcount.h"
 
 namespace bitvit::BITVIT_ISA {
@@ -20,8 +20,6 @@ void pack_keys(const uint64_t* keys, size_t stride, const AttentionShape& shape,
 
 size_t count_stride(const AttentionShape& shape) { return (shape.n_keys + 15) / 16 * 16; }
 
-size_t step_bytes(const AttentionShape&) { return 0; }
-
 void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
                 size_t n_rows, uint16_t* counts, void*) {
   const size_t n_words = head_words(shape);
@@ -33,13 +31,6 @@ void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys,
       counts[m] = static_cast<uint16_t>(count);
     }
   }
-}
-
-BITVIT_INLINE void prepare(const AttentionShape&, const float*, void*) {}
-
-BITVIT_INLINE f32x16 look_up_table(const uint16_t* counts, const AttentionShape& shape, const float* table, void*,
-                                   float* row) {
-  return look_up_ordered(counts, shape.n_keys, table, row);
 }
 
 }  // namespace

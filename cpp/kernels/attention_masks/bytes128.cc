@@ -1,6 +1,6 @@
 // 64 keys and four queries at a time (kernels/bytes128.inl).
 #include "kernels/bytes128.inl"
-#include "kernels/attention_masks/look_up_table.inl"
+#include "kernels/attention_masks/ordered_counts.inl"
 
 namespace bitvit::BITVIT_ISA {
 namespace {
@@ -16,8 +16,6 @@ void pack_keys(const uint64_t* keys, size_t stride, const AttentionShape& shape,
 
 size_t count_stride(const AttentionShape& shape) { return lane_blocks(shape.n_keys) * kBlockLanes; }
 
-size_t step_bytes(const AttentionShape&) { return 0; }
-
 void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
                 size_t n_rows, uint16_t* counts, void*) {
   const size_t n_steps = byte_steps(shape.head_dim);
@@ -29,13 +27,6 @@ void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys,
       __builtin_memcpy(counts + r * count_stride(shape) + block * kBlockLanes, sums + r * kBlockLanes, kBlockLanes * 2);
     }
   }
-}
-
-BITVIT_INLINE void prepare(const AttentionShape&, const float*, void*) {}
-
-BITVIT_INLINE f32x16 look_up_table(const uint16_t* counts, const AttentionShape& shape, const float* table, void*,
-                                   float* row) {
-  return look_up_ordered(counts, shape.n_keys, table, row);
 }
 
 }  // namespace

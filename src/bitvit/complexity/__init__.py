@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bitvit.charge import Call, Charge
+    from bitvit.charge import Call, Charge, NoOwnWork
     from bitvit.complexity.cost import Cost
     from bitvit.complexity.count import Complexity, ComplexityError, complexity
     from bitvit.complexity.file_costs import FileComplexity, OperatorCost, file_complexity, operator_costs
@@ -19,6 +19,7 @@ __all__ = [
     "ComplexityError",
     "Cost",
     "FileComplexity",
+    "NoOwnWork",
     "OperatorCost",
     "complexity",
     "file_complexity",
@@ -34,6 +35,7 @@ _MODULES = {
     "ComplexityError": "bitvit.complexity.count",
     "Cost": "bitvit.complexity.cost",
     "FileComplexity": "bitvit.complexity.file_costs",
+    "NoOwnWork": "bitvit.charge",
     "OperatorCost": "bitvit.complexity.file_costs",
     "complexity": "bitvit.complexity.count",
     "file_complexity": "bitvit.complexity.file_costs",

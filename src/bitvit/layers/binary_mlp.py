@@ -4,11 +4,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from bitvit.charge import Call, Charge
+from bitvit.charge import NoOwnWork
 from bitvit.layers.gsb_linear import gsb_linear
 
 
-class BinaryMlp(nn.Module):
+class BinaryMlp(NoOwnWork, nn.Module):
     """Two binary linear layers around an activation function.
 
     A drop-in for timm's ``Mlp``, with the same names of parameters: ``y = fc2(act(fc1(x)))``.
@@ -43,10 +43,6 @@ class BinaryMlp(nn.Module):
         """Map ``[..., C]`` to ``[..., C']``."""
         y: Tensor = self.drop2(self.fc2(self.drop1(self.act(self.fc1(x)))))
         return y
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
     def float_twin(self) -> nn.Module:
         """Return timm's MLP of the same sizes."""

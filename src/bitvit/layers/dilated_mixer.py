@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from bitvit.charge import Call, Charge
+from bitvit.charge import NoOwnWork
 from bitvit.errors import UsageError
 from bitvit.layers.facts import INPUTS, RealParts, packed_child
 from bitvit.layers.packed import PackedBits, as_rows, grid_of, like_map
@@ -16,7 +16,7 @@ DILATIONS = (1, 3, 5)
 GROUPS = 4
 
 
-class DilatedMixer(nn.Module):
+class DilatedMixer(NoOwnWork, nn.Module):
     """Multi-scale grouped dilated convolution.
 
     ``s = sign(x + shift)``; ``y = norm(sum_d rprelu_d(conv3x3_d(s) + bias_d))`` over the dilations d = 1, 3, 5 with 4
@@ -64,10 +64,6 @@ class DilatedMixer(nn.Module):
         )
         result: Tensor = self.norm(first + second + third)
         return result
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
     def packed(self) -> nn.Module:
         """Return the layer on bits."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from bitvit.charge import Call, Charge
+from bitvit.charge import Call, Charge, NoOwnWork
 from bitvit.errors import UsageError
 from bitvit.layers.facts import packed_child
 from bitvit.layers.maps import average_pool, channels_first, channels_last
@@ -113,7 +113,7 @@ class BinaryDownsampling(nn.Module):
         return PackedBinaryDownsampling(self)
 
 
-class FloatDownsampling(nn.Module):
+class FloatDownsampling(NoOwnWork, nn.Module):
     """Halve a map and widen its channels in full precision: ``y = norm_out(conv_2x2/2(norm_in(x))) + position``.
 
     Args and shape as `BinaryDownsampling`; the convolution has no bias. Source: the ``somefp`` variants.
@@ -133,10 +133,6 @@ class FloatDownsampling(nn.Module):
         y = self.norm_out(channels_last(self.conv(channels_first(self.norm_in(x)))))
         result: Tensor = self.position(y.flatten(1, 2))
         return torch.unflatten(result, 1, self.position.size)
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
     def packed(self) -> nn.Module:
         """Return the layer on rows of patches."""

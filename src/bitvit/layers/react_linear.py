@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bitvit.charge import Call, Charge
+from bitvit.charge import Call, Charge, NoOwnWork
 from bitvit.errors import UsageError
 from bitvit.layers.channel_affine import ChannelAffine
 from bitvit.layers.facts import packed_child
@@ -170,7 +170,7 @@ class PackedReactLinear(nn.Module):
         return like_map(self.activation(self.norm(self.linear(rows)) + self.residual(rows)), x)
 
 
-class ReactMlp(nn.Module):
+class ReactMlp(NoOwnWork, nn.Module):
     """Two binary units, expanding and contracting, and an optional affine output: the FFN of BinaryViT and BHViT.
 
     Args:
@@ -192,7 +192,3 @@ class ReactMlp(nn.Module):
         """Apply the FFN to the last axis."""
         result: Tensor = self.affine(self.contract(self.expand(x)))
         return result
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bitvit.charge import Call, Charge
+from bitvit.charge import Call, Charge, NoOwnWork
 from bitvit.errors import UsageError
 from bitvit.layers.gsb_linear import step_linear
 from bitvit.layers.maps import average_pool, channels_first, nearest_upsample
@@ -57,7 +57,7 @@ class ReactConv(nn.Module):
         return Charge(other_flops=call.elements_out)  # the residual sum
 
 
-class RealConv(nn.Module):
+class RealConv(NoOwnWork, nn.Module):
     """The unit of the decoder in full precision: ``y = relu(norm(conv_3x3(x)))``.
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
@@ -76,21 +76,13 @@ class RealConv(nn.Module):
         result: Tensor = self.activation(self.norm(self.conv(x)))
         return result
 
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
-
-class Double(nn.Module):
+class Double(NoOwnWork, nn.Module):
     """Enlarge a map to twice its size by repeating its elements: ``[B, H, W, C] -> [B, 2H, 2W, C]``."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge a map."""
         return nearest_upsample(x, (2 * x.shape[1], 2 * x.shape[2]))
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: elements are copied."""
-        return Charge()  # elements are copied
 
     def packed(self) -> nn.Module:
         """Return the operator `upsample`."""
@@ -146,7 +138,7 @@ class PackedMapPool(nn.Module):
         return rows.reshape(len(x), height // self.kernel, width // self.kernel, rows.shape[-1])
 
 
-class PatchExpansion(nn.Module):
+class PatchExpansion(NoOwnWork, nn.Module):
     """Cut every token into ``f x f`` tokens of a finer map (pixel shuffle): what a lateral of a coarse map ends with.
 
     Channels ``[(i f + j) D, (i f + j + 1) D)`` of a token become the token at row i and column j of its cell.
@@ -171,10 +163,6 @@ class PatchExpansion(nn.Module):
     def extra_repr(self) -> str:
         """Return the factor, which ``repr`` shows."""
         return f"factor={self.factor}"
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: elements are rearranged."""
-        return Charge()  # elements are rearranged
 
     def packed(self) -> nn.Module:
         """Return the layer as a rearrangement of rows."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from bitvit.errors import UsageError
@@ -12,21 +11,11 @@ from bitvit.layers.dilated_mixer import DilatedMixer
 from bitvit.layers.quant_conv import QuantConv2d
 from bitvit.layers.quant_linear import QuantLinear
 from bitvit.layers.react_branches import ShiftBranches
-from bitvit.layers.react_linear import ReactMlp, ReactOptions
+from bitvit.layers.react_linear import ReactOptions
 from bitvit.layers.token_norm import NormKind
 from bitvit.layers.window_attention import WindowAttention
-from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
-from bitvit.models.pyramid import (
-    FEATURES,
-    Pyramid,
-    PyramidStage,
-    PyramidStem,
-    ResidualBlock,
-    make_downsampling,
-    make_head,
-    rising_rates,
-    stage_sizes,
-)
+from bitvit.models.entrypoints import Variant, build_network, model_cfg, register_family
+from bitvit.models.pyramid import FEATURES, Pyramid, ResidualBlock
 from bitvit.quantizers.banded_mask import BandedAttention
 from bitvit.quantizers.decomposition import DecomposedAttention
 from bitvit.quantizers.triangular_sign import SignOfZero
@@ -52,6 +41,9 @@ class BhvitBlock(ResidualBlock):
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
     """
 
+    mixer_name = "mixer"
+    mixer: nn.Module
+
     def __init__(
         self,
         channels: int,
@@ -63,22 +55,12 @@ class BhvitBlock(ResidualBlock):
         affine: bool = True,
         drop_path: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.norm1 = options.make_norm(channels)
-        self.mixer = mixer
-        self.norm2 = options.make_norm(channels)
-        self.mlp = ReactMlp(channels, hidden, options, affine=affine)
-        self.branches = ShiftBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
-        self.drop_path: nn.Module = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        branches = ShiftBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
+        super().__init__(mixer, channels, hidden, options, branches=branches, affine=affine, drop_path=drop_path)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block."""
-        x = x + self.drop_path(self.mixer(self.norm1(x)))
-        h = self.norm2(x)
-        update = self.mlp(h)
-        if self.branches is not None:
-            update = update + self.branches(h)
-        result: Tensor = x + self.drop_path(update)
+    def mix(self, x: Tensor) -> Tensor:
+        """Mix the tokens of a map."""
+        result: Tensor = self.mixer(x)
         return result
 
 
@@ -115,6 +97,9 @@ class Bhvit(Pyramid):
     Source: BHViT (docs/models.md, sections 3 and 5).
     """
 
+    stem_gelu = True
+    centre_downsampling = True
+
     def __init__(
         self,
         img_size: int | Sequence[int] = 224,
@@ -137,51 +122,40 @@ class Bhvit(Pyramid):
         sign_of_zero: SignOfZero = "plus",
         drop_rate: float = 0.0,
     ) -> None:
-        count = len(depths)
-        windows = [window_size] * count if isinstance(window_size, int) else list(window_size)
-        multiples = [1 if i < CONVOLUTION_STAGES else windows[i] for i in range(count)]
-        super().__init__(embed_dims, patch_size, num_classes, multiples, drop_rate)
-        options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
-        self.options = options
-        sizes = stage_sizes(as_pair(img_size), patch_size, count, multiples)
-        self.stem = PyramidStem(
-            in_chans, embed_dims[0], patch_size, sizes[0], options.make_norm(embed_dims[0]), gelu=True
-        )
-        rates = iter(rising_rates(drop_path_rate, sum(depths)))
         if attention not in ("decomposed", "banded"):
             raise UsageError(f"attention is 'decomposed' or 'banded', not {attention!r}")
-        stages = []
-        for i in range(count):
-            channels = embed_dims[i]
-            downsampling: nn.Module = nn.Identity()
-            if i > 0:
-                downsampling = make_downsampling(
-                    embed_dims[i - 1], channels, sizes[i], options, binary=binary_downsampling, centre=True
-                )
-            blocks = []
-            for _ in range(depths[i]):
-                mixer: nn.Module
-                if i < CONVOLUTION_STAGES:
-                    mixer = DilatedMixer(channels, options)
-                else:
-                    estimator = BandedAttention() if attention == "banded" else DecomposedAttention(num_heads[i])
-                    mixer = WindowAttention(
-                        channels, num_heads[i], windows[i], options, attention=estimator, affine=affine
-                    )
-                blocks.append(
-                    BhvitBlock(
-                        channels,
-                        mlp_dims[i],
-                        mixer,
-                        options,
-                        branch_kernels=branch_kernels,
-                        affine=affine,
-                        drop_path=next(rates),
-                    )
-                )
-            stages.append(PyramidStage(downsampling, blocks))
-        self.stages = nn.ModuleList(stages)
-        self.norm, self.head = make_head(options, embed_dims[-1], num_classes)
+        options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
+        windows = [window_size] * len(depths) if isinstance(window_size, int) else list(window_size)
+
+        def make_block(stage: int, drop_path: float) -> BhvitBlock:
+            channels, heads = embed_dims[stage], num_heads[stage]
+            mixer: nn.Module
+            if stage < CONVOLUTION_STAGES:
+                mixer = DilatedMixer(channels, options)
+            else:
+                estimator = BandedAttention() if attention == "banded" else DecomposedAttention(heads)
+                mixer = WindowAttention(channels, heads, windows[stage], options, attention=estimator, affine=affine)
+            return BhvitBlock(
+                *(channels, mlp_dims[stage], mixer, options),
+                branch_kernels=branch_kernels,
+                affine=affine,
+                drop_path=drop_path,
+            )
+
+        super().__init__(
+            make_block,
+            options,
+            img_size=img_size,
+            patch_size=patch_size,
+            in_chans=in_chans,
+            num_classes=num_classes,
+            embed_dims=embed_dims,
+            depths=depths,
+            multiples=[1 if i < CONVOLUTION_STAGES else window for i, window in enumerate(windows)],
+            binary_downsampling=binary_downsampling,
+            drop_path_rate=drop_path_rate,
+            drop_rate=drop_rate,
+        )
 
 
 def weight_oscillation_loss(model: nn.Module) -> Tensor:

@@ -4,25 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.layers import DropPath
-from torch import Tensor, nn
+from torch import Tensor
 
 from bitvit.layers.react_attention import ReactAttention
 from bitvit.layers.react_branches import PoolingBranches
-from bitvit.layers.react_linear import ReactMlp, ReactOptions
+from bitvit.layers.react_linear import ReactOptions
 from bitvit.layers.token_norm import NormKind
-from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
-from bitvit.models.pyramid import (
-    FEATURES,
-    Pyramid,
-    PyramidStage,
-    PyramidStem,
-    ResidualBlock,
-    make_downsampling,
-    make_head,
-    rising_rates,
-    stage_sizes,
-)
+from bitvit.models.entrypoints import Variant, build_network, model_cfg, register_family
+from bitvit.models.pyramid import FEATURES, Pyramid, ResidualBlock
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 
@@ -44,6 +33,8 @@ class BinaryVitBlock(ResidualBlock):
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
     """
 
+    attention: ReactAttention
+
     def __init__(
         self,
         channels: int,
@@ -56,25 +47,14 @@ class BinaryVitBlock(ResidualBlock):
         affine: bool = True,
         drop_path: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.norm1 = options.make_norm(channels)
-        self.attention = ReactAttention(channels, num_heads, options, reduction=reduction, affine=affine)
-        self.norm2 = options.make_norm(channels)
-        self.mlp = ReactMlp(channels, hidden, options, affine=affine)
-        self.branches = PoolingBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
-        self.drop_path: nn.Module = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        attention = ReactAttention(channels, num_heads, options, reduction=reduction, affine=affine)
+        branches = PoolingBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
+        super().__init__(attention, channels, hidden, options, branches=branches, affine=affine, drop_path=drop_path)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block."""
+    def mix(self, x: Tensor) -> Tensor:
+        """Attend over all tokens of a map."""
         size = (x.shape[1], x.shape[2])
-        attended = self.attention(self.norm1(x).flatten(1, 2), size)
-        x = x + self.drop_path(torch.unflatten(attended, 1, size))
-        h = self.norm2(x)
-        update = self.mlp(h)
-        if self.branches is not None:
-            update = update + self.branches(h)
-        result: Tensor = x + self.drop_path(update)
-        return result
+        return torch.unflatten(self.attention(x.flatten(1, 2), size), 1, size)
 
 
 class BinaryVit(Pyramid):
@@ -107,6 +87,9 @@ class BinaryVit(Pyramid):
     Source: BinaryViT (docs/models.md, sections 3 and 4).
     """
 
+    stem_gelu = False
+    centre_downsampling = False
+
     def __init__(
         self,
         img_size: int | Sequence[int] = 224,
@@ -128,38 +111,31 @@ class BinaryVit(Pyramid):
         recu: bool = False,
         drop_rate: float = 0.0,
     ) -> None:
-        super().__init__(embed_dims, patch_size, num_classes, reductions, drop_rate)
         options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
-        self.options = options
-        count = len(depths)
-        sizes = stage_sizes(as_pair(img_size), patch_size, count, reductions)
-        self.stem = PyramidStem(
-            in_chans, embed_dims[0], patch_size, sizes[0], options.make_norm(embed_dims[0]), gelu=False
+
+        def make_block(stage: int, drop_path: float) -> BinaryVitBlock:
+            return BinaryVitBlock(
+                *(embed_dims[stage], num_heads[stage], mlp_dims[stage], options),
+                reduction=reductions[stage],
+                branch_kernels=branch_kernels,
+                affine=affine,
+                drop_path=drop_path,
+            )
+
+        super().__init__(
+            make_block,
+            options,
+            img_size=img_size,
+            patch_size=patch_size,
+            in_chans=in_chans,
+            num_classes=num_classes,
+            embed_dims=embed_dims,
+            depths=depths,
+            multiples=reductions,
+            binary_downsampling=binary_downsampling,
+            drop_path_rate=drop_path_rate,
+            drop_rate=drop_rate,
         )
-        rates = iter(rising_rates(drop_path_rate, sum(depths)))
-        stages = []
-        for i in range(count):
-            downsampling: nn.Module = nn.Identity()
-            if i > 0:
-                downsampling = make_downsampling(
-                    embed_dims[i - 1], embed_dims[i], sizes[i], options, binary=binary_downsampling, centre=False
-                )
-            blocks = [
-                BinaryVitBlock(
-                    embed_dims[i],
-                    num_heads[i],
-                    mlp_dims[i],
-                    options,
-                    reduction=reductions[i],
-                    branch_kernels=branch_kernels,
-                    affine=affine,
-                    drop_path=next(rates),
-                )
-                for _ in range(depths[i])
-            ]
-            stages.append(PyramidStage(downsampling, blocks))
-        self.stages = nn.ModuleList(stages)
-        self.norm, self.head = make_head(options, embed_dims[-1], num_classes)
 
 
 def build_binaryvit(name: str, pretrained: bool = False, **kwargs: Any) -> BinaryVit:

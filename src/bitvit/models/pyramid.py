@@ -1,19 +1,22 @@
 """What the four-stage networks (BinaryViT, BHViT) share: stem, stages, pooled head, features of each stage."""
 
-from collections.abc import Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
 
-from bitvit.charge import Call, Charge
+from bitvit.charge import Call, Charge, NoOwnWork
 from bitvit.errors import UsageError
 from bitvit.layers.facts import packed_child
 from bitvit.layers.maps import channels_first, channels_last
 from bitvit.layers.patch_conv import PackedPatchConv
 from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling, PositionEmbedding
-from bitvit.layers.react_linear import ReactOptions
-from bitvit.models.timm_interface import StackedClassifier, chosen_stages, resize_positions
+from bitvit.layers.react_linear import ReactMlp, ReactOptions
+from bitvit.models.entrypoints import as_pair
+from bitvit.models.timm_interface import StackedClassifier, resize_positions
 
 FEATURES = {"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}
 """How timm extracts features: the maps of all stages."""
@@ -24,17 +27,69 @@ def rising_rates(last: float, count: int) -> list[float]:
     return [last * index / max(count - 1, 1) for index in range(count)]
 
 
-class ResidualBlock(nn.Module):
-    """Base of blocks that add a token mixer, an FFN and, where they have them, branches to their input."""
+class ResidualBlock(nn.Module, ABC):
+    """Base of blocks: a token mixer and an FFN, each with a residual; optional branches beside the FFN.
 
-    branches: nn.Module | None
+    ``x = x + mix(norm1(x))``; ``h = norm2(x)``; ``x = x + mlp(h) + branches(h)``.
+
+    Args:
+        mixer: what `mix` runs; a child under the name `mixer_name`.
+        channels: C.
+        hidden: width of the FFN.
+        options: shared choices of the network.
+        branches: what runs beside the FFN, or None.
+        affine: scale and shift the FFN's output (`ChannelAffine`).
+        drop_path: probability of stochastic depth.
+
+    Shape: ``[..., C] -> [..., C]``, a map or tokens.
+    """
+
+    mixer_name: ClassVar[str] = "attention"
+
+    def __init__(
+        self,
+        mixer: nn.Module,
+        channels: int,
+        hidden: int,
+        options: ReactOptions,
+        *,
+        branches: nn.Module | None,
+        affine: bool,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.norm1 = options.make_norm(channels)
+        self.add_module(self.mixer_name, mixer)
+        self.norm2 = options.make_norm(channels)
+        self.mlp = ReactMlp(channels, hidden, options, affine=affine)
+        self.branches = branches
+        self.drop_path: nn.Module = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+
+    @abstractmethod
+    def mix(self, x: Tensor) -> Tensor:
+        """Mix normalized tokens; keeps the shape."""
+
+    def branch(self, h: Tensor, branches: nn.Module) -> Tensor:
+        """Run the branches on what the FFN sees; keeps the shape."""
+        result: Tensor = branches(h)
+        return result
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the block."""
+        x = x + self.drop_path(self.mix(self.norm1(x)))
+        h = self.norm2(x)
+        update = self.mlp(h)
+        if self.branches is not None:
+            update = update + self.branch(h, self.branches)
+        result: Tensor = x + self.drop_path(update)
+        return result
 
     def charge(self, call: Call) -> Charge:
         """The residual sums."""
         return Charge(other_flops=(2 if self.branches is None else 3) * call.elements_out)
 
 
-class PyramidStem(nn.Module):
+class PyramidStem(NoOwnWork, nn.Module):
     """Patch convolution in full precision, normalization, optional GELU, position embedding.
 
     Args:
@@ -65,10 +120,6 @@ class PyramidStem(nn.Module):
         result: Tensor = self.position(x.flatten(1, 2))
         return torch.unflatten(result, 1, self.position.size)
 
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
-
     def packed_stem(self, mean: Tensor, std: Tensor) -> tuple[nn.Module, tuple[int, int]]:
         """Return the stem on image bytes, and the height and width of the images that it takes."""
         height, width = self.position.size
@@ -92,7 +143,7 @@ class PackedPyramidStem(nn.Module):
         return x.reshape(len(x), *self.position.size, x.shape[-1])
 
 
-class PyramidStage(nn.Module):
+class PyramidStage(NoOwnWork, nn.Module):
     """Optional downsampling, then blocks that keep the map's shape."""
 
     def __init__(self, downsampling: nn.Module, blocks: Sequence[nn.Module]) -> None:
@@ -105,34 +156,54 @@ class PyramidStage(nn.Module):
         result: Tensor = self.blocks(self.downsampling(x))
         return result
 
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
-
 
 class Pyramid(StackedClassifier):
     """A stem, stages of halving resolution, and a full-precision head on the average of the last map's tokens.
 
-    Subclasses build ``stem``, ``stages``, ``norm`` and ``head``.
+    Args:
+        make_block: from the number of a stage and a probability of stochastic depth to a block of that stage.
+        options: shared choices of the network.
+        img_size: height and width of the images.
+        patch_size: kernel and stride of the stem.
+        in_chans: image channels.
+        num_classes: classes; 0 removes the head.
+        embed_dims: widths of the stages, each a multiple of the one before.
+        depths: blocks of each stage.
+        multiples: what height and width of each stage's map must be multiples of.
+        binary_downsampling: False keeps the layers between stages in full precision.
+        drop_path_rate: stochastic depth of the last block, rising linearly from 0.
+        drop_rate: dropout before the head.
 
     Shape: images ``[B, 3, H, W]`` (normalized floats) -> logits ``[B, classes]``.
+
+    Raises:
+        UsageError: sizes that do not fit each other.
     """
 
     body = "stages"
-    stem: nn.Module
-    stages: nn.ModuleList
-    norm: nn.Module
-    head: nn.Module
+    stem_gelu: ClassVar[bool]
+    """Whether a GELU follows the stem's normalization."""
+    centre_downsampling: ClassVar[bool]
+    """See ``centre`` of `BinaryDownsampling`."""
 
     def __init__(
         self,
-        embed_dims: Sequence[int],
+        make_block: Callable[[int, float], ResidualBlock],
+        options: ReactOptions,
+        *,
+        img_size: int | Sequence[int],
         patch_size: int,
+        in_chans: int,
         num_classes: int,
+        embed_dims: Sequence[int],
+        depths: Sequence[int],
         multiples: Sequence[int],
-        drop_rate: float = 0.0,
+        binary_downsampling: bool,
+        drop_path_rate: float,
+        drop_rate: float,
     ) -> None:
         super().__init__()
+        self.options = options
         self.patch_size = patch_size
         self.multiples = tuple(multiples)
         self.drop_rate = drop_rate
@@ -143,12 +214,34 @@ class Pyramid(StackedClassifier):
             {"num_chs": dim, "reduction": patch_size * 2**index, "module": f"stages.{index}"}
             for index, dim in enumerate(self.embed_dims)
         ]
+        sizes = stage_sizes(as_pair(img_size), patch_size, len(depths), multiples)
+        norm = options.make_norm(embed_dims[0])
+        self.stem = PyramidStem(in_chans, embed_dims[0], patch_size, sizes[0], norm, gelu=self.stem_gelu)
+        rates = iter(rising_rates(drop_path_rate, sum(depths)))
+        self.stages = nn.ModuleList()
+        for i, depth in enumerate(depths):
+            downsampling: nn.Module = nn.Identity()
+            if i > 0:
+                widths = embed_dims[i - 1], embed_dims[i]
+                downsampling = (
+                    BinaryDownsampling(*widths, sizes[i], options, centre=self.centre_downsampling)
+                    if binary_downsampling
+                    else FloatDownsampling(*widths, sizes[i], options)
+                )
+            self.stages.append(PyramidStage(downsampling, [make_block(i, next(rates)) for _ in range(depth)]))
+        self.norm = options.make_norm(embed_dims[-1])
+        self.head: nn.Module = nn.Linear(embed_dims[-1], num_classes) if num_classes else nn.Identity()
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the stem's map, ``[B, h, w, C]``."""
+        result: Tensor = self.stem(images)
+        return result
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Return the normalized last map, ``[B, h, w, C]``."""
-        x = self.stem(images)
+        x = self.embed(images)
         for stage in self.stages:
-            x = self._run(stage, x)
+            x = self.run_part(stage, x)
         result: Tensor = self.norm(x)
         return result
 
@@ -156,52 +249,19 @@ class Pyramid(StackedClassifier):
         """Average the tokens of a map and classify them."""
         return self.classify(x.flatten(1, 2).mean(dim=1), pre_logits)
 
-    def _run(self, stage: nn.Module, x: Tensor) -> Tensor:
+    def run_part(self, part: nn.Module, x: Tensor) -> Tensor:
+        """Run one stage."""
         if not self.grad_checkpointing:
-            whole: Tensor = stage(x)
-            return whole
-        return self.run_blocks(stage.get_submodule("blocks"), stage.get_submodule("downsampling")(x))
+            return super().run_part(part, x)
+        return self.run_blocks(part.get_submodule("blocks"), part.get_submodule("downsampling")(x))
 
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | Sequence[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> Any:
-        """Return the maps of chosen stages, as timm's feature extraction expects.
+    def normalize(self, index: int, features: Tensor) -> Tensor:
+        """Normalize the last map; the others have other widths and stay as they are."""
+        return super().normalize(index, features) if index == len(self.stages) - 1 else features
 
-        Args:
-            x: images.
-            indices: stages (negative from the end), a number of last stages, or None for all.
-            norm: normalize the last map.
-            stop_early: skip the stages after the last chosen one.
-            output_fmt: ``"NCHW"`` or ``"NHWC"``.
-            intermediates_only: leave out the final map.
-        """
-        if output_fmt not in ("NCHW", "NHWC"):
-            raise UsageError(f"feature maps come as NCHW or NHWC, not {output_fmt!r}")
-        count = len(self.stages)
-        wanted = set(chosen_stages(indices, count))
-        maps: list[Tensor] = []
-        features = self.stem(x)
-        for index, stage in enumerate(self.stages):
-            if stop_early and index > max(wanted):
-                break
-            features = self._run(stage, features)
-            if index in wanted:
-                last = index == count - 1
-                found = self.norm(features) if norm and last else features
-                maps.append(channels_first(found) if output_fmt == "NCHW" else found)
-        if intermediates_only:
-            return maps
-        return self.norm(features), maps
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
+    def feature_map(self, features: Tensor, output_fmt: str) -> Tensor:
+        """Lay out a map."""
+        return channels_first(features) if output_fmt == "NCHW" else features
 
     def resize(self, img_size: tuple[int, int]) -> None:
         """Resample the position embeddings of all stages."""
@@ -243,24 +303,3 @@ def stage_sizes(
                 f"multiples of {step}"
             )
     return [(img_size[0] // (patch_size * 2**i), img_size[1] // (patch_size * 2**i)) for i in range(count)]
-
-
-def make_downsampling(
-    in_channels: int,
-    out_channels: int,
-    size: tuple[int, int],
-    options: ReactOptions,
-    *,
-    binary: bool,
-    centre: bool,
-) -> nn.Module:
-    """Return the binary or the full-precision layer between two stages."""
-    if binary:
-        return BinaryDownsampling(in_channels, out_channels, size, options, centre=centre)
-    return FloatDownsampling(in_channels, out_channels, size, options)
-
-
-def make_head(options: ReactOptions, channels: int, num_classes: int) -> tuple[nn.Module, nn.Module]:
-    """Return the final normalization and the full-precision classifier."""
-    head = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
-    return options.make_norm(channels), head

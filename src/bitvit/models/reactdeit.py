@@ -5,20 +5,19 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, PatchEmbed
+from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
-from bitvit.charge import Call, Charge
 from bitvit.errors import UsageError
 from bitvit.layers.maps import channels_first
 from bitvit.layers.react_attention import ReactAttention
 from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_downsampling import PositionEmbedding
-from bitvit.layers.react_linear import ReactMlp, ReactOptions
+from bitvit.layers.react_linear import ReactOptions
 from bitvit.layers.token_norm import NormKind
 from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
 from bitvit.models.pyramid import ResidualBlock, rising_rates
-from bitvit.models.timm_interface import StackedClassifier, chosen_stages
+from bitvit.models.timm_interface import StackedClassifier
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 
@@ -40,6 +39,8 @@ class ReactBlock(ResidualBlock):
     Shape: tokens ``[B, N, C] -> [B, N, C]``.
     """
 
+    attention: ReactAttention
+
     def __init__(
         self,
         channels: int,
@@ -52,26 +53,21 @@ class ReactBlock(ResidualBlock):
         affine: bool = False,
         drop_path: float = 0.0,
     ) -> None:
-        super().__init__()
+        attention = ReactAttention(channels, num_heads, options, affine=affine)
+        branches = PoolingBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
+        super().__init__(attention, channels, hidden, options, branches=branches, affine=affine, drop_path=drop_path)
         self.size = size
-        self.norm1 = options.make_norm(channels)
-        self.attention = ReactAttention(channels, num_heads, options, affine=affine)
-        self.norm2 = options.make_norm(channels)
-        self.mlp = ReactMlp(channels, hidden, options, affine=affine)
-        self.branches = PoolingBranches(channels, branch_kernels, affine=affine) if branch_kernels else None
-        self.drop_path: nn.Module = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Run the block."""
-        x = x + self.drop_path(self.attention(self.norm1(x), self.size))
-        h = self.norm2(x)
-        update = self.mlp(h)
-        if self.branches is not None:
-            extra = h.shape[1] - self.size[0] * self.size[1]
-            pooled = self.branches(torch.unflatten(h[:, extra:], 1, self.size)).flatten(1, 2)
-            update = update + F.pad(pooled, (0, 0, extra, 0))
-        result: Tensor = x + self.drop_path(update)
+    def mix(self, x: Tensor) -> Tensor:
+        """Attend over all tokens."""
+        result: Tensor = self.attention(x, self.size)
         return result
+
+    def branch(self, h: Tensor, branches: nn.Module) -> Tensor:
+        """Run the branches on the map of patch tokens; class tokens in front get zeros."""
+        extra = h.shape[1] - self.size[0] * self.size[1]
+        pooled = branches(torch.unflatten(h[:, extra:], 1, self.size)).flatten(1, 2)
+        return F.pad(pooled, (0, 0, extra, 0))
 
 
 def patch_grid(img_size: tuple[int, int], patch_size: int) -> tuple[int, int]:
@@ -123,6 +119,7 @@ class ReactDeit(StackedClassifier):
     """
 
     body = "blocks"
+    output_formats = ("NCHW", "NHWC", "NLC")
 
     def __init__(
         self,
@@ -191,6 +188,14 @@ class ReactDeit(StackedClassifier):
         result: Tensor = self.position(x)
         return result
 
+    def feature_map(self, features: Tensor, output_fmt: str) -> Tensor:
+        """Lay out the patch tokens."""
+        patches = features[:, int(self.class_token is not None) :]
+        if output_fmt == "NLC":
+            return patches
+        grid = torch.unflatten(patches, 1, self.position.size)
+        return channels_first(grid) if output_fmt == "NCHW" else grid
+
     def forward_features(self, images: Tensor) -> Tensor:
         """Return the normalized tokens, ``[B, N, C]``."""
         result: Tensor = self.norm(self.run_blocks(self.blocks, self.embed(images)))
@@ -200,10 +205,6 @@ class ReactDeit(StackedClassifier):
         """Take the class token or the tokens' mean, and classify it."""
         pooled = x[:, 0] if self.class_token is not None else x.mean(dim=1)
         return self.classify(pooled, pre_logits)
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
     def resize(self, img_size: tuple[int, int]) -> None:
         """Resample the position embedding."""
@@ -221,42 +222,6 @@ class ReactDeit(StackedClassifier):
             "stem": r"^class_token|^position|^patch_embed",
             "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
         }
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | Sequence[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: str = "NCHW",
-        intermediates_only: bool = False,
-    ) -> Any:
-        """Return the maps of chosen blocks, as timm's feature extraction expects.
-
-        Args:
-            x: images.
-            indices: blocks (negative from the end), a number of last blocks, or None for all.
-            norm: normalize the maps.
-            stop_early: skip the blocks after the last chosen one.
-            output_fmt: ``"NCHW"``, ``"NHWC"`` or ``"NLC"``, tokens.
-            intermediates_only: leave out the final tokens.
-        """
-        if output_fmt not in ("NCHW", "NHWC", "NLC"):
-            raise UsageError(f"feature maps come as NCHW, NHWC or NLC, not {output_fmt!r}")
-        wanted = set(chosen_stages(indices, len(self.blocks)))
-        maps: list[Tensor] = []
-        tokens = self.embed(x)
-        for index, block in enumerate(self.blocks):
-            if stop_early and index > max(wanted):
-                break
-            tokens = block(tokens)
-            if index in wanted:
-                patches = (self.norm(tokens) if norm else tokens)[:, int(self.class_token is not None) :]
-                found = patches if output_fmt == "NLC" else torch.unflatten(patches, 1, self.position.size)
-                maps.append(channels_first(found) if output_fmt == "NCHW" else found)
-        if intermediates_only:
-            return maps
-        return self.norm(tokens), maps
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that weight decay spares."""

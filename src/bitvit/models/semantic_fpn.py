@@ -7,7 +7,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from bitvit.charge import Call, Charge
+from bitvit.charge import NoOwnWork
 from bitvit.errors import UsageError
 from bitvit.layers.maps import channels_last
 from bitvit.layers.react_linear import ReactOptions
@@ -17,7 +17,7 @@ from bitvit.models.entrypoints import as_pair
 from bitvit.models.pyramid import Pyramid
 
 
-class PyramidMaps(nn.Module):
+class PyramidMaps(NoOwnWork, nn.Module):
     """The maps of a pyramid's stages (BHViT, BinaryViT), finest first.
 
     Args:
@@ -41,12 +41,8 @@ class PyramidMaps(nn.Module):
             maps.append(x)
         return maps
 
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
-
-class TransformerMaps(nn.Module):
+class TransformerMaps(NoOwnWork, nn.Module):
     """Four maps of a plain vision transformer: the tokens after a quarter, a half, three quarters and all blocks.
 
     Class and distillation token take part in the attention and are left out of the maps. All maps have one resolution;
@@ -89,12 +85,8 @@ class TransformerMaps(nn.Module):
             maps.append(pool(tokens))
         return maps
 
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
-
-class ResNetMaps(nn.Module):
+class ResNetMaps(NoOwnWork, nn.Module):
     """The maps of a ResNet's stages, finest first."""
 
     expansions: tuple[int, ...] | None = None
@@ -122,12 +114,8 @@ class ResNetMaps(nn.Module):
             maps.append(channels_last(x))
         return maps
 
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
-
-class SegmentationNetwork(nn.Module):
+class SegmentationNetwork(NoOwnWork, nn.Module):
     """A backbone and a decoder; scores are enlarged bilinearly to the size of the image.
 
     Args:
@@ -172,10 +160,6 @@ class SegmentationNetwork(nn.Module):
         """Return the scores of every pixel."""
         result: Tensor = self.enlarge(self.scores(images))
         return result
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that weight decay spares."""

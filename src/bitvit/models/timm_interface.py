@@ -13,6 +13,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from bitvit.charge import NoOwnWork
 from bitvit.errors import UsageError
 from bitvit.layers.gsb_linear import step_linear
 from bitvit.layers.react_downsampling import PositionEmbedding
@@ -101,12 +102,72 @@ class Classifier(nn.Module, ABC):
         """Resample what depends on the size of the images; nothing in a network that takes any size."""
 
 
-class StackedClassifier(Classifier):
+class StackedClassifier(NoOwnWork, Classifier):
     """A classifier whose body is one sequence of blocks or stages, followed by a normalization called ``norm``."""
 
     body: ClassVar[str]
     """Name of that sequence."""
+    output_formats: ClassVar[tuple[str, ...]] = ("NCHW", "NHWC")
+    """How features can be laid out; ``"NLC"``: tokens."""
     norm: nn.Module
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """Return what enters the first part of the body."""
+
+    def run_part(self, part: nn.Module, x: Tensor) -> Tensor:
+        """Run one part of the body."""
+        result: Tensor = part(x)
+        return result
+
+    def normalize(self, index: int, features: Tensor) -> Tensor:
+        """Normalize what a part of the body returns, where ``norm`` fits it."""
+        del index
+        result: Tensor = self.norm(features)
+        return result
+
+    @abstractmethod
+    def feature_map(self, features: Tensor, output_fmt: str) -> Tensor:
+        """Lay out what a part of the body returns, without class tokens, in one of `output_formats`."""
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """Return the features of chosen parts of the body, as timm's feature extraction expects.
+
+        Args:
+            x: images.
+            indices: parts (negative from the end), a number of last parts, or None for all.
+            norm: normalize the features (of a pyramid: the last ones).
+            stop_early: skip the parts after the last chosen one.
+            output_fmt: one of `output_formats`.
+            intermediates_only: leave out the final features.
+
+        Raises:
+            UsageError: an unknown format or part.
+        """
+        if output_fmt not in self.output_formats:
+            formats = ", ".join(self.output_formats[:-1])
+            raise UsageError(f"features come as {formats} or {self.output_formats[-1]}, not {output_fmt!r}")
+        parts = getattr(self, self.body)
+        wanted = set(chosen_stages(indices, len(parts)))
+        found: list[Tensor] = []
+        features = self.embed(x)
+        for index, part in enumerate(parts):
+            if stop_early and index > max(wanted):
+                break
+            features = self.run_part(part, features)
+            if index in wanted:
+                found.append(self.feature_map(self.normalize(index, features) if norm else features, output_fmt))
+        if intermediates_only:
+            return found
+        return self.norm(features), found
 
     def prune_intermediate_layers(
         self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True

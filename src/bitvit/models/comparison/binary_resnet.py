@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from bitvit.charge import Call, Charge
+from bitvit.charge import Call, Charge, NoOwnWork
 from bitvit.errors import UsageError
 from bitvit.layers.quant_conv import QuantConv2d
 from bitvit.layers.rprelu import RPReLU
@@ -131,7 +131,7 @@ class XnorBlock(_OneOperationPerOutput):
         return y
 
 
-class BinaryResNet(Classifier):
+class BinaryResNet(NoOwnWork, Classifier):
     """ResNet with basic blocks; first convolution, shortcuts' 1 x 1 convolutions and last layer are real.
 
     Args:
@@ -204,10 +204,6 @@ class BinaryResNet(Classifier):
         """Average the map and classify it."""
         pooled = self.avgpool(x).flatten(1)
         return self.classify(pooled, pre_logits)
-
-    def charge(self, call: Call) -> Charge:
-        """Count nothing: all of the work is that of the children."""
-        return Charge()  # all of its work is its children's
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return timm's groups of parameters, for learning rates that fall with the depth."""
