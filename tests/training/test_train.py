@@ -53,6 +53,18 @@ def test_a_run_warns_of_what_died(tmp_path: Path) -> None:
     assert "scales.speed" in died[0]
 
 
+def test_a_run_that_learned_nothing_says_so_after_each_phase(tmp_path: Path) -> None:
+    lines: list[str] = []
+    rates = {f"{phase}__learning_rate": 1e-9 for phase in ("teacher", "stage1", "stage2")}
+    report = train(tiny_recipe(tmp_path / "data", **rates), tmp_path / "run", note=lines.append)
+    stored = json.loads((tmp_path / "run" / "report.json").read_text())
+    for phase in stored["phases"]:
+        assert phase["is_above_guessing"] is False
+        (line,) = [line for line in lines if line.startswith(f"warning: {phase['phase']}: ")]
+        assert "guessing" in line and line.removeprefix("warning: ") in stored["warnings"]
+    assert list(report.warnings) == stored["warnings"]
+
+
 def assert_same_weights(found: Path, expected: Path) -> None:
     found_weights, expected_weights = weights(found), weights(expected)
     assert found_weights.keys() == expected_weights.keys()

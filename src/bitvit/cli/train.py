@@ -193,6 +193,8 @@ def _print(report: TrainingReport) -> None:
             f"model.safetensors holds the last epoch ({report.final.epochs}), {best.checkpoint} the best by validation "
             f"({best.epoch}: {metric} {best.value:.2%})"
         )
+    for warning in report.warnings:
+        print_note(f"warning: {warning}")
     print_note(f"all results are in {report.folder}")
 
 

@@ -96,9 +96,9 @@ class Evaluation(ABC):
         """The task's first metric, by which networks are compared."""
         return next(iter(self.metrics().values()))
 
-    def is_near_chance(self) -> bool:
-        """Return whether guessing would do about as well."""
-        return False
+    def doubt(self) -> str | None:
+        """Return a clause that says that the figures are not clearly above guessing; None where they are."""
+        return None
 
     def warnings(self) -> list[str]:
         """Return what the user should be told, one sentence each."""

@@ -265,13 +265,6 @@ class Phase:
         run = self.run
         if run.writes:
             evaluation = self._evaluate(start.model, start.info)
-            if evaluation.is_near_chance():
-                metric = run.task.metrics[0].title
-                run.warn(
-                    f"the teacher {run.recipe.teacher.weights} reaches {metric} {evaluation.score:.2%} on the "
-                    "validation images, hardly more than guessing: are its classes in this order "
-                    "(data.class_order: natural or alphabetical), and its images prepared so?"
-                )
             result = PhaseResult(self.name, start.info.model.name, self.checkpoint, 0, 0.0, evaluation)
             run.folder.write_history(self.name, [])
             run.folder.write_result(self.name, result.to_dict())

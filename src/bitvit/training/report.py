@@ -92,6 +92,7 @@ class PhaseResult:
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
             "evaluation": self.evaluation.to_dict(),
+            "is_above_guessing": self.evaluation.doubt() is None,
             "average": self.average.to_dict() if self.average is not None else None,
             "best": asdict(self.best) if self.best is not None else None,
             "liveness": self.liveness.to_dict() if self.liveness is not None else None,

@@ -25,6 +25,7 @@ from bitvit.training.estimate import Estimate, estimate
 from bitvit.training.evaluation import normalize
 from bitvit.training.fit_context import computing_threads, kept_random_state, quiet_libraries
 from bitvit.training.history import EpochRecord, draw_loss_curves
+from bitvit.training.learning import nothing_learned
 from bitvit.training.phase import Phase
 from bitvit.training.phase_names import PhaseName
 from bitvit.training.preflight import check_before_start
@@ -220,9 +221,8 @@ class Run:
             for phase in self.phases:
                 results.append(phase.execute())
                 self.history += self.folder.read_history(phase.name)
-                died = results[-1].warning()
-                if died is not None:
-                    self.warn(died)
+                for line in self._doubts(results):
+                    self.warn(line)
         for warning in results[-1].evaluation.warnings():
             self.warn(warning)
         report = TrainingReport(
@@ -236,6 +236,13 @@ class Run:
         if self.writes:
             self._write(report)
         return report
+
+    def _doubts(self, results: list[PhaseResult]) -> list[str]:
+        """Return what is wrong with the last of these phases, one line each."""
+        first, last = results[0], results[-1]
+        teacher_learned = first.phase != "teacher" or first.evaluation.doubt() is None
+        learned = nothing_learned(last, self.recipe, len(self.data.train), teacher_learned)
+        return [line for line in (learned, last.warning()) if line is not None]
 
     def _write(self, report: TrainingReport) -> None:
         if self.history:

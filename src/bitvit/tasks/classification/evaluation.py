@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitvit.errors import UsageError
+from bitvit.tasks.guessing import guessed_share, is_clearly_better
 from bitvit.tasks.task import Evaluation, Scorer
 from bitvit.text import listed
 
@@ -28,6 +29,7 @@ class ClassificationEvaluation(Evaluation):
         top1: share of images whose class has the largest logit, 0 to 1.
         top5: share of images whose class is among the five largest logits, 0 to 1; 1 with fewer than six classes.
         balanced_accuracy: mean of the classes' top-1 shares, so that a rare class counts as much as a frequent one.
+        guessed: share of right answers if answers had nothing to do with the images (`bitvit.tasks.guessing`).
         loss: mean cross entropy in nats.
         per_class: top-1 share for each class that has images.
         confusion: number of images of class i (row) that were taken for class j (column); None beyond 200 classes.
@@ -37,6 +39,7 @@ class ClassificationEvaluation(Evaluation):
     top1: float
     top5: float
     balanced_accuracy: float
+    guessed: float
     loss: float
     per_class: dict[str, float]
     confusion: tuple[tuple[int, ...], ...] | None
@@ -72,11 +75,14 @@ class ClassificationEvaluation(Evaluation):
         """Return each class's accuracy."""
         return [(label, f"{share:.2%}") for label, share in self.per_class.items()]
 
-    def is_near_chance(self) -> bool:
-        """Return whether the accuracy is within a tenth of the way, or three standard deviations, of guessing."""
-        chance = 1 / max(len(self.per_class), 1)
-        spread = 3 * (chance * (1 - chance) / self.images) ** 0.5
-        return bool(self.top1 <= chance + max(0.1 * (1 - chance), spread))
+    def doubt(self) -> str | None:
+        """Return why the network may as well be guessing, by the exact binomial test against `guessed`."""
+        if len(self.per_class) < 2 or is_clearly_better(round(self.top1 * self.images), self.images, self.guessed):
+            return None  # with images of one class there is nothing to tell apart
+        figure = f"top-1 {self.top1:.2%} of {self.images:,} images"
+        if not is_clearly_better(self.images, self.images, 1 / len(self.per_class)):
+            return f"{figure}, which are too few to tell from guessing"
+        return f"{figure} is not clearly above guessing ({self.guessed:.2%})"
 
     def warnings(self) -> list[str]:
         """Return warnings about classes without a recognized image."""
@@ -133,6 +139,7 @@ class ClassificationScorer(Scorer):
             top1=float(right.sum() / images),
             top5=float(self.sums[2] / images),
             balanced_accuracy=float(np.mean(list(shares.values()))),
+            guessed=guessed_share(self.sums[3:].reshape(n_classes, n_classes)),
             loss=float(self.sums[1] / images),
             per_class=shares,
             confusion=tuple(map(tuple, matrix.tolist())) if n_classes <= _LARGEST_MATRIX else None,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bitvit.errors import UsageError
 from bitvit.runtime.label_maps import IGNORED, nearest_resize
+from bitvit.tasks.guessing import LEAST_SKILL, guessed_share
 from bitvit.tasks.task import Evaluation, Scorer
 from bitvit.text import listed
 
@@ -71,10 +72,12 @@ class SegmentationEvaluation(Evaluation):
         """Return each class's IoU."""
         return [(label, "does not occur" if share is None else f"{share:.2%}") for label, share in self.iou.items()]
 
-    def is_near_chance(self) -> bool:
-        """Return whether hardly more than one class is recognized."""
-        present = [share for share in self.iou.values() if share is not None]
-        return bool(self.miou <= 1.1 / max(len(present), 1))
+    def doubt(self) -> str | None:
+        """Return why the network may as well be guessing: pixels of one photo are alike, so by size, not by a test."""
+        guessed = guessed_share(np.asarray(self.confusion, np.float64))
+        if self.pixel_accuracy - guessed >= LEAST_SKILL * (1 - guessed) and guessed < 1:
+            return None
+        return f"pixel accuracy {self.pixel_accuracy:.2%} is not clearly above guessing ({guessed:.2%})"
 
     def warnings(self) -> list[str]:
         """Return warnings about classes that are never found."""

@@ -60,14 +60,38 @@ def test_a_class_that_is_never_recognized_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "images", "n_classes", "near"),
-    [(80, 1000, 10, True), (150, 1000, 10, True), (300, 1000, 10, False), (520, 1000, 2, True), (700, 1000, 2, False)],
+    ("right", "images", "n_classes", "is_doubted"),
+    [
+        (80, 1000, 10, True),
+        (130, 1000, 10, True),  # significant, and of no use
+        (160, 1000, 10, False),
+        (520, 1000, 2, True),
+        (700, 1000, 2, False),
+        (14, 36, 3, True),
+        (21, 36, 3, False),
+    ],
 )
-def test_accuracy_near_guessing(right: int, images: int, n_classes: int, near: bool) -> None:
+def test_accuracy_near_guessing(right: int, images: int, n_classes: int, is_doubted: bool) -> None:
     targets = np.arange(images) % n_classes
     predicted = np.where(np.arange(images) < right, targets, (targets + 1) % n_classes)
     result = evaluate_logits(logits_of(predicted.tolist(), n_classes), targets, [str(i) for i in range(n_classes)])
-    assert result.is_near_chance() is near
+    assert (result.doubt() is not None) is is_doubted
+    assert result.guessed == pytest.approx(1 / n_classes, rel=0.05)
+
+
+def test_always_the_frequent_class_is_guessing_and_a_fair_judge_is_not() -> None:
+    targets = [0] * 95 + [1] * 5
+    constant = evaluate_logits(logits_of([0] * 100, 2), targets, "ab")
+    assert constant.doubt() == "top-1 95.00% of 100 images is not clearly above guessing (95.00%)"
+    fair = evaluate_logits(logits_of([0] * 89 + [1] * 6 + [1] * 5, 2), targets, "ab")
+    assert fair.top1 == 0.94 and fair.doubt() is None
+
+
+def test_what_cannot_be_told_from_guessing() -> None:
+    few = evaluate_logits(logits_of([0, 1, 2], 3), [0, 1, 2], "abc")
+    assert few.doubt() == "top-1 100.00% of 3 images, which are too few to tell from guessing"
+    one_class = evaluate_logits(logits_of([1] * 30, 3), [1] * 30, "abc")
+    assert one_class.doubt() is None
 
 
 def test_a_large_matrix_is_not_kept() -> None:

@@ -1,0 +1,49 @@
+"""Whether a phase has learned anything, and what to try where it has not."""
+
+from __future__ import annotations
+
+from bitvit.training.recipe import Recipe, Schedule
+from bitvit.training.report import PhaseResult
+
+__all__ = ["nothing_learned"]
+
+_ENOUGH_UPDATES = 1500
+"""Fewer are hardly enough for a network that begins from scratch; the packaged recipes make more."""
+
+
+def nothing_learned(result: PhaseResult, recipe: Recipe, train_images: int, teacher_learned: bool) -> str | None:
+    """Return one line that says that a phase's network is not clearly above guessing, and what to try; else None.
+
+    Args:
+        result: of the phase.
+        recipe: of the run.
+        train_images: their number.
+        teacher_learned: whether the run's teacher is clearly above guessing, or there is none.
+    """
+    doubt = result.evaluation.doubt()
+    if doubt is None:
+        return None
+    if result.phase == "teacher" and not result.epochs:
+        return (
+            f"the teacher {recipe.teacher.weights}: {doubt}: are its classes in this order (data.class_order: natural "
+            "or alphabetical), and its images prepared so?"
+        )
+    return f"{result.phase}: {doubt}: {_advice(result, recipe, train_images, teacher_learned)}"
+
+
+def _advice(result: PhaseResult, recipe: Recipe, train_images: int, teacher_learned: bool) -> str:
+    if result.phase != "teacher" and not teacher_learned:
+        return "its teacher had learned nothing; mend that first"
+    schedule: Schedule = {"teacher": recipe.teacher, "stage1": recipe.stage1, "stage2": recipe.stage2}[result.phase]
+    steps = max(train_images // recipe.batch_size, 1)
+    updates = result.epochs * steps
+    if updates < _ENOUGH_UPDATES:
+        enough = -(-2 * _ENOUGH_UPDATES // steps)
+        return f"it was trained for {updates} updates only: try {result.phase}.epochs={enough}"
+    others = f"{result.phase}.learning_rate={schedule.learning_rate / 3:.2g}"
+    if result.phase == "teacher":
+        return (
+            f"check that the pictures are in the right class folders; then try {others}, more images, or a teacher that "
+            "was trained on more (--teacher FILE)"
+        )
+    return f"try {others}, or twice the epochs ({result.phase}.epochs={2 * result.epochs})"

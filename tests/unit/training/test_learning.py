@@ -1,0 +1,48 @@
+"""What a user is told of a phase that has learned nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bitvit.tasks.classification import evaluate_logits
+from bitvit.training import Recipe
+from bitvit.training.learning import nothing_learned
+from bitvit.training.report import PhaseResult
+from tests.unit.tasks.classification.test_evaluation import logits_of
+
+
+def result(phase: str, right: int, epochs: int = 40) -> PhaseResult:
+    targets = [index % 3 for index in range(36)]
+    predicted = [target if index < right else (target + 1 + index % 2) % 3 for index, target in enumerate(targets)]
+    evaluation = evaluate_logits(logits_of(predicted, 3), targets, "abc")
+    return PhaseResult(phase, "model", Path("x"), epochs, 1.0, evaluation)
+
+
+RECIPE = Recipe.load("gsb-micro-64")
+
+
+@pytest.mark.parametrize("phase", ["teacher", "stage1", "stage2"])
+def test_what_is_clearly_learned_is_no_matter(phase: str) -> None:
+    assert nothing_learned(result(phase, 30), RECIPE, 144, True) is None
+
+
+@pytest.mark.parametrize("phase", ["teacher", "stage1", "stage2"])
+@pytest.mark.parametrize("right", [8, 14, 18])
+def test_a_small_set_of_photos_seen_too_seldom(phase: str, right: int) -> None:
+    line = nothing_learned(result(phase, right), RECIPE, 144, True)
+    assert line is not None and "\n" not in line
+    assert line.startswith(f"{phase}: top-1 {right / 36:.2%} of 36 images is not clearly above guessing (")
+    assert f"160 updates only: try {phase}.epochs=750" in line
+
+
+def test_other_reasons() -> None:
+    many = nothing_learned(result("teacher", 12), RECIPE, 20_000, True)
+    assert many is not None and "learning_rate=0.00033" in many and "--teacher" in many and "class folders" in many
+    after = nothing_learned(result("stage2", 12), RECIPE, 20_000, True)
+    assert after is not None and "stage2.epochs=80" in after
+    lost = nothing_learned(result("stage1", 12), RECIPE, 20_000, False)
+    assert lost is not None and "its teacher had learned nothing" in lost
+    loaded = nothing_learned(result("teacher", 12, epochs=0), RECIPE, 20_000, True)
+    assert loaded is not None and "data.class_order" in loaded
