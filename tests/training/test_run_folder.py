@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from bitvit.checkpoints import CheckpointError, load_checkpoint
 from bitvit.data import DataError
 from bitvit.files import hold_lock
 from bitvit.training import EpochRecord, RecipeError, Run, TrainingError, train
+from bitvit.training.estimate import describe_cpu
 from bitvit.training.fit_context import reporting_interrupts
 from tests.support.tiny_training import tiny_recipe
 
@@ -132,7 +134,16 @@ def test_time_and_memory_are_estimated(tmp_path: Path) -> None:
     assert all(minutes > 0 for minutes in found.minutes.values())
     size = sum(value.numel() * value.element_size() for value in run.student.model.parameters())
     assert found.memory_bytes > 4 * size
+    assert (
+        found.memory_bytes
+        < Run(replace(recipe, runtime=replace(recipe.runtime, image_cache_mib=0)), tmp_path / "run")
+        .estimate()
+        .memory_bytes
+        + 18 * 28 * 28 * 3
+    ), "the images that are kept"
     assert "about" in str(found) and "memory" in str(found)
+    assert str(replace(found, device=describe_cpu(1))).count("on 1 CPU thread (") == 1
+    assert describe_cpu(2) == "2 CPU threads"
     for name, value in run.student.model.state_dict().items():
         assert bool((value == weights[name]).all()), "an estimate leaves the student alone"
     shutil.rmtree(tmp_path / "run", ignore_errors=True)

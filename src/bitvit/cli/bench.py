@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitvit.cli.arguments import positive
+from bitvit.cli.deferred_imports import load_pytorch
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
@@ -77,6 +78,8 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Time every engine that is installed on the same batch, and what else is asked for."""
+    if arguments.model is not None:
+        load_pytorch()
     from bitvit.bench.comparison import compare, read_stored
 
     stored = None if arguments.against is None else read_stored(arguments.against)

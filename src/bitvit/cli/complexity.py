@@ -6,7 +6,7 @@ import argparse
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.model_files import local_file
 
@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         from bitvit.complexity import file_complexity
 
         return _print_file(file_complexity(file), arguments)
+    load_pytorch()
     from bitvit.complexity import complexity
 
     return _print_model(complexity(arguments.model), arguments)

@@ -1,14 +1,20 @@
-"""`--import`: the user's own models, registered by the module that defines them."""
+"""What is imported only when a command needs it: PyTorch, and with `--import` the user's own models."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from bitvit.cli.output import print_note
 from bitvit.errors import UsageError
+
+__all__ = ["add_import_argument", "import_modules", "load_pytorch"]
+
+_PATIENCE_SECONDS = 1.5
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
@@ -39,3 +45,21 @@ def import_modules(names: Sequence[str]) -> None:
             import_module(module)
         except Exception as error:
             raise UsageError(f"--import {name}: {type(error).__name__}: {error}") from error
+
+
+def load_pytorch(*others: str) -> None:
+    """Import PyTorch and timm, and say so if it takes long: on a busy machine it is half a minute.
+
+    Args:
+        *others: further slow packages that the command needs.
+    """
+    if "torch" in sys.modules:
+        return
+    timer = threading.Timer(_PATIENCE_SECONDS, print_note, ["loading PyTorch ..."])
+    timer.start()
+    try:
+        for name in ("torch", "timm", *others):
+            import_module(name)
+    finally:
+        timer.cancel()
+        timer.join()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitvit.cli.arguments import positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
-from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import print_json, print_note, print_table, table
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate_checkpoint(arguments: argparse.Namespace) -> tuple[EvaluationData, Evaluation]:
+    load_pytorch()
     from bitvit.checkpoints import load_checkpoint
     from bitvit.tasks import task_named
     from bitvit.training.evaluation import evaluate

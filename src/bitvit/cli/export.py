@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bitvit.cli.arguments import positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
-from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Pack, compare, write, and print the agreement."""
+    load_pytorch()
     if str(arguments.out) == "-":
         return _to_standard_output(arguments)
     _check_target(arguments.out)

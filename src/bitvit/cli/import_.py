@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitvit.cli.deferred_imports import load_pytorch
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Import, write, and print what was found."""
     _check_out(arguments)
+    load_pytorch()
     from bitvit.checkpoints import import_checkpoint
 
     imported = import_checkpoint(

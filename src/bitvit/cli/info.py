@@ -178,5 +178,5 @@ def _profile_table(profile: dict[str, Any], every_operator: bool) -> Table:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(item)}" for key, item in value.items() if item is not None)
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items() if item not in (None, {}, [], ""))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

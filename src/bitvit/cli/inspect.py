@@ -8,7 +8,7 @@ from typing import Any
 
 from bitvit.cli.arguments import positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
-from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import print_json, print_note, print_table, table
 
 HELP = "draw the GSB paper's figures from a trained run: attention, module-wise loss, loss curves, attention maps"
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect a run and write the report."""
+    load_pytorch()
     from bitvit.checkpoints import read_info
     from bitvit.inspection import inspect_run, open_run
     from bitvit.inspection.curves import read_curves

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bitvit.cli.deferred_imports import load_pytorch
 from bitvit.cli.output import format_count, print_json, print_table, table
 from bitvit.errors import UsageError
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List the models with their parameters, of which binary, and their input size."""
+    load_pytorch()
     from bitvit.complexity import parameter_counts
     from bitvit.models import list_models
 

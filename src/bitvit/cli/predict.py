@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--resume", action="store_true", help="with --out .jsonl or .csv: continue where an interrupted command stopped"
     )
-    output.add_argument("--no-logits", action="store_true", help="leave the logits out of JSON")
+    output.add_argument("--logits", action="store_true", help="add all logits to JSON, with nine digits: exact float32")
     reading = parser.add_argument_group("reading and computing")
     reading.add_argument(
         "--bit-depth",
@@ -112,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _code(0, writer.failed_in(target.written()), arguments.out)
     images = ImagesToPredict(arguments.images)
     top = min(arguments.top, len(predictor.labels))
-    with make_writer(kind, target, arguments.file, top, logits=not arguments.no_logits) as writer:
+    with make_writer(kind, target, arguments.file, top, logits=arguments.logits) as writer:
         done = writer.resume(arguments.resume)
         failed = _predict_all(predictor, images, writer, done, arguments, masks)
     return _code(failed + images.failed, writer.failed_before, arguments.out)
@@ -139,7 +139,7 @@ def _mask_files(arguments: argparse.Namespace) -> MaskFiles:
 def _digest(arguments: argparse.Namespace, kind: str) -> str:
     """Return what identifies a partial output file: the network, and the options of what is written."""
     digest = hashlib.sha256(arguments.file.read_bytes())
-    digest.update(repr((kind, arguments.top, arguments.no_logits, arguments.bit_depth)).encode())
+    digest.update(repr((kind, arguments.top, arguments.logits, arguments.bit_depth)).encode())
     return digest.hexdigest()[:12]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bitvit.cli.arguments import positive
-from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(arguments.json)
     if arguments.study is None or "=" in arguments.study:
         raise UsageError("give the name of a study or a YAML file; `bitvit study --list` lists the packaged ones")
+    load_pytorch("lightning.pytorch")
     from bitvit.studies import (
         StudyError,
         StudyInterrupted,

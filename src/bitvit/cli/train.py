@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitvit.cli.data_arguments import add_data_arguments, data_choices
-from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train one run, or one for each fold."""
+    load_pytorch("lightning.pytorch")
     from bitvit.training import Recipe, train
 
     choices = _choices(arguments)
@@ -71,7 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     folders = _folders(arguments)
     if arguments.resume and not any((folder / "recipe.yaml").is_file() for folder in folders.values()):
         raise UsageError(f"{arguments.out}: no run there to go on with; leave out --resume to start one")
-    source, data = _source(arguments, changes, folders)
+    source, chosen, data = _source(arguments, changes, folders)
+    changes = [*chosen, *changes]
     if arguments.show_recipe:
         print(Recipe.load(source, changes).to_yaml(), end="")
         return 0
@@ -120,22 +123,22 @@ def _folders(arguments: argparse.Namespace) -> dict[int | None, Path]:
 
 def _source(
     arguments: argparse.Namespace, changes: list[str], folders: dict[int | None, Path]
-) -> tuple[str, Data | None]:
-    """Return the recipe to start from, and the data set if it had to be looked at."""
+) -> tuple[str, Sequence[str], Data | None]:
+    """Return the recipe to start from, what the images change in it, and the data set if it had to be looked at."""
     from bitvit.training import Recipe, choose_recipe, data_of
 
     if arguments.recipe is not None:
-        return arguments.recipe, None
+        return arguments.recipe, (), None
     if arguments.resume:
         stored = next(folder / "recipe.yaml" for folder in folders.values() if (folder / "recipe.yaml").is_file())
         _refuse_lost_images(Recipe.load(stored, changes).data)
-        return str(stored), None
+        return str(stored), (), None
     if any(change.startswith(("model.", "teacher.model")) for change in changes):
-        return _DATA_ONLY, None  # whoever names a network does not want another one chosen
+        return _DATA_ONLY, (), None  # whoever names a network does not want another one chosen
     data = data_of(Recipe.load(_DATA_ONLY, changes))
-    name, reason = choose_recipe(data)
-    print_note(f"recipe {name}: {reason} (--recipe chooses another)")
-    return name, data
+    choice = choose_recipe(data)
+    print_note(f"recipe {choice.name}: {choice.reason} (--recipe chooses another)")
+    return choice.name, choice.changes, data
 
 
 def _refuse_lost_images(choice: DataChoice) -> None:

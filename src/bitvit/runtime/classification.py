@@ -40,13 +40,12 @@ class Prediction:
     probabilities: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the best classes and all logits as plain data."""
+        """Return the best classes as plain data."""
         return {
             "predictions": [
                 {"label": label, "index": index, "probability": probability}
                 for (label, probability), index in zip(self.top, self.indices, strict=True)
-            ],
-            "logits": self.logits.tolist(),
+            ]
         }
 
 
@@ -72,8 +71,16 @@ def classify(logits: F32Array, labels: Sequence[str], top_k: int) -> Prediction:
     check_finite(logits)
     shifted = np.exp(logits.astype(np.float64) - float(logits.max()))
     probabilities = shifted / shifted.sum()
-    order = np.argsort(-logits, kind="stable")[:top_k]
+    order = _best(logits, top_k)
     top = tuple((labels[i], float(probabilities[i])) for i in order)
     return Prediction(
         top[0][0], int(order[0]), top[0][1], top, tuple(int(i) for i in order), logits.copy(), probabilities
     )
+
+
+def _best(logits: F32Array, top_k: int) -> npt.NDArray[np.intp]:
+    """Return the positions of the `top_k` largest, the lower one first among equals, without sorting all of them."""
+    count = min(top_k, len(logits))
+    least = np.partition(logits, len(logits) - count)[len(logits) - count]
+    candidates = np.flatnonzero(logits >= least)
+    return candidates[np.argsort(-logits[candidates], kind="stable")[:count]]

@@ -29,7 +29,7 @@ def guessed_share(counts: npt.NDArray[np.float64]) -> float:
 
 
 def is_clearly_better(right: int, cases: int, guessed: float) -> bool:
-    """Return whether `right` of `cases` independent answers are more than guessing, which is right in a share `guessed`.
+    """Return whether `right` of `cases` independent answers are more than guessing gives, a share of `guessed`.
 
     The exact binomial test, one-sided at 1 %, and at least a twentieth of the way from guessing to perfection.
     """

@@ -6,7 +6,7 @@ from bitvit.training.errors import RecipeError, TrainingError, TrainingInterrupt
 from bitvit.training.evaluation import evaluate
 from bitvit.training.history import EpochRecord
 from bitvit.training.recipe import Recipe, packaged_recipes
-from bitvit.training.recipe_choice import choose_recipe
+from bitvit.training.recipe_choice import RecipeChoice, choose_recipe
 from bitvit.training.report import PhaseResult, TrainingReport
 from bitvit.training.run import Run, data_of, train
 
@@ -14,6 +14,7 @@ __all__ = [
     "EpochRecord",
     "PhaseResult",
     "Recipe",
+    "RecipeChoice",
     "RecipeError",
     "Run",
     "TrainingError",

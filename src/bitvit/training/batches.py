@@ -15,6 +15,7 @@ from bitvit.data.target_set import TargetSet
 from bitvit.program import Preprocessing
 from bitvit.tasks.objective import Objective
 from bitvit.training.errors import RecipeError
+from bitvit.training.image_cache import ImageCache
 from bitvit.training.seeding import derive_seed, isolated_randomness, seed_global_generators
 
 __all__ = [
@@ -35,7 +36,7 @@ class TrainingImages(Dataset[tuple[Tensor, Any]]):
     The augmentation of an image is drawn from (seed, phase, epoch, position), whichever process draws it.
     """
 
-    def __init__(self, images: TargetSet, objective: Objective, seed: int, phase: str) -> None:
+    def __init__(self, images: TargetSet | ImageCache, objective: Objective, seed: int, phase: str) -> None:
         self._images = images
         self._objective = objective
         self._seed = seed

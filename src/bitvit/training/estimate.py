@@ -19,7 +19,7 @@ from bitvit.training.teacher import teacher_spec
 if TYPE_CHECKING:
     from bitvit.training.run import Run
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "describe_cpu", "estimate"]
 
 _TRIAL_IMAGES = 8
 _MIB = 1 << 20
@@ -68,7 +68,10 @@ def estimate(run: Run) -> Estimate:
     minutes: dict[str, float] = {}
     memory = 0
     with kept_random_state(), computing_threads(recipe.runtime.threads):
-        seconds_per_image = _preparation(run)
+        decoding, seconds_per_image, bytes_per_image = _preparation(run)
+        cache_bytes = min(recipe.runtime.image_cache_mib << 20, bytes_per_image * len(run.data.train))
+        decoded_again = 1 - cache_bytes / (bytes_per_image * len(run.data.train))
+        seconds_per_image += decoded_again * decoding
         for phase in run.phases:
             if phase.is_finished or not phase.schedule.epochs:
                 continue
@@ -87,24 +90,33 @@ def estimate(run: Run) -> Estimate:
             steps = len(run.data.train) // recipe.batch_size
             validations = -(-phase.schedule.epochs // recipe.validation.every_epochs)
             images = phase.schedule.epochs * steps * recipe.batch_size
-            minutes[phase.name] = (images * per_image + validations * len(run.data.val) * forward) / 60
+            once = 0 if minutes else decoding * len(run.data.train)
+            minutes[phase.name] = (once + images * per_image + validations * len(run.data.val) * forward) / 60
             weights = sum(value.numel() * value.element_size() for value in model.parameters())
             memory = max(memory, 4 * weights + round(kept * recipe.batch_size))
-    return Estimate(
-        minutes, memory, torch.cuda.get_device_name() if use_gpu else f"{torch.get_num_threads()} CPU threads"
-    )
+        device_name = torch.cuda.get_device_name() if use_gpu else describe_cpu(torch.get_num_threads())
+    return Estimate(minutes, memory + cache_bytes, device_name)
 
 
-def _preparation(run: Run) -> float:
-    """Return seconds to decode and change one training image."""
+def describe_cpu(threads: int) -> str:
+    """Return how many threads compute, in words."""
+    return f"{threads} CPU thread{'' if threads == 1 else 's'}"
+
+
+def _preparation(run: Run) -> tuple[float, float, int]:
+    """Return seconds to decode one training image, seconds to change it, and bytes of it when it is kept."""
     objective = run.objective(run.student.preprocessing, distills=False)
     count = min(_TRIAL_IMAGES, len(run.data.train))
     positions = [index * len(run.data.train) // count for index in range(count)]
     begin = time.perf_counter()
+    images = [run.images.image(position) for position in positions]
+    middle = time.perf_counter()
     with isolated_randomness("estimate"):
-        for position in positions:
-            objective.augment(run.data.train.image(position), run.data.train.target(position))
-    return (time.perf_counter() - begin) / count
+        for position, image in zip(positions, images, strict=True):
+            objective.augment(image, run.images.target(position))
+    end = time.perf_counter()
+    size_bytes = sum(image.width * image.height * len(image.getbands()) for image in images)
+    return (middle - begin) / count, (end - middle) / count, -(-size_bytes // count)
 
 
 def _step(model: nn.Module, run: Run, device: torch.device) -> tuple[float, float, float]:

@@ -43,7 +43,7 @@ def _advice(result: PhaseResult, recipe: Recipe, train_images: int, teacher_lear
     others = f"{result.phase}.learning_rate={schedule.learning_rate / 3:.2g}"
     if result.phase == "teacher":
         return (
-            f"check that the pictures are in the right class folders; then try {others}, more images, or a teacher that "
-            "was trained on more (--teacher FILE)"
+            f"check that the pictures are in the right class folders; then try {others}, more images, or a teacher "
+            "that was trained on more (--teacher FILE)"
         )
     return f"try {others}, or twice the epochs ({result.phase}.epochs={2 * result.epochs})"

@@ -178,7 +178,7 @@ class Phase:
             teacher=start.teacher,
             steps_per_epoch=len(batches),
         )
-        train_images = TrainingImages(data.train, objective, recipe.seed, self.name)
+        train_images = TrainingImages(run.images, objective, recipe.seed, self.name)
         val_images = EvaluationImages(data.val, start.info.preprocessing)
         module = PhaseModule(start.model, plan)
         if recipe.runtime.compile:

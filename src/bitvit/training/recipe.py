@@ -178,6 +178,8 @@ class Runtime:
     strategy: str = "auto"
     workers: int = 0
     """Processes that prepare images; with 0 training does so itself."""
+    image_cache_mib: int = 512
+    """Memory for decoded training images, of all workers together; the others are decoded in every epoch."""
     threads: int | None = None
     """Computing threads; by default PyTorch's own choice."""
     compile: bool = False

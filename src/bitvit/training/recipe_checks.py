@@ -69,6 +69,7 @@ def check_recipe(recipe: Recipe) -> None:
     demand(recipe.validation.every_epochs >= 1, "validation.every_epochs", "must be at least 1")
     demand(recipe.validation.batch_size >= 1, "validation.batch_size", "must be at least 1")
     demand(recipe.runtime.workers >= 0, "runtime.workers", "must not be negative")
+    demand(recipe.runtime.image_cache_mib >= 0, "runtime.image_cache_mib", "must not be negative")
     demand(recipe.runtime.threads is None or recipe.runtime.threads >= 1, "runtime.threads", "must be at least 1")
     for section in ("teacher", "stage1", "stage2"):
         schedule: Schedule = getattr(recipe, section)

@@ -3,37 +3,77 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
+import torch
 from PIL import Image
 
 from bitvit.data import Data
 from bitvit.data.target_set import TargetSet
 from bitvit.errors import ImageError
 from bitvit.tasks import DefaultRecipe, task_named
+from bitvit.training.recipe import Recipe
 
-__all__ = ["choose_recipe"]
+__all__ = ["RecipeChoice", "choose_recipe"]
 
 _LOOKED_AT = 100
 
 
-def choose_recipe(data: Data) -> tuple[str, str]:
-    """Return the name of the first of the task's recipes that suits the images' size and number, and why.
+@dataclass(frozen=True)
+class RecipeChoice:
+    """A packaged recipe for certain images.
 
-    Sizes are those of some training images; most files say theirs without being decoded.
+    Attributes:
+        name: of the recipe.
+        changes: values that replace the recipe's, `section.key=value`.
+        reason: one line.
     """
+
+    name: str
+    changes: tuple[str, ...]
+    reason: str
+
+
+def choose_recipe(data: Data, *, has_gpu: bool | None = None) -> RecipeChoice:
+    """Return the first of the task's recipes that suits the images' size and number.
+
+    Sizes are those of some training images; most files say theirs without being decoded. A network that begins from
+    scratch needs some thousand updates, however few images there are, so with fewer images than a recipe's schedule is
+    made for, its epochs grow in proportion.
+
+    Args:
+        data: with the training images.
+        has_gpu: whether training has a GPU; by default what PyTorch finds.
+    """
+    if has_gpu is None:
+        has_gpu = torch.cuda.is_available()
     height, width = _median_size(data.train)
     side, count = min(height, width), len(data.train)
-    chosen = next(entry for entry in task_named(data.task).recipes if _suits(entry, side, count))
-    reason = (
-        f"{count} training images, mostly about {width} x {height} pixels; the network sees them at "
-        f"{chosen.image_side} x {chosen.image_side}"
-    )
-    return chosen.name, reason
+    suiting = [entry for entry in task_named(data.task).recipes if _suits(entry, side, count)]
+    chosen = next(entry for entry in suiting if has_gpu or not entry.needs_gpu)
+    parts = [
+        f"{count} training images, mostly about {width} x {height} pixels",
+        f"the network sees them at {chosen.image_side} x {chosen.image_side}",
+    ]
+    if suiting[0] is not chosen:
+        parts.append(f"with a GPU {suiting[0].name} would be chosen")
+    changes: tuple[str, ...] = ()
+    if count < chosen.scheduled_images:
+        changes = _more_epochs(Recipe.load(chosen.name), chosen.scheduled_images / count)
+        parts.append(f"{', '.join(changes)}, because the images are few")
+    return RecipeChoice(chosen.name, changes, "; ".join(parts))
 
 
 def _suits(entry: DefaultRecipe, side: int, count: int) -> bool:
     return (entry.largest_side is None or side <= entry.largest_side) and count >= entry.least_images
+
+
+def _more_epochs(recipe: Recipe, times: float) -> tuple[str, ...]:
+    phases = {"teacher": recipe.teacher, "stage1": recipe.stage1, "stage2": recipe.stage2}
+    longer = [f"{name}.epochs={ceil(schedule.epochs * times)}" for name, schedule in phases.items() if schedule.epochs]
+    return (*longer, f"validation.every_epochs={ceil(recipe.validation.every_epochs * times)}")
 
 
 def _median_size(images: TargetSet) -> tuple[int, int]:

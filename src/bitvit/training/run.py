@@ -25,6 +25,7 @@ from bitvit.training.estimate import Estimate, estimate
 from bitvit.training.evaluation import normalize
 from bitvit.training.fit_context import computing_threads, kept_random_state, quiet_libraries
 from bitvit.training.history import EpochRecord, draw_loss_curves
+from bitvit.training.image_cache import ImageCache
 from bitvit.training.learning import nothing_learned
 from bitvit.training.phase import Phase
 from bitvit.training.phase_names import PhaseName
@@ -118,6 +119,13 @@ class Run:
         """Records of all finished phases."""
         with kept_random_state():
             self.student = Student(recipe, self.data)
+        runtime = recipe.runtime
+        self.images = ImageCache(
+            self.data.train,
+            None if self.task.is_for_pixels else max(self.student.preprocessing.image_size),
+            (runtime.image_cache_mib << 20) // max(runtime.workers, 1),
+        )
+        """The training images, as augmentation takes them."""
         self.warnings: list[str] = []
         """What the user should know about the result; also in the report."""
         self._finished: dict[PhaseName, tuple[nn.Module, Preprocessing]] = {}

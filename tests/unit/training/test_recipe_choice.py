@@ -14,6 +14,12 @@ from bitvit.tasks import task_named, task_names
 from bitvit.training import Recipe, choose_recipe, packaged_recipes
 
 
+def made(height: int, width: int, count: int) -> Data:
+    images = np.broadcast_to(np.zeros((1, height, width), np.uint8), (count, height, width))
+    whole = ImageSet.whole(ArraySource(images, "made"), [i % 2 for i in range(count)], ["a", "b"])
+    return Data("made", whole, whole)
+
+
 @pytest.mark.parametrize(
     ("height", "width", "count", "expected"),
     [
@@ -27,18 +33,38 @@ from bitvit.training import Recipe, choose_recipe, packaged_recipes
     ],
 )
 def test_size_and_number_decide(height: int, width: int, count: int, expected: str) -> None:
-    images = np.broadcast_to(np.zeros((1, height, width), np.uint8), (count, height, width))
-    whole = ImageSet.whole(ArraySource(images, "made"), [i % 2 for i in range(count)], ["a", "b"])
-    name, reason = choose_recipe(Data("made", whole, whole))
-    assert name == expected
-    assert f"{count} training images" in reason and f"{width} x {height}" in reason
+    choice = choose_recipe(made(height, width, count), has_gpu=True)
+    assert choice.name == expected
+    assert f"{count} training images" in choice.reason and f"{width} x {height}" in choice.reason
+
+
+def test_photos_without_a_gpu() -> None:
+    choice = choose_recipe(made(64, 64, 5000), has_gpu=False)
+    assert (choice.name, choice.changes) == ("gsb-micro-64", ())
+    assert "with a GPU gsb-photos would be chosen" in choice.reason
+
+
+@pytest.mark.parametrize("name", ["gsb-micro", "gsb-micro-64"])
+@pytest.mark.parametrize("count", [10, 144, 1000, 1399])
+def test_few_images_are_seen_in_more_epochs(name: str, count: int) -> None:
+    side = 32 if name == "gsb-micro" else 224
+    choice = choose_recipe(made(side, side, count), has_gpu=False)
+    assert choice.name == name
+    shipped, changed = Recipe.load(name), Recipe.load(name, choice.changes)
+    for phase in ("teacher", "stage1", "stage2"):
+        before, after = getattr(shipped, phase), getattr(changed, phase)
+        assert 1400 * before.epochs <= count * after.epochs < 1400 * before.epochs + count
+        assert f"{phase}.epochs={after.epochs}" in choice.reason
+    # as many validations as before: they take time, too
+    assert changed.stage2.epochs / changed.validation.every_epochs <= shipped.stage2.epochs / 5 + 1
+    assert choose_recipe(made(side, side, 1400), has_gpu=False).changes == ()
 
 
 def test_sizes_of_files_come_from_their_headers(tmp_path: Path) -> None:
     for number, side in enumerate((20, 100, 100)):
         Image.new("L", (side, side)).save(tmp_path / f"{number}.png")
     whole = ImageSet.whole(FileSource(tuple(sorted(tmp_path.glob("*.png")))), [0, 1, 1], ["a", "b"])
-    assert choose_recipe(Data("made", whole, whole))[0] == "gsb-micro-64"
+    assert choose_recipe(Data("made", whole, whole)).name == "gsb-micro-64"
 
 
 @pytest.mark.parametrize("task", task_names())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from PIL import Image
 from timm.data import Mixup, create_transform
+from timm.data.auto_augment import posterize
 from torch import Tensor
 
 from bitvit.program import Preprocessing
@@ -39,7 +40,24 @@ def training_transform(augmentation: Augmentation, preprocessing: Preprocessing)
         re_prob=augmentation.random_erasing,
         re_mode="pixel",
     )
+    for step in transform.transforms:
+        _keep_a_bit(step)
     return cast("Callable[[Image.Image], Tensor]", transform)
+
+
+def _keep_a_bit(policy: Any) -> None:
+    """Let the operations of timm's policies that keep some bits of each value keep at least one.
+
+    At their largest strength they keep none: a black image with older versions of Pillow, an exception with newer ones.
+    """
+    chances = getattr(policy, "policy", [getattr(policy, "ops", [])])  # AutoAugment chooses one of several lists
+    for operation in (operation for operations in chances for operation in operations):
+        if operation.aug_fn is posterize:
+            operation.aug_fn = _posterize
+
+
+def _posterize(image: Image.Image, bits: int, **options: Any) -> Image.Image:
+    return cast("Image.Image", posterize(image, max(bits, 1), **options))  # type: ignore[no-untyped-call]
 
 
 class BatchMixer:
