@@ -18,6 +18,7 @@ from bitvit.files import hold_lock
 from bitvit.studies import (
     Study,
     StudyInterrupted,
+    load_study,
     plan_study,
     prepare_folder,
     results_of,
@@ -238,3 +239,18 @@ def test_a_full_precision_network_is_trained_by_itself(tmp_path: Path) -> None:
     assert info.stage == "float" and not model.training
     with pytest.raises(TrainingError, match="already contains a run"):
         train(Recipe.load("study-full-precision", overrides), tmp_path / "run")
+
+
+def test_segmentation_rows_learn_from_the_full_precision_row(tmp_path: Path) -> None:
+    study = load_study("segmentation")
+    full_precision, *_, student = plan_study(study, [0])
+    assert student.teacher is not None and fingerprint(student.teacher) == full_precision.digest
+    study = study.smoked()
+    runs = plan_study(study, [0], only=["resnet18", "reactnet*"])
+    prepare_folder(study, tmp_path)
+    assert run_study(runs, tmp_path).failed == ()
+    binary, full = results(tmp_path)
+    assert (binary["row"], full["row"]) == ("reactnet-resnet18", "resnet18")
+    assert full["teacher"] is None and 0 <= binary["teacher"]["miou"] <= 1
+    assert (binary["train_images"], binary["test_images"]) == (16, 4)
+    assert 0 <= binary["miou"] <= 1 and binary["packed_miou"] is None and binary["ops"] > 0

@@ -43,6 +43,14 @@ class FpnSize:
 
 _RESNET = (64, 128, 256, 512)
 _RESNET_MICRO = (16, 32, 64, 128)
+# Pyramids for small images: as wide at first as a patch has values, so that the stem loses none, and shallow.
+_MICRO = {
+    "patch_size": 4,
+    "embed_dims": (64, 64, 128, 128),
+    "depths": (1, 1, 2, 1),
+    "mlp_dims": (128, 128, 256, 256),
+    "num_heads": (1, 1, 4, 4),
+}
 # Offsets of the attention for every pair of tokens would outweigh the network at 786 tokens: one for each query.
 _ROW_OFFSET = {"scheme": {"offset": "row"}}
 
@@ -53,11 +61,11 @@ SIZES: dict[str, FpnSize] = {
     "gsb_deit_small_fpn_patch16_448": FpnSize("gsb_deit_small_patch16_224", 448, 96, finest=4, arguments=_ROW_OFFSET),
     "gsb_deit_tiny_fpn_patch16_448": FpnSize("gsb_deit_tiny_patch16_224", 448, 96, finest=4, arguments=_ROW_OFFSET),
     "reactnet_resnet18_fpn_448": FpnSize("reactnet_resnet18_224", 448, 128, widths=_RESNET),
-    "bhvit_micro_fpn_patch4_64": FpnSize("bhvit_micro_patch2_32", 64, 32, 11, finest=2, arguments={"patch_size": 4}),
+    "bhvit_micro_fpn_patch4_64": FpnSize("bhvit_micro_patch2_32", 64, 64, 11, arguments=_MICRO),
     "binaryvit_micro_fpn_patch4_64": FpnSize(
-        "binaryvit_micro_patch2_32", 64, 32, 11, finest=2, arguments={"patch_size": 4, "reductions": (2, 2, 1, 1)}
+        "binaryvit_micro_patch2_32", 64, 64, 11, arguments=_MICRO | {"reductions": (2, 2, 1, 1)}
     ),
-    "gsb_deit_micro_fpn_patch4_64": FpnSize("gsb_deit_micro_patch4_32", 64, 48, 11, finest=2),
+    "gsb_deit_micro_fpn_patch8_64": FpnSize("gsb_deit_micro_patch8_32", 64, 48, 11, finest=2),
     "reactnet_resnet18_micro_fpn_64": FpnSize(
         "reactnet_resnet18_micro_32", 64, 32, 11, widths=_RESNET_MICRO, stem_stride=2
     ),
@@ -66,7 +74,9 @@ SIZES: dict[str, FpnSize] = {
     "resnet18_micro_fpn_64": FpnSize(
         "resnet18_micro_32", 64, 32, 11, widths=_RESNET_MICRO, stem_stride=2, binary=False
     ),
-    "deit_micro_fpn_patch4_64": FpnSize("deit_micro_patch4_32", 64, 48, 11, finest=2, binary=False),
+    "deit_micro_fpn_patch8_64": FpnSize(
+        "deit_micro_patch4_32", 64, 48, 11, finest=2, arguments={"patch_size": 8}, binary=False
+    ),
     "test_deit_fpn": FpnSize("deit_test_patch4_16", 16, 16, 5, finest=2, binary=False),
     "test_resnet18_fpn": FpnSize("test_resnet18", 16, 8, 5, widths=(8, 8, 16, 16), binary=False),
     "test_bhvit_fpn": FpnSize("test_bhvit", 32, 16, 5),

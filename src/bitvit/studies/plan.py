@@ -148,6 +148,7 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
         seed=recipe.seed,
         batch_size=recipe.batch_size,
         precision=recipe.precision,
+        task=recipe.task,
         data=recipe.data,
         augmentation=recipe.augmentation,
         model=ModelChoice(own.model, recipe.model.image_size, kwargs=dict(own.kwargs)),

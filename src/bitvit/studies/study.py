@@ -12,6 +12,7 @@ import yaml
 
 from bitvit.studies.errors import StudyError
 from bitvit.training.errors import RecipeError
+from bitvit.training.recipe import Recipe
 from bitvit.training.recipe_fingerprint import changed_fields
 from bitvit.training.recipe_parsing import apply_overrides
 
@@ -22,8 +23,12 @@ _NAME = re.compile(r"[\w.+]+(-[\w.+]+)*")
 SMOKE_SUFFIX = "-smoke"
 """What the name of a study ends with in its form for a quick check."""
 
-# What a quick check trains on: 80 images that need no download.
-_SMOKE = {"data.name": "digits", "data.samples_per_class": 8, "data.val_fraction": 0.1, "calibration.images": 16}
+# What a quick check of a task trains on: few images that need no download.
+_SMOKE: dict[str, dict[str, Any]] = {
+    "classification": {"data.name": "digits", "data.samples_per_class": 8, "data.val_fraction": 0.1},
+    "segmentation": {"data.name": "scenes/digits/16"},
+}
+_SMOKE_FOR_ALL = {"calibration.images": 16}
 
 
 @dataclass(frozen=True)
@@ -143,8 +148,9 @@ class Study:
 
     def smoked(self) -> Study:
         """Return the study for a quick check: its smoke overrides win, and every phase takes one epoch."""
+        small = _SMOKE_FOR_ALL | _SMOKE[Recipe.load(self.recipe, self.overrides).task.name]
         return replace(
-            self, name=f"{self.name}{SMOKE_SUFFIX}", final={**self.final, **_SMOKE, **self.smoke}, max_epochs=1
+            self, name=f"{self.name}{SMOKE_SUFFIX}", final={**self.final, **small, **self.smoke}, max_epochs=1
         )
 
     def overridden(self, overrides: Sequence[str]) -> Study:

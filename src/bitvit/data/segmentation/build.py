@@ -9,6 +9,7 @@ from bitvit.data.errors import DataError
 from bitvit.data.image_set import Data
 from bitvit.data.segmentation.folder import has_masks, is_split, load_segmentation_folder
 from bitvit.data.segmentation.published import PUBLISHED, load_published, published_form
+from bitvit.data.segmentation.scenes import is_scenes, load_scenes
 from bitvit.data.segmentation.segmentation_set import SegmentationSet
 from bitvit.runtime.preprocessing import Decoding
 
@@ -18,11 +19,16 @@ SEGMENTATION_NAMES = tuple(PUBLISHED)
 
 
 def is_segmentation(name: str, data_dir: str | Path | None = None) -> bool:
-    """Return whether `build_segmentation_data` accepts a data set's name: a published one, or a folder with masks."""
+    """Return whether `build_segmentation_data` accepts a data set's name.
+
+    It accepts a published one, generated scenes, or a folder with masks.
+    """
     if name in PUBLISHED:
         return True
     folder = _folder(name, data_dir)
-    return folder is not None and folder.is_dir() and (has_masks(folder) or published_form(folder) is not None)
+    if folder is not None and folder.is_dir():
+        return has_masks(folder) or published_form(folder) is not None
+    return is_scenes(name)
 
 
 def _folder(name: str, data_dir: str | Path | None) -> Path | None:
@@ -43,7 +49,7 @@ def build_segmentation_data(
 
     Args:
         name: one of `SEGMENTATION_NAMES`, or the path of a folder: with `images` and `masks`, or one of these data sets
-            in its published form. `folder` stands for `data_dir`.
+            in its published form. `folder` stands for `data_dir`. `scenes/digits` are generated (`load_scenes`).
         data_dir: where the files of a named data set lie; by default the places of `bitvit.data.locations`.
         val_fraction: share of the pairs that validates, where the data set has no split of its own.
         split_seed: seed of that split.
@@ -78,6 +84,8 @@ def load_segmentation(
     if folder is None:
         raise DataError(f"data set '{name}' needs its folder: give --data-dir")
     if not folder.is_dir():
+        if is_scenes(name):
+            return *load_scenes(name), True
         raise DataError(f"{folder}: no such folder")
     if has_masks(folder):
         train, val = load_segmentation_folder(folder, val_fraction, split_seed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +17,24 @@ from bitvit.data.digits import load_digits
 from bitvit.data.errors import DataError
 from bitvit.data.idx import load_fashion_mnist
 from bitvit.data.image_set import ArraySource, ImageSet
+from bitvit.data.segmentation.segmentation_set import SegmentationSet
 from bitvit.data.splits import random_stream
 from bitvit.errors import OutputError
 from bitvit.runtime.label_maps import default_colors, indexed_image
 
-__all__ = ["Scenes", "compose_scenes", "write_scenes"]
+__all__ = ["Scenes", "compose_scenes", "is_scenes", "load_scenes", "write_scenes"]
 
+_NAME = re.compile(r"scenes/(?P<source>digits|fashion-mnist)(/(?P<train>[1-9]\d{0,4}))?")
+_TRAIN = 400
 _BACKGROUND = "background"
-_OBJECT_SIZES = (22, 34)
-_OBJECTS = (2, 4)
-_MAX_SHARE_OUTSIDE = 0.25
+_OBJECT_SIZES = (0.41, 0.59)  # sides relative to that of the scene
+_OBJECTS = (2, 3)
+_MAX_SHARE_OUTSIDE = 0.15
+_PLACES = 3  # that are tried for an object
 _THRESHOLD = 40  # of an object's grey values; the fainter rim belongs to the background
-_NOISE = 10.0
+_OBJECT_COLORS = (110, 255)  # objects are mostly brighter than the ground, whatever the hue of both
+_BACKGROUND_COLORS = (10, 120)
+_NOISE = 8.0
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,9 @@ def _objects(source: str) -> tuple[ImageSet, ImageSet]:
 def compose_scenes(source: str, train: int, val: int, size: int = 64, seed: int = 0) -> tuple[Scenes, Scenes]:
     """Return training and validation scenes of 11 classes: the background and the ten of `source`.
 
-    Each scene has two to four objects of 22 to 34 pixels in colours of their own, which may overlap and reach over the
-    edge, on a background of two colours mixed by waves and smooth noise; pixel noise lies over all.
+    Each scene has two or three objects in colours of their own, which may overlap and reach over the edge, on a darker
+    background of two colours mixed by waves and smooth noise; pixel noise lies over all. An object's side is 41 to
+    59 % of the scene's.
 
     Args:
         source: `fashion-mnist` (Debian's package dataset-fashion-mnist) or `digits` (bundled with scikit-learn).
@@ -85,14 +94,13 @@ def _scene(
     mask = np.zeros((size, size), np.uint8)
     for _ in range(int(rng.integers(_OBJECTS[0], _OBJECTS[1] + 1))):
         number = int(rng.integers(len(pictures)))
-        side = int(rng.integers(_OBJECT_SIZES[0], _OBJECT_SIZES[1] + 1))
+        side = round(size * rng.uniform(*_OBJECT_SIZES))
         grey = np.asarray(Image.fromarray(pictures[number]).resize((side, side), Image.Resampling.BILINEAR))
-        reach = int(_MAX_SHARE_OUTSIDE * side)
-        top, left = (int(rng.integers(-reach, size - side + reach + 1)) for _ in range(2))
+        top, left = _place(rng, mask, side)
         rows = slice(max(top, 0), min(top + side, size))
         columns = slice(max(left, 0), min(left + side, size))
         part = grey[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-        color = rng.uniform(60, 255, size=3)
+        color = rng.uniform(*_OBJECT_COLORS, size=3)
         opacity = np.clip(part[..., None] / 128.0, 0, 1)
         shaded = color * (0.45 + 0.55 * part[..., None] / 255.0)
         photo[rows, columns] = opacity * shaded + (1 - opacity) * photo[rows, columns]
@@ -101,9 +109,18 @@ def _scene(
     return np.clip(np.rint(photo), 0, 255).astype(np.uint8), mask
 
 
+def _place(rng: np.random.Generator, mask: npt.NDArray[np.uint8], side: int) -> tuple[int, int]:
+    """Return the top left corner of a new object: of a few random ones that which hides least of the others."""
+    reach = int(_MAX_SHARE_OUTSIDE * side)
+    corners = rng.integers(-reach, len(mask) - side + reach + 1, size=(_PLACES, 2))
+    hidden = [np.count_nonzero(mask[max(top, 0) : top + side, max(left, 0) : left + side]) for top, left in corners]
+    top, left = corners[int(np.argmin(hidden))]
+    return int(top), int(left)
+
+
 def _background(rng: np.random.Generator, size: int) -> npt.NDArray[np.float64]:
     """Two dark to middle colours, mixed by a wave of random direction and by smooth noise."""
-    first, second = rng.uniform(20, 170, size=(2, 3))
+    first, second = rng.uniform(*_BACKGROUND_COLORS, size=(2, 3))
     y, x = np.mgrid[0:size, 0:size] / size
     angle, frequency, phase = rng.uniform(0, np.pi), rng.uniform(1, 8), rng.uniform(0, 2 * np.pi)
     wave = np.sin(2 * np.pi * frequency * (x * np.cos(angle) + y * np.sin(angle)) + phase)
@@ -112,6 +129,39 @@ def _background(rng: np.random.Generator, size: int) -> npt.NDArray[np.float64]:
     share = np.clip(0.5 + 0.25 * wave + 0.3 * smooth, 0, 1)[..., None]
     mixed: npt.NDArray[np.float64] = share * first + (1 - share) * second
     return mixed
+
+
+def is_scenes(name: str) -> bool:
+    """Return whether `load_scenes` knows a data set's name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def load_scenes(name: str) -> tuple[SegmentationSet, SegmentationSet]:
+    """Return training and validation pairs of generated scenes of 64 px; nothing is written.
+
+    Args:
+        name: ``scenes/digits`` or ``scenes/fashion-mnist``: 400 scenes, and a quarter as many for validation;
+            ``scenes/digits/1000`` are another number.
+
+    Raises:
+        DataError: as `compose_scenes`, or no such name.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise DataError(f"{name}: generated scenes are called scenes/digits or scenes/fashion-mnist/NUMBER")
+    train = int(match["train"] or _TRAIN)
+    photos: dict[Path, Image.Image] = {}
+    masks: dict[Path, npt.NDArray[np.uint8]] = {}
+    parts = []
+    for part, scenes in zip(("train", "val"), compose_scenes(match["source"], train, max(train // 4, 1)), strict=True):
+        names = tuple(Path(name, part, f"{i:04d}.png") for i in range(len(scenes.photos)))
+        photos.update(zip(names, map(Image.fromarray, scenes.photos), strict=True))
+        masks.update(zip(names, scenes.masks, strict=True))
+        digest = hashlib.sha256(scenes.photos.tobytes() + scenes.masks.tobytes()).hexdigest()
+        colors = default_colors(len(scenes.labels))
+        pairs = SegmentationSet(names, names, scenes.labels, colors, masks.__getitem__)
+        parts.append(replace(pairs, find=photos.__getitem__, generated=digest))
+    return parts[0], parts[1]
 
 
 def write_scenes(folder: Path, source: str, train: int, val: int, size: int = 64, seed: int = 0) -> None:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,17 @@ from bitvit.runtime.decoding import decode
 from bitvit.runtime.label_maps import default_colors
 from bitvit.runtime.preprocessing import Decoding, load_image, open_image
 
-__all__ = ["SegmentationSet", "join_pairs"]
+__all__ = ["PhotoReader", "SegmentationSet", "join_pairs"]
+
+PhotoReader: TypeAlias = Callable[[Path], Path | Image.Image]
+"""From a photo's name to its file, or to the photo itself where it is no file."""
 
 _ORIENTATION_TAG = 0x0112
 _TURNED = (5, 6, 7, 8)  # values of the tag that exchange width and height
+
+
+def _file(path: Path) -> Path:
+    return path
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,14 @@ class SegmentationSet:
     """Pairs of a photo and its mask, decoded whenever they are asked for.
 
     Attributes:
-        images: image files.
+        images: image files; names of images where the set is generated.
         masks: their masks, in the same order.
         labels: names of the classes.
         colors: one for each class.
         read: how a mask becomes class numbers.
         decoding: how the photos become 8-bit pixels.
+        find: where a photo is.
+        generated: what the set was generated from, if it is no files.
     """
 
     counted: ClassVar[str] = "pixels"
@@ -49,6 +58,8 @@ class SegmentationSet:
     colors: tuple[Color, ...]
     read: MaskReader
     decoding: Decoding = field(default_factory=Decoding)
+    find: PhotoReader = _file
+    generated: str | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -75,7 +86,7 @@ class SegmentationSet:
         Raises:
             ImageError: if it cannot be decoded; the message names it.
         """
-        return open_image(self.images[position], self.decoding)
+        return open_image(self.find(self.images[position]), self.decoding)
 
     def pixels(self, position: int, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
         """Return the photo at `position` as the network sees it in evaluation and prediction: uint8 `[H,W,C]`.
@@ -83,7 +94,8 @@ class SegmentationSet:
         Raises:
             ImageError: if it cannot be decoded; the message names it.
         """
-        return load_image(self.images[position], preprocessing, max_pixels=self.decoding.max_pixels)
+        photo = self.find(self.images[position])
+        return load_image(photo, preprocessing, max_pixels=self.decoding.max_pixels)
 
     def target(self, position: int) -> Mask:
         """Return the mask at `position`: uint8 `[H,W]` at the photo's own size, 255 where ignored.
@@ -120,6 +132,9 @@ class SegmentationSet:
     def fingerprint(self) -> str:
         """Return a digest of the files' names, sizes and times, and of the classes."""
         digest = hashlib.sha256("\0".join(self.labels).encode())
+        if self.generated is not None:
+            digest.update("\0".join([self.generated, *map(str, self.images)]).encode())
+            return digest.hexdigest()[:16]
         for path in (*self.images, *self.masks):
             status = path.stat()
             digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
