@@ -147,6 +147,7 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
         name="teacher",
         seed=recipe.seed,
         batch_size=recipe.batch_size,
+        least_steps=recipe.least_steps,
         precision=recipe.precision,
         task=recipe.task,
         data=recipe.data,

@@ -28,7 +28,7 @@ _SMOKE: dict[str, dict[str, Any]] = {
     "classification": {"data.name": "digits", "data.samples_per_class": 8, "data.val_fraction": 0.1},
     "segmentation": {"data.name": "scenes/digits/16"},
 }
-_SMOKE_FOR_ALL = {"calibration.images": 16}
+_SMOKE_FOR_ALL = {"calibration.images": 16, "least_steps": 0}
 
 
 @dataclass(frozen=True)

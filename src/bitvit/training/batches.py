@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "TrainingImages",
     "balanced_order",
     "evaluation_loader",
+    "steps_per_epoch",
     "training_loader",
 ]
 
@@ -33,7 +35,8 @@ _CACHE_BYTES = 1 << 27
 class TrainingImages(Dataset[tuple[Tensor, Any]]):
     """Augmented images and their targets, asked for by `(epoch, position)`.
 
-    The augmentation of an image is drawn from (seed, phase, epoch, position), whichever process draws it.
+    Positions go on behind the last image: position i of n images is image i mod n, once more. The augmentation of an
+    image is drawn from (seed, phase, epoch, position), whichever process draws it.
     """
 
     def __init__(self, images: TargetSet | ImageCache, objective: Objective, seed: int, phase: str) -> None:
@@ -55,7 +58,8 @@ class TrainingImages(Dataset[tuple[Tensor, Any]]):
 
     def _augmented(self, epoch: int, position: int) -> tuple[Tensor, Any]:
         seed_global_generators(self._seed, self._phase, "augmentation", epoch, position)
-        return self._objective.augment(self._images.image(position), self._images.target(position))
+        index = position % len(self._images)
+        return self._objective.augment(self._images.image(index), self._images.target(index))
 
 
 class EvaluationImages(Dataset[tuple[Tensor, Any]]):
@@ -83,6 +87,15 @@ class EvaluationImages(Dataset[tuple[Tensor, Any]]):
         return image, self._images.target(position)
 
 
+def _passes(n_images: int, batch_size: int, least_steps: int) -> int:
+    return max(1, math.ceil(least_steps * batch_size / n_images)) if n_images else 1
+
+
+def steps_per_epoch(n_images: int, batch_size: int, least_steps: int = 0) -> int:
+    """Return the number of batches of an epoch, which takes few images several times to have at least `least_steps`."""
+    return n_images * _passes(n_images, batch_size, least_steps) // batch_size
+
+
 class EpochBatches(Sampler[list[tuple[int, int]]]):
     """Batches of `(epoch, position)` in a new seeded order each epoch; the incomplete last batch is left out.
 
@@ -96,6 +109,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         epoch: gives the number of the epoch whenever an order is drawn. A function, because loaders with workers draw
             ahead of time.
         classes: class of each image, to draw images of all classes equally often; None takes each image once.
+        least_steps: an epoch takes few images several times, each time augmented anew, to have so many batches.
 
     Raises:
         RecipeError: if the batch does not fit the images or the processes.
@@ -111,6 +125,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world_size: int = 1,
         classes: npt.NDArray[np.int64] | None = None,
+        least_steps: int = 0,
     ) -> None:
         if batch_size > n_images:
             raise RecipeError(
@@ -127,6 +142,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         self._phase = phase
         self._epoch = epoch
         self._classes = classes
+        self._passes = _passes(n_images, batch_size, least_steps)
         self._columns = self._own_columns(batch_size, rank, world_size)
 
     @staticmethod
@@ -137,13 +153,15 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         return np.concatenate([first, batch_size - 1 - first[::-1]])
 
     def __len__(self) -> int:
-        return self._n_images // self._batch_size
+        return self._n_images * self._passes // self._batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         # Not a generator: the epoch must be read now, not when a worker first asks.
         epoch = self._epoch()
         rng = np.random.Generator(np.random.PCG64(derive_seed(self._seed, self._phase, "order", epoch)))
-        whole = rng.permutation(self._n_images) if self._classes is None else balanced_order(self._classes, rng)
+        n, classes = self._n_images, self._classes
+        orders = [rng.permutation(n) if classes is None else balanced_order(classes, rng) for _ in range(self._passes)]
+        whole = np.concatenate([order + number * n for number, order in enumerate(orders)])
         order = whole[: len(self) * self._batch_size].reshape(len(self), self._batch_size)
         return iter([[(epoch, int(position)) for position in batch[self._columns]] for batch in order])
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bitvit.checkpoints import build_model
 from bitvit.models import set_stage
+from bitvit.training.batches import steps_per_epoch
 from bitvit.training.fit_context import computing_threads, kept_random_state
 from bitvit.training.seeding import isolated_randomness
 from bitvit.training.teacher import teacher_spec
@@ -87,7 +88,7 @@ def estimate(run: Run) -> Estimate:
             compute = step + teacher_share
             workers = recipe.runtime.workers
             per_image = max(compute, seconds_per_image / workers) if workers else compute + seconds_per_image
-            steps = len(run.data.train) // recipe.batch_size
+            steps = steps_per_epoch(len(run.data.train), recipe.batch_size, recipe.least_steps)
             validations = -(-phase.schedule.epochs // recipe.validation.every_epochs)
             images = phase.schedule.epochs * steps * recipe.batch_size
             once = 0 if minutes else decoding * len(run.data.train)

@@ -166,6 +166,7 @@ class Phase:
             rank=trainer.global_rank,
             world_size=trainer.world_size,
             classes=data.train.targets if recipe.data.balance == "sampling" else None,
+            least_steps=recipe.least_steps,
         )
         plan = PhasePlan(
             name=self.name,

@@ -194,6 +194,8 @@ class Recipe:
     seed: int = 0
     batch_size: int = 64
     """Over all devices together."""
+    least_steps: int = 0
+    """Batches that an epoch has at least: one of few images takes them several times, each time augmented anew."""
     precision: Literal["32", "bf16-mixed", "16-mixed", "64"] = "32"
     task: TaskSettings = field(default_factory=TaskSettings)
     data: DataChoice = field(default_factory=DataChoice)

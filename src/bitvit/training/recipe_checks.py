@@ -26,6 +26,7 @@ def check_recipe(recipe: Recipe) -> None:
     data, augmentation, distillation = recipe.data, recipe.augmentation, recipe.distillation
     demand(recipe.seed >= 0, "seed", "must not be negative")
     demand(recipe.batch_size >= 1, "batch_size", "must be at least 1")
+    demand(recipe.least_steps >= 0, "least_steps", "must not be negative")
     demand(0 < data.crop_fraction <= 1, "data.crop_fraction", "must be above 0 and at most 1")
     demand(data.bit_depth is None or 1 <= data.bit_depth <= 32, "data.bit_depth", "must be from 1 to 32, or null")
     demand(data.channels in (1, 3, 4), "data.channels", "must be 1 (grey), 3 (RGB) or 4")

@@ -22,6 +22,7 @@ from bitvit.training.batches import (
     TrainingImages,
     balanced_order,
     evaluation_loader,
+    steps_per_epoch,
     training_loader,
 )
 from bitvit.training.seeding import isolated_randomness
@@ -88,6 +89,19 @@ def test_augmentation_leaves_the_global_generators_alone(data: Data) -> None:
     mixer = BatchMixer(Recipe.load("gsb-demo", STRONG).augmentation, 10)
     mixed(mixer, torch.zeros(4, 3, 8, 8), torch.arange(4), 0, "mixup")
     assert (random.random(), np.random.rand(), float(torch.rand(1))) == expected  # noqa: NPY002
+
+
+def test_few_images_are_taken_several_times_and_augmented_anew(data: Data) -> None:
+    batches = EpochBatches(len(data.train), 8, 0, "stage1", lambda: 0, least_steps=12)
+    positions = [position for batch in batches for _, position in batch]
+    assert len(batches) == steps_per_epoch(40, 8, 12) == 15
+    assert sorted(positions) == list(range(120))
+    assert all(sorted(position % 40 for position in positions[i : i + 40]) == list(range(40)) for i in (0, 40, 80))
+    images = training_images(data, 0)
+    (first, target), (again, same), (other, also) = (images[0, position] for position in (3, 3, 43))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert target == same == also
+    assert steps_per_epoch(40, 8) == steps_per_epoch(40, 8, 5) == 5
 
 
 @pytest.mark.parametrize(("world_size", "batch_size"), [(2, 8), (3, 12), (4, 8)])
