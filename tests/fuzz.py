@@ -25,8 +25,12 @@ BUILD = ROOT / "build" / "fuzz"
 KEPT = ROOT / "cpp" / "fuzz" / "corpus"
 TARGETS = {"reader_fuzz": 0.25, "engine_fuzz": 0.75}  # share of the time
 COMPILERS = ["clang++", *(f"clang++-{version}" for version in range(22, 13, -1))]
-OPTIONS = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=400000", "-len_control=0", "-print_final_stats=1"]
-ENVIRONMENT = {"BITVIT_PROCESSORS": "2", "ASAN_OPTIONS": "allocator_may_return_null=1:detect_leaks=1"}
+# Small files and a plain schedule: many times as many executions.
+OPTIONS = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=4096", "-entropic=0", "-print_final_stats=1"]
+ENVIRONMENT = {
+    "BITVIT_PROCESSORS": "2",
+    "ASAN_OPTIONS": "allocator_may_return_null=1:detect_leaks=1:quarantine_size_mb=8:malloc_context_size=3",
+}
 
 
 def main() -> int:

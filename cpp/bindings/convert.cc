@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/aligned_buffer.h"
 #include "base/text.h"
@@ -62,6 +63,23 @@ Tensor ToTensor(nb::handle object, const std::string& name) {
 }
 
 }  // namespace
+
+std::vector<long long> ToShape(nb::handle sizes) {
+  std::vector<long long> shape;
+  for (nb::handle size : sizes) {
+    const nb::object whole = nb::steal(PyIndex_Check(size.ptr()) ? PyNumber_Index(size.ptr()) : nullptr);
+    if (!whole.is_valid()) {
+      PyErr_Clear();
+      shape.push_back(-1);
+      continue;
+    }
+    int beyond = 0;  // 1: too large, -1: too small
+    const long long number = PyLong_AsLongLongAndOverflow(whole.ptr(), &beyond);
+    using Limits = std::numeric_limits<long long>;
+    shape.push_back(beyond == 0 ? number : beyond > 0 ? Limits::max() : Limits::min());
+  }
+  return shape;
+}
 
 std::map<std::string, Attribute> ToAttributes(const nb::dict& attributes) {
   std::map<std::string, Attribute> result;

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "ops/spec.h"
 
@@ -13,6 +14,8 @@ namespace bitvit {
 
 using InputArray = nanobind::ndarray<nanobind::ro, nanobind::c_contig, nanobind::device::cpu>;
 
+// The sizes of a shape: those beyond 64 bits become the nearest that has 64, what is no integer becomes -1.
+std::vector<long long> ToShape(nanobind::handle sizes);
 std::map<std::string, Attribute> ToAttributes(const nanobind::dict& attributes);
 // Copies: nobody can change them between the checks and their use.
 std::map<std::string, Tensor> ToTensors(const nanobind::dict& tensors);

@@ -28,8 +28,8 @@ void AddOperator(ProgramBuilder& builder, const std::string& kind, const std::ve
   Check(builder.AddOperator(kind, inputs, outputs, ToAttributes(attrs), ToTensors(tensors)));
 }
 
-size_t AddValue(ProgramBuilder& builder, const std::string& type, const std::vector<long long>& shape) {
-  return Take(builder.AddValue(type, shape));
+size_t AddValue(ProgramBuilder& builder, const std::string& type, nb::handle shape) {
+  return Take(builder.AddValue(type, ToShape(shape)));
 }
 
 std::unique_ptr<Engine> Build(const ProgramBuilder& builder, const std::vector<long long>& inputs,

@@ -56,13 +56,8 @@ std::vector<std::string> Names(nb::handle names) {
 Program ToProgram(nb::handle object) {
   ProgramMaker maker;
   for (auto [name, value] : nb::cast<nb::dict>(object.attr("values"))) {
-    std::vector<long long> shape;
-    for (nb::handle size : value.attr("shape")) {
-      long long number = -1;
-      if (!nb::isinstance<nb::int_>(size) || !nb::try_cast<long long>(size, number)) number = -1;
-      shape.push_back(number);
-    }
-    Check(maker.AddValue(nb::cast<std::string>(name), nb::cast<std::string>(nb::str(value.attr("type"))), shape));
+    Check(maker.AddValue(nb::cast<std::string>(name), nb::cast<std::string>(nb::str(value.attr("type"))),
+                         ToShape(value.attr("shape"))));
   }
   for (nb::handle op : object.attr("ops")) {
     std::map<std::string, std::string> tensors;

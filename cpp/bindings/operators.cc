@@ -17,7 +17,7 @@ namespace nb = nanobind;
 namespace bitvit {
 namespace {
 
-using Declared = std::vector<std::pair<std::string, std::vector<long long>>>;
+using Declared = std::vector<std::pair<std::string, nb::object>>;
 
 nb::str Text(std::string_view text) { return nb::str(text.data(), text.size()); }
 
@@ -96,7 +96,7 @@ nb::list OperatorTable() {
 
 std::vector<Value> ToValues(const Declared& declared) {
   std::vector<Value> values;
-  for (const auto& [type, shape] : declared) values.push_back(Take(CheckedValue(type, shape)));
+  for (const auto& [type, shape] : declared) values.push_back(Take(CheckedValue(type, ToShape(shape))));
   return values;
 }
 

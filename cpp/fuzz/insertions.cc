@@ -7,7 +7,7 @@
 namespace bitvit {
 namespace {
 
-using nlohmann::json;
+using json = ArenaJson;
 using Axes = std::vector<uint64_t>;
 
 uint64_t Bytes(uint64_t bits) { return (bits + 7) / 8; }

@@ -1,8 +1,7 @@
 // Operators that the fuzzer puts between two others of a Program.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
+#include "fuzz/arena_json.h"
 #include "fuzz/parts.h"
 #include "fuzz/random.h"
 
@@ -10,6 +9,6 @@ namespace bitvit {
 
 // Lets the value [N, C] of type f32 that input `place` of operator `reader` reads go through some more operators, which
 // give it the same shape again. False: it is no such value.
-bool InsertOperators(nlohmann::json& program, Parts& parts, Random& random, size_t reader, size_t place);
+bool InsertOperators(ArenaJson& program, Parts& parts, Random& random, size_t reader, size_t place);
 
 }  // namespace bitvit

@@ -2,16 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "fuzz/arena_json.h"
 #include "fuzz/insertions.h"
 #include "fuzz/random.h"
 
 namespace bitvit {
 namespace {
 
-using nlohmann::json;
+using json = ArenaJson;
 
 constexpr size_t kMostOperators = 400, kMostLabels = 4096;
 
@@ -28,6 +28,17 @@ void Leaves(json& node, std::vector<json*>& found) {
   for (json& child : node) Leaves(child, found);
 }
 
+// Whether operators and values have the fields that the mutator looks at.
+bool IsSound(const json& program) {
+  for (const json& op : program["ops"]) {
+    if (!op.is_object() || !IsList(op, "in") || !IsList(op, "out")) return false;
+  }
+  for (const json& value : program["values"]) {
+    if (!value.is_object() || !IsList(value, "shape")) return false;
+  }
+  return true;
+}
+
 class Mutator {
  public:
   Mutator(Parts& parts, uint64_t seed) : parts_(parts), random_(seed) {}
@@ -36,12 +47,7 @@ class Mutator {
     program_ = json::parse(parts_.metadata["program"], nullptr, false);
     is_program_ = program_.is_object() && IsList(program_, "ops") && program_.contains("values") &&
                   program_["values"].is_object() && !program_["values"].empty();
-    for (const json& op : is_program_ ? program_["ops"] : json::array()) {
-      is_program_ = is_program_ && op.is_object() && IsList(op, "in") && IsList(op, "out");
-    }
-    for (const auto& [name, value] : (is_program_ ? program_["values"] : json::object()).items()) {
-      is_program_ = is_program_ && value.is_object() && IsList(value, "shape");
-    }
+    is_program_ = is_program_ && IsSound(program_);
     for (uint64_t n = 1 + random_.Below(4); n > 0; --n) Change();
     if (is_program_ && !random_.OneIn(8)) Repair();
     if (is_program_) parts_.metadata["program"] = Dump(program_);
@@ -410,5 +416,7 @@ class Mutator {
 }  // namespace
 
 void Mutate(Parts& parts, uint64_t seed) { Mutator(parts, seed).Run(); }
+
+void ForgetMutation() { Arena::Instance().Clear(); }
 
 }  // namespace bitvit

@@ -12,4 +12,7 @@ namespace bitvit {
 // preprocessing follow the Program, what nothing uses is left out.
 void Mutate(Parts& parts, uint64_t seed);
 
+// Gives back the memory that Split, Mutate and Join have used.
+void ForgetMutation();
+
 }  // namespace bitvit

@@ -1,19 +1,25 @@
 #include "fuzz/parts.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "fuzz/arena_json.h"
 #include "program/container.h"
 
 namespace bitvit {
 namespace {
 
-using nlohmann::json;
+using json = ArenaJson;
 
 constexpr size_t kLengthBytes = 8;
 constexpr DataType kTypes[] = {DataType::kF32, DataType::kI32, DataType::kI16, DataType::kI8, DataType::kU8};
 
 std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+// A text as it comes out of the header: what is not UTF-8 is replaced there.
+std::string AsStored(std::string text) {
+  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<signed char>(c) >= 0; })) return text;
+  return json::parse(Dump(text), nullptr, false).get<std::string>();
+}
 
 // The checksum of what the reader will see.
 std::string ChecksumOf(const Parts& parts) {
@@ -99,9 +105,8 @@ std::string Join(Parts parts) {
                          {"data_offsets", {content.size(), content.size() + part.bytes.size()}}};
     content += part.bytes;
   }
-  // Names and texts as they come out of the header: what is not UTF-8 is replaced there.
-  for (auto& [key, text] : parts.metadata) text = json::parse(Dump(text), nullptr, false).get<std::string>();
-  for (TensorPart& part : parts.tensors) part.name = json::parse(Dump(part.name), nullptr, false).get<std::string>();
+  for (auto& [key, text] : parts.metadata) text = AsStored(std::move(text));
+  for (TensorPart& part : parts.tensors) part.name = AsStored(std::move(part.name));
   if (parts.metadata.count("checksum") != 0) parts.metadata["checksum"] = ChecksumOf(parts);
   header["__metadata__"] = parts.metadata;
   const std::string text = Dump(header);

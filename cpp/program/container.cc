@@ -64,13 +64,14 @@ Result<Entry> ReadEntry(std::string_view name, const Json& json) {
   uint64_t n_elements = 1;
   Json size = shape->first();
   for (size_t i = 0; i < shape->size(); ++i, size = size.next()) {
-    if (size.type() != JsonType::kInteger) return NotABitvitFile(where + "has a shape that is not made of integers");
-    if (size.integer() < 1 || size.integer() > static_cast<int64_t>(kMaxDimension)) {
-      return Error{ErrorCode::kSizeLimit, where + "has an axis of size " + std::to_string(size.integer()) +
-                                              ", expected 1 to " + std::to_string(kMaxDimension)};
+    const std::optional<int64_t> whole = size.whole();
+    if (!whole.has_value()) return NotABitvitFile(where + "has a shape that is not made of integers");
+    if (*whole < 1 || *whole > static_cast<int64_t>(kMaxDimension)) {
+      return Error{ErrorCode::kSizeLimit, where + "has an axis of size " + std::to_string(*whole) + ", expected 1 to " +
+                                              std::to_string(kMaxDimension)};
     }
-    entry.shape.push_back(static_cast<size_t>(size.integer()));
-    n_elements *= static_cast<uint64_t>(size.integer());
+    entry.shape.push_back(static_cast<size_t>(*whole));
+    n_elements *= static_cast<uint64_t>(*whole);
     if (n_elements > kMaxFileBytes) return Error{ErrorCode::kSizeLimit, where + "is larger than any file may be"};
   }
   const Json* type = Member(json, "dtype", found);

@@ -16,6 +16,14 @@ double Json::number() const {
   return node.type == JsonType::kInteger ? static_cast<double>(node.integer) : node.number;
 }
 
+std::optional<int64_t> Json::whole() const {
+  const JsonDocument::Node& node = document_->nodes_[index_];
+  if (node.type == JsonType::kInteger) return node.integer;
+  if (node.type != JsonType::kNumber || node.size == 0) return std::nullopt;
+  using Limits = std::numeric_limits<int64_t>;
+  return node.number > 0 ? Limits::max() : Limits::min();
+}
+
 std::string_view Json::string() const {
   const JsonDocument::Node& node = document_->nodes_[index_];
   return std::string_view(document_->text_).substr(node.offset, node.size);
@@ -40,14 +48,15 @@ class JsonBuilder : public nlohmann::json_sax<nlohmann::json> {
   bool number_integer(int64_t value) override { return Add(JsonType::kInteger) && SetInteger(value); }
   bool number_unsigned(uint64_t value) override {
     if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-      return number_float(static_cast<double>(value), {});
+      return number_float(static_cast<double>(value), "");
     }
     return Add(JsonType::kInteger) && SetInteger(static_cast<int64_t>(value));
   }
-  bool number_float(double value, const std::string&) override {
+  bool number_float(double value, const std::string& text) override {
     if (!std::isfinite(value)) return Fail(range_error_, "a number is not finite");
     if (!Add(JsonType::kNumber)) return false;
     document_.nodes_.back().number = value;
+    document_.nodes_.back().size = text.find_first_of(".eE") == std::string::npos ? 1 : 0;
     return true;
   }
   bool string(std::string& value) override { return AddString(value); }

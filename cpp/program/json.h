@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,8 @@ class Json {
   bool boolean() const { return integer() != 0; }
   int64_t integer() const;
   double number() const;  // of an integer, too
+  // Of a number without fraction and exponent; beyond 64 bits the nearest that has 64.
+  std::optional<int64_t> whole() const;
   std::string_view string() const;
   size_t size() const;  // of an array or object
 
@@ -53,7 +56,7 @@ class JsonDocument {
 
   struct Node {
     JsonType type;
-    uint32_t size;  // children (of an object: members), or bytes of a string
+    uint32_t size;  // children (of an object: members), bytes of a string, or 1 for an integer beyond 64 bits
     uint32_t end;   // index behind the value and all that is in it
     union {
       int64_t integer;

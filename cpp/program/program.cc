@@ -31,10 +31,9 @@ Status ReadValue(std::string_view name, const Json& json, ProgramMaker& maker) {
   std::vector<long long> shape;
   Json size = sizes.first();
   for (size_t i = 0; i < sizes.size(); ++i, size = size.next()) {
-    if (size.type() != JsonType::kInteger) {
-      return {ErrorCode::kMetadata, "the shape of " + where + " must be made of integers"};
-    }
-    shape.push_back(size.integer());
+    const std::optional<int64_t> whole = size.whole();
+    if (!whole.has_value()) return {ErrorCode::kMetadata, "the shape of " + where + " must be made of integers"};
+    shape.push_back(*whole);
   }
   return maker.AddValue(std::string(name), type, shape);
 }

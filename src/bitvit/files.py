@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from bitvit.errors import OutputError
 
-__all__ = ["IMAGE_SUFFIXES", "hold_lock", "write_atomically"]
+__all__ = ["IMAGE_SUFFIXES", "hold_lock", "open_regular_file", "read_regular_file", "write_atomically"]
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"},
@@ -50,6 +53,37 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException:
         _remove(temporary)
         raise
+
+
+@contextlib.contextmanager
+def open_regular_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for reading; never a pipe or a device, which could last for ever.
+
+    Raises:
+        OSError: it cannot be read, or it is no regular file.
+    """
+    # Without O_NONBLOCK, opening a named pipe waits for a writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "is a folder", os.fspath(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        with open(descriptor, "rb", closefd=False) as stream:
+            yield stream
+    finally:
+        os.close(descriptor)
+
+
+def read_regular_file(path: str | os.PathLike[str]) -> bytes:
+    """Read all of a file; see `open_regular_file`.
+
+    Raises:
+        OSError: it cannot be read, or it is no regular file.
+    """
+    with open_regular_file(path) as stream:
+        return stream.read()
 
 
 def _remove(temporary: Path | None) -> None:

@@ -35,7 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "layers": {"quantizers", "charge"},
     "models": {"layers", "quantizers", "charge"},
     "tasks": {"program", "runtime", "text"},
-    "data": {"program", "runtime", "image_files", "text"},
+    "data": {"files", "program", "runtime", "image_files", "text"},
     "checkpoints": {"models", "layers", "program", "files"},
     "training": {
         "text",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitvit.files import write_atomically
 from bitvit.text import for_figure
 
 if TYPE_CHECKING:
@@ -133,5 +135,6 @@ def _finish(figure: Figure, path: Path, invert: bool = True) -> None:
         if invert:
             axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", metadata={"Software": None})
+    write_atomically(path, image.getvalue())

@@ -8,6 +8,7 @@ from pathlib import Path
 from bitvit.data.errors import DataError
 from bitvit.data.image_set import FileSource, ImageSet
 from bitvit.data.locations import find_folder
+from bitvit.files import read_regular_file
 
 __all__ = ["CHAOYANG_LABELS", "load_chaoyang"]
 
@@ -16,7 +17,7 @@ CHAOYANG_LABELS = ("normal", "serrated", "adenocarcinoma", "adenoma")
 
 def _load_list(path: Path) -> ImageSet:
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(read_regular_file(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from bitvit.errors import UsageError
+from bitvit.files import read_regular_file
 from bitvit.tasks import task_named, task_names
 from bitvit.training.phase_names import PHASE_TITLES
 
@@ -41,8 +43,7 @@ def read_curves(folder: Path) -> list[Curve]:
     """
     path = folder / "metrics.csv"
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = list(csv.DictReader(io.StringIO(read_regular_file(path).decode("utf-8"), newline="")))
         return [_curve(phase, [row for row in rows if row["phase"] == phase]) for phase in _phases(rows)]
     except OSError as error:
         raise UsageError(f"{folder}: has no training metrics ({error.strerror})") from None

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bitvit import _core
+from bitvit.files import open_regular_file
 from bitvit.program.errors import ProgramError, SizeLimitError, UnreadableFileError
 from bitvit.program.metadata import preprocessing_from_json, program_from_json
 from bitvit.program.schema import MAX_FILE_BYTES, BitvitFile
@@ -78,18 +78,11 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
 def _content(path: Path) -> bytes:
     # Copied, not mapped: the bytes must stay what they were when they were checked, whatever happens to the file.
     try:
-        # Without O_NONBLOCK, opening a named pipe waits for a writer.
-        with os.fdopen(
-            os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
-        ) as f:
-            status = os.fstat(f.fileno())
-            if stat.S_ISDIR(status.st_mode):
-                raise IsADirectoryError
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableFileError("not a regular file")
-            if status.st_size > MAX_FILE_BYTES:
-                raise SizeLimitError(f"{status.st_size} bytes, at most {MAX_FILE_BYTES} are allowed")
-            return f.read(MAX_FILE_BYTES + 1)
+        with open_regular_file(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise SizeLimitError(f"{size} bytes, at most {MAX_FILE_BYTES} are allowed")
+            return stream.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise UnreadableFileError("no such file") from None
     except IsADirectoryError:

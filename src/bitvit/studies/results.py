@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bitvit.errors import OutputError
+from bitvit.files import read_regular_file
 from bitvit.studies.errors import StudyError
 from bitvit.studies.plan import PlannedRun
 from bitvit.tasks import task_named, task_names
@@ -54,7 +55,7 @@ class ResultsFile:
             StudyError: if the file cannot be read.
         """
         try:
-            lines = self.path.read_bytes().splitlines()
+            lines = read_regular_file(self.path).splitlines()
         except FileNotFoundError:
             return []
         except OSError as error:

@@ -14,7 +14,7 @@ from torch import nn
 from bitvit.checkpoints import FINAL_FILE
 from bitvit.data import DataError
 from bitvit.errors import OutputError
-from bitvit.files import write_atomically
+from bitvit.files import read_regular_file, write_atomically
 from bitvit.training.data_fingerprint import describe_changes
 from bitvit.training.errors import RecipeError, TrainingError
 from bitvit.training.history import EpochRecord
@@ -158,7 +158,7 @@ class RunFolder:
         if not self.data.is_file():
             return
         try:
-            changes = describe_changes(json.loads(self.data.read_text()), data)
+            changes = describe_changes(json.loads(read_regular_file(self.data)), data)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise TrainingError(f"{self.data}: damaged ({error})") from None
         if changes:
@@ -190,7 +190,7 @@ class RunFolder:
     def read_history(self, phase: str) -> list[EpochRecord]:
         """Return the records of a finished phase."""
         try:
-            return [EpochRecord(**record) for record in json.loads(self.history(phase).read_text())]
+            return [EpochRecord(**record) for record in json.loads(read_regular_file(self.history(phase)))]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError) as error:
@@ -203,7 +203,7 @@ class RunFolder:
     def read_result(self, phase: str) -> dict[str, Any]:
         """Return the figures of a finished phase."""
         try:
-            content: dict[str, Any] = json.loads(self.result(phase).read_text())
+            content: dict[str, Any] = json.loads(read_regular_file(self.result(phase)))
         except (OSError, ValueError) as error:
             raise TrainingError(f"{self.result(phase)}: damaged ({error})") from None
         return content
