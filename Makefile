@@ -29,7 +29,7 @@ help:
 	@echo "make demo    train, export and run a 1-bit vision transformer on small digits (about 5 minutes)"
 	@echo "make demo-segmentation   the same for a class of every pixel"
 	@echo "make test    run all tests"
-	@echo "make test-everywhere  compare AArch64 (under an emulator) and WebAssembly (in Node) with Python, to the bit"
+	@echo "make test-everywhere  compare AArch64, 32-bit ARM (under an emulator) and WebAssembly (in Node) with Python, to the bit"
 	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, all networks in ONNX Runtime"
 	@echo "make web     build the npm package into build/web/package"
 	@echo "make results check the published studies against today's recipes"
@@ -71,9 +71,9 @@ test: $(CORE)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 # Compilers and an emulator for other machines, where they can be installed; tests whose tools are missing are skipped.
-EVERYWHERE := g++-aarch64-linux-gnu qemu-user clang-14 lld-14 wasi-libc libc++-14-dev-wasm32 libc++abi-14-dev-wasm32 libclang-rt-14-dev-wasm32 nodejs npm
+EVERYWHERE := g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user clang-14 lld-14 wasi-libc libc++-14-dev-wasm32 libc++abi-14-dev-wasm32 libclang-rt-14-dev-wasm32 nodejs npm
 test-everywhere: $(CORE)
-	@command -v aarch64-linux-gnu-g++ qemu-aarch64 clang++-14 wasm-ld-14 node npm >/dev/null || \
+	@command -v aarch64-linux-gnu-g++ arm-linux-gnueabihf-g++ qemu-aarch64 clang++-14 wasm-ld-14 node npm >/dev/null || \
 		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends $(EVERYWHERE); } >/dev/null 2>&1 || \
 		echo "not all of these packages can be installed, some tests will be skipped: $(EVERYWHERE)"
 	$(BIN)/python -m pytest -m everywhere tests/everywhere
