@@ -72,7 +72,10 @@ def test_the_recipe_follows_the_size_of_the_photos(bitvit: Command, scenes: Path
 @pytest.mark.parametrize(
     ("options", "pattern"),
     [
-        (("--recipe", "gsb-micro"), r"answers for whole images"),
+        (
+            ("--recipe", "gsb-micro"),
+            r"gives one answer per image, but the task segmentation needs one answer per pixel",
+        ),
         (("--recipe", "seg-micro", "--label-noise", "0.1"), "label_noise"),
         (("--recipe", "seg-micro", "augmentation.mixup=0.5", *OVERRIDES), r"augmentation\.mixup"),
         (("--recipe", "seg-micro", "data.balance=sampling", *OVERRIDES), r"data\.balance"),

@@ -17,8 +17,8 @@ from bitvit.data.image_set import ArraySource
 from bitvit.export import build_program, measure_agreement, pack
 from bitvit.inspection import inspect_run, open_run
 from bitvit.inspection.curves import read_curves
-from bitvit.program import Preprocessing
-from bitvit.tasks import Classes, registry, task_named, task_names
+from bitvit.program import BitvitFile, Preprocessing
+from bitvit.tasks import registry, task_named, task_names
 from bitvit.training import Recipe, RecipeError, evaluate, train
 from tests.support import own_tasks
 from tests.support.tiny_training import tiny_recipe
@@ -95,9 +95,8 @@ def test_a_task_of_ones_own(task: str, tmp_path: Path) -> None:
 
     program, tensors = build_program(pack(model))
     batches = data.val.batches(info.preprocessing, 8)
-    exported = measure_agreement(
-        model, program, tensors, info.preprocessing, batches, task_named(task), Classes(info.labels)
-    )
+    file = BitvitFile(program, tensors, info.preprocessing, list(info.labels), task=task)
+    exported = measure_agreement(model, file, batches)
     assert exported.metric == "right"
     assert exported.packed_accuracy == exported.checkpoint_accuracy == report.final.evaluation.score
     assert exported.identical_predictions == 1

@@ -131,20 +131,21 @@ def _engine(operator: BinaryOperator, isa: str) -> _core.Engine:
 def _float_product(operator: BinaryOperator, rng: np.random.Generator) -> Callable[[], object]:
     """Return NumPy's float32 product of the same shape; what leads up to it (windows of a convolution) is left out.
 
-    Attention of several binary planes is one product in float.
+    Which product it is follows from the shapes: of masks and values, of queries and keys, of windows and kernels, or of
+    rows and weights. Attention of several binary planes is one product in float.
     """
 
     def matrices(*shape: int) -> npt.NDArray[np.float32]:
         return rng.standard_normal(shape).astype(np.float32)
 
     shapes, output = [value.shape for value in operator.inputs], operator.outputs[0].shape
-    if operator.op.op in ("attention_masks", "attention_masks_statistics"):
-        (n, heads, width), m = shapes[0], shapes[1][0]
-        a, b = matrices(heads, n, width), matrices(heads, width, m)
-    elif operator.op.op == "value_product":
+    if len(shapes[0]) == 4:
         _, heads, n, m = shapes[0]
         a, b = matrices(heads, n, m), matrices(heads, m, shapes[1][2])
-    elif operator.op.op == "binary_conv":
+    elif len(shapes) == 2:
+        (n, heads, width), m = shapes[0], shapes[1][0]
+        a, b = matrices(heads, n, width), matrices(heads, width, m)
+    elif "kernel" in operator.op.attrs:
         groups = int(operator.op.attrs["groups"])
         inputs = int(operator.op.attrs["kernel"]) ** 2 * shapes[0][1] // groups
         a, b = matrices(groups, shapes[0][0], inputs), matrices(groups, inputs, output[1] // groups)

@@ -14,7 +14,7 @@ from bitvit.errors import UsageError
 from bitvit.layers import is_staged
 from bitvit.models import create_model
 from bitvit.models.input_channels import normalization
-from bitvit.models.semantic_fpn import SegmentationNetwork
+from bitvit.models.output_kind import is_for_pixels
 from bitvit.program import Preprocessing
 from bitvit.program.schema import Interpolation
 
@@ -96,7 +96,7 @@ def preprocessing_for(
     size = getattr(getattr(model, "patch_embed", None), "img_size", None) or config.get("input_size", (3, 224, 224))[1:]
     height, width = int(size[0]), int(size[1])
     mean, std = normalization(model)
-    stretches = isinstance(model, SegmentationNetwork)
+    stretches = is_for_pixels(model)
     return Preprocessing(
         image_size=(height, width),
         resize_size=max(height, width) if stretches else round(min(height, width) / crop_fraction),

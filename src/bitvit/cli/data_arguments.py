@@ -109,8 +109,6 @@ def chosen_images(
     )
     if remark is not None:
         found = replace(found, notes=(remark, *found.notes))
-    if task == "segmentation":
-        return found
     skips = (getattr(arguments, "on_error", None) or stored.get("on_error")) == "skip"
     images, notes = check_images(found.images, "skip" if skips else "stop")
     return replace(found, images=images, notes=(*found.notes, *notes))

@@ -24,10 +24,10 @@ def run(arguments: argparse.Namespace) -> int:
     load_pytorch()
     from bitvit.complexity import parameter_counts
     from bitvit.models import list_models
+    from bitvit.tasks import task_names
 
     patterns = [arguments.pattern, *(("test_*", "deit_test_*") if arguments.tests else ())]
-    tasks = ("classification", "segmentation")
-    names = [name for pattern in patterns for task in tasks for name in list_models(pattern, task=task)]
+    names = [name for pattern in patterns for task in task_names() for name in list_models(pattern, task=task)]
     if not names:
         raise UsageError(f"no model matches {arguments.pattern!r}")
     rows = [{"name": name, **parameter_counts(name)} for name in dict.fromkeys(names)]
@@ -43,5 +43,5 @@ def run(arguments: argparse.Namespace) -> int:
         ]
         for row in rows
     ]
-    print_table(table("", ["model", "input", "parameters", "of them 1 bit"], cells))
+    print_table(table("", ["model", "input", "parameters", "1-bit parameters"], cells))
     return 0

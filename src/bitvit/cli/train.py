@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--task",
-        choices=("classification", "segmentation"),
-        help="what to train for (default: segmentation if the data has masks, else classification)",
+        metavar="TASK",
+        help="what to train for: classification (default) or segmentation (default for data with masks)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder of the run")
     parser.add_argument(
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     changes = [*_texts(choices), *arguments.overrides]
     folders = _folders(arguments)
     if arguments.resume and not any((folder / "recipe.yaml").is_file() for folder in folders.values()):
-        raise UsageError(f"{arguments.out}: no run there to go on with; leave out --resume to start one")
+        raise UsageError(f"{arguments.out}: there is no run to resume; leave out --resume to start one")
     source, chosen, data = _source(arguments, changes, folders)
     changes = [*chosen, *changes]
     if arguments.show_recipe:
@@ -145,7 +145,9 @@ def _refuse_lost_images(choice: DataChoice) -> None:
     for place in (choice.name, choice.folder):
         if place is not None and Path(place).is_absolute() and not Path(place).exists():
             option = "--data" if place == choice.name else "--data-dir"
-            raise UsageError(f"{place}: the images of this run are not there any more: say where, with {option} FOLDER")
+            raise UsageError(
+                f"{place}: the images of this run are no longer there; give their new place with {option} FOLDER"
+            )
 
 
 def _choices(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from bitvit.data.errors import DataError
 from bitvit.data.image_set import ArraySource, Data, ImageSet
+from bitvit.data.target_set import TargetSet
 from bitvit.errors import ImageError
 from bitvit.runtime.ahead import map_ahead
 from bitvit.runtime.decoding import Decoded, decode
@@ -37,6 +38,8 @@ class _Finding:
 def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, int], None] | None = None) -> Data:
     """Return a data set of which every image can be read, with one range of values for images deeper than 8 bits.
 
+    A set of photos and masks comes back as it is: it was checked when it was loaded.
+
     Args:
         data: what `build_data` returned.
         on_error: "stop": refuse a data set with bad images, naming them all. "skip": leave them out, with a note.
@@ -45,6 +48,8 @@ def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, 
     Raises:
         DataError: images cannot be read, and `on_error` is "stop", or a class has no others.
     """
+    if _was_checked(data.train):
+        return data
     total = len(data.train) + len(data.val)
     train_bad, train_values = _look(data.train, lambda done: progress(done, total) if progress else None)
     val_bad, val_values = _look(data.val, lambda done: progress(len(data.train) + done, total) if progress else None)
@@ -69,11 +74,13 @@ def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, 
 
 
 def check_images(images: ImageSet, on_error: OnError = "stop") -> tuple[ImageSet, list[str]]:
-    """Return the images that can be read, and notes on the others.
+    """Return the images that can be read, and notes on the others; photos with masks as they are, like `check_data`.
 
     Raises:
         DataError: images cannot be read, and `on_error` is "stop" or nothing is left.
     """
+    if _was_checked(images):
+        return images, []
     bad, _ = _look(images, lambda done: None)
     if not bad:
         return images, []
@@ -81,6 +88,11 @@ def check_images(images: ImageSet, on_error: OnError = "stop") -> tuple[ImageSet
     if len(bad) == len(images):
         raise DataError(note)
     return _without(images, bad), [note]
+
+
+def _was_checked(images: TargetSet) -> bool:
+    """Return whether a set was checked when it was loaded, as photos with masks are."""
+    return not isinstance(images, ImageSet)
 
 
 def _look(images: ImageSet, progress: Callable[[int], None]) -> tuple[dict[int, str], list[tuple[float, float, bool]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -17,10 +18,9 @@ from bitvit.export.lower import Lowering
 from bitvit.export.pack import PackedModel, pack
 from bitvit.export.passes import PASSES
 from bitvit.export.verify import ExportReport, measure_agreement
-from bitvit.models.semantic_fpn import SegmentationNetwork
+from bitvit.models.output_kind import is_for_pixels
 from bitvit.program import BitvitFile, Preprocessing, Program, validate, write_file
 from bitvit.program.schema import Fit
-from bitvit.tasks import Classes, task_named
 
 Batch = tuple[npt.NDArray[np.uint8], Any]
 
@@ -78,14 +78,17 @@ def export_model(
     """
     packed = pack(model)
     program, tensors = build_program(packed)
-    preprocessing = preprocessing or default_preprocessing(packed)
-    classes = Classes(tuple(labels), None if colors is None else tuple(colors))
-    report = measure_agreement(
-        model, program, tensors, preprocessing, images, task_named(task), classes, threads=threads
+    file = BitvitFile(
+        program,
+        tensors,
+        preprocessing or default_preprocessing(packed),
+        list(labels),
+        task=task,
+        colors=None if colors is None else list(colors),
     )
-    stored = {**(provenance or {}), "bitvit_version": bitvit.__version__, "agreement": report.as_dict()}
-    kept = None if colors is None else list(colors)
-    write_file(path, BitvitFile(program, tensors, preprocessing, list(labels), stored, task, kept))
+    report = measure_agreement(model, file, images, threads=threads)
+    origin = {**(provenance or {}), "bitvit_version": bitvit.__version__, "agreement": report.as_dict()}
+    write_file(path, replace(file, provenance=origin))
     return report
 
 
@@ -108,7 +111,7 @@ def unlabelled_file(
 def default_preprocessing(packed: PackedModel) -> Preprocessing:
     """Return the default preprocessing: images are resized and cropped to the model's image size."""
     height, width = packed.image_size
-    stretches = isinstance(packed.model, SegmentationNetwork)
+    stretches = is_for_pixels(packed.model)
     resize = max(height, width) if stretches else min(height, width)
     fit: Fit = "stretch" if stretches else "crop"
     channels = len(packed.mean)

@@ -11,11 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from bitvit.export.graph import Array
 from bitvit.layers.evaluation_mode import evaluation_mode
-from bitvit.program import Preprocessing, Program
+from bitvit.program import BitvitFile
 from bitvit.runtime import Engine
-from bitvit.tasks import Classes, Task
+from bitvit.tasks import Classes, task_named
 
 
 @dataclass(frozen=True)
@@ -50,22 +49,27 @@ class ExportReport:
 
 def measure_agreement(
     model: nn.Module,
-    program: Program,
-    tensors: dict[str, Array],
-    preprocessing: Preprocessing,
+    file: BitvitFile,
     images: Iterable[tuple[npt.NDArray[np.uint8], Any]],
-    task: Task,
-    classes: Classes,
     threads: int | None = None,
 ) -> ExportReport:
-    """Run both on the same bytes: the model in PyTorch on normalized floats, the Program in the engine."""
-    engine = Engine(program, tensors, threads=threads)
-    mean = torch.tensor(preprocessing.mean).view(-1, 1, 1)
-    std = torch.tensor(preprocessing.std).view(-1, 1, 1)
+    """Run both on the same bytes: the model in PyTorch on normalized floats, the Program in the engine.
+
+    Args:
+        model: trained network.
+        file: what it was packed to; it need not have been written.
+        images: batches of uint8 images `[B,H,W,C]`, and their targets or None.
+        threads: threads of the engine.
+    """
+    task = task_named(file.task)
+    classes = Classes(tuple(file.labels), None if file.colors is None else tuple(file.colors))
+    engine = Engine(file.program, file.tensors, threads=threads)
+    mean = torch.tensor(file.preprocessing.mean).view(-1, 1, 1)
+    std = torch.tensor(file.preprocessing.std).view(-1, 1, 1)
     device = next(model.parameters()).device
     total = decided = same = labelled = 0
     difference: float | None = None
-    scorers = [task.scorer(classes, preprocessing) for _ in range(2)]
+    scorers = [task.scorer(classes, file.preprocessing) for _ in range(2)]
     with evaluation_mode(model):
         for batch, targets in images:
             floats = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 255.0
@@ -89,6 +93,6 @@ def measure_agreement(
         metric=task.metrics[0].key,
         checkpoint_accuracy=scorers[0].result().score if labelled else None,
         packed_accuracy=scorers[1].result().score if labelled else None,
-        packed_bytes=sum(array.nbytes for array in tensors.values()),
+        packed_bytes=sum(array.nbytes for array in file.tensors.values()),
         checkpoint_bytes=sum(t.numel() * t.element_size() for t in model.state_dict().values()),
     )

@@ -17,7 +17,7 @@ from bitvit.models.scheme import SchemeLike
 
 # Importing a module registers its models with timm.
 _FAMILIES = ("deit", "gsb_deit", "binaryvit", "reactdeit", "bhvit")
-_SEGMENTATION = ("semantic_fpn_models",)
+_SEGMENTATION = "semantic_fpn_models"
 # What the paper's tables compare with: these train, and have no packed form.
 _COMPARISON = ("comparison.binary_resnet", "comparison.qvit")
 # Rebuilds imported checkpoints; not a model to choose, so it is not listed.
@@ -34,7 +34,7 @@ _TEACHERS = {
 
 def register() -> None:
     """Register bitvit's models with timm; calling it again does nothing."""
-    for module in (*_FAMILIES, *_COMPARISON, *_SEGMENTATION, _RELEASE):
+    for module in (*_FAMILIES, *_COMPARISON, _SEGMENTATION, _RELEASE):
         importlib.import_module(f"bitvit.models.{module}")
 
 
@@ -46,23 +46,27 @@ def list_models(pattern: str = "*", packable: bool = False, task: str = "classif
     Args:
         pattern: what the names match.
         packable: leave out the models that are there for comparison and cannot be packed.
-        task: ``classification`` or ``segmentation``.
+        task: what they are for, ``classification`` or ``segmentation``; of other tasks there are none.
     """
     register()
-    segmentation = {f"bitvit.models.{module}" for module in _SEGMENTATION}
-    names = [
-        name
-        for name in fnmatch.filter(REGISTERED, pattern)
-        if (REGISTERED[name] in segmentation) == (task == "segmentation")
-    ]
-    if packable and task == "segmentation":
-        from bitvit.models.semantic_fpn_models import is_packable_network
-
-        names = [name for name in names if is_packable_network(name)]
-    elif packable:
-        names = [name for name in names if ".comparison." not in REGISTERED[name]]
+    names = [name for name in fnmatch.filter(REGISTERED, pattern) if _task_of(name) == task]
+    if packable:
+        names = [name for name in names if _is_packable(name)]
     wants_tests = pattern.startswith(("test_", "deit_test_"))
     return sorted(name for name in names if wants_tests or not name.startswith(("test_", "deit_test_")))
+
+
+def _task_of(name: str) -> str:
+    is_segmentation = REGISTERED[name] == f"bitvit.models.{_SEGMENTATION}"
+    return "segmentation" if is_segmentation else "classification"
+
+
+def _is_packable(name: str) -> bool:
+    if _task_of(name) == "segmentation":
+        from bitvit.models.semantic_fpn_models import is_packable_network
+
+        return is_packable_network(name)
+    return ".comparison." not in REGISTERED[name]
 
 
 def takes_scheme(name: str) -> bool:

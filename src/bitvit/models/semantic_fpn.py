@@ -130,6 +130,7 @@ class SegmentationNetwork(NoOwnWork, nn.Module):
     """
 
     is_for_pixels = True
+    """See `bitvit.models.output_kind`."""
 
     def __init__(
         self,

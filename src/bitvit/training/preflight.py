@@ -14,6 +14,7 @@ from bitvit.errors import BitvitError
 from bitvit.export import build_program, pack
 from bitvit.layers import calibrate, is_comparison_only
 from bitvit.models import set_stage
+from bitvit.models.output_kind import is_for_pixels
 from bitvit.program import BitvitFile, to_bytes
 from bitvit.training.distribution_guidance import paired_layers
 from bitvit.training.errors import RecipeError
@@ -37,11 +38,14 @@ def check_before_start(run: Run) -> None:
     if data.task != recipe.task.name:
         raise RecipeError(f"task.name: is {recipe.task.name}, but data set '{data.name}' is for {data.task}")
     _check_labels(data.labels)
-    is_for_pixels = bool(getattr(run.student.model, "is_for_pixels", False))
-    if is_for_pixels != run.task.is_for_pixels:
-        hint = "" if is_for_pixels else "; `bitvit models '*fpn*'` lists those that answer for pixels"
-        what = "for every pixel" if is_for_pixels else "for whole images"
-        raise RecipeError(f"model.name: {run.student.spec.name} answers {what}, not as {run.task.name} needs it{hint}")
+    answers_pixels = is_for_pixels(run.student.model)
+    if answers_pixels != run.task.is_for_pixels:
+        what = ("one answer per image", "one answer per pixel")
+        hint = "" if answers_pixels else "; `bitvit models '*fpn*'` lists networks that answer per pixel"
+        raise RecipeError(
+            f"model.name: {run.student.spec.name} gives {what[answers_pixels]}, but the task {run.task.name} needs "
+            f"{what[run.task.is_for_pixels]}{hint}"
+        )
     if run.task.is_for_pixels and recipe.data.balance == "sampling":
         raise RecipeError("data.balance: images of several classes cannot be sampled by class; use weights")
     channels, wanted = data.train.decoding.channels, run.student.preprocessing.channels

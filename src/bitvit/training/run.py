@@ -67,7 +67,7 @@ def data_of(recipe: Recipe) -> Data:
         decoding=decoding,
         task=recipe.task.name,
     )
-    return check_data(data, choice.on_error) if data.task == "classification" else data
+    return check_data(data, choice.on_error)
 
 
 def _digest_of(recipe: Recipe) -> str | None:
