@@ -44,6 +44,26 @@ BITVIT_INLINE u32x16 select_wide(const u32x16& a, const u32x16& p, const u32x16&
   return (u32x16)_mm512_ternarylogic_epi32((__m512i)a, (__m512i)p, (__m512i)q, 0xca);
 }
 
+// a ? ~p : q
+BITVIT_INLINE u32x16 select_inverted_wide(const u32x16& a, const u32x16& p, const u32x16& q) {
+  return (u32x16)_mm512_ternarylogic_epi32((__m512i)a, (__m512i)p, (__m512i)q, 0x3a);
+}
+
+// n <= 16 words; the others are 0.
+BITVIT_INLINE u32x16 load_first_wide(const void* p, size_t n) {
+  return (u32x16)_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << n) - 1), p);
+}
+
+// Lane i: x[0] ^ ... ^ x[i].
+BITVIT_INLINE u32x16 prefix_xor_wide(const u32x16& x) {
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i y = (__m512i)x;
+  y = _mm512_xor_si512(y, _mm512_alignr_epi32(y, zero, 15));
+  y = _mm512_xor_si512(y, _mm512_alignr_epi32(y, zero, 14));
+  y = _mm512_xor_si512(y, _mm512_alignr_epi32(y, zero, 12));
+  return (u32x16)_mm512_xor_si512(y, _mm512_alignr_epi32(y, zero, 8));
+}
+
 // Bit i: a[i] <= b[i].
 BITVIT_INLINE uint32_t less_equal_wide(const u32x16& a, const u32x16& b) {
   return _mm512_cmple_epu32_mask((__m512i)a, (__m512i)b);
@@ -138,6 +158,22 @@ BITVIT_INLINE u32x16 popcount_wide(const u32x16& x) {
 }
 
 BITVIT_INLINE u32x16 select_wide(const u32x16& a, const u32x16& p, const u32x16& q) { return (a & p) | (~a & q); }
+
+BITVIT_INLINE u32x16 select_inverted_wide(const u32x16& a, const u32x16& p, const u32x16& q) {
+  return (a & ~p) | (~a & q);
+}
+
+BITVIT_INLINE u32x16 load_first_wide(const void* p, size_t n) {
+  u32x16 r = {};
+  __builtin_memcpy(&r, p, 4 * n);
+  return r;
+}
+
+BITVIT_INLINE u32x16 prefix_xor_wide(const u32x16& x) {
+  u32x16 r = x;
+  for (int i = 1; i < 16; ++i) r[i] ^= r[i - 1];
+  return r;
+}
 
 BITVIT_INLINE uint32_t less_equal_wide(const u32x16& a, const u32x16& b) {
   uint32_t r = 0;
