@@ -11,8 +11,8 @@ namespace {
 class ChainFinder {
  public:
   ChainFinder(const std::vector<Value>& values, const std::vector<Step>& steps, size_t first, size_t end,
-              const std::vector<size_t>& uses)
-      : values_(values), steps_(steps), first_(first), end_(end), uses_(uses) {
+              const std::vector<size_t>& uses, const std::vector<bool>& is_taken)
+      : values_(values), steps_(steps), first_(first), end_(end), uses_(uses), is_taken_(is_taken) {
     size_t n = 0;
     for (size_t s = first; s < end; ++s) {
       operands_.push_back(n);
@@ -47,7 +47,7 @@ class ChainFinder {
   bool Append(size_t s, size_t running, Chain& chain) {
     const Step& step = steps_[s];
     ChainLink link{{}, kNoOperand, OutputPlace(s)};
-    if (!step.op->IsPointwise(&link.link)) return false;
+    if (is_taken_[s - first_] || !step.op->IsPointwise(&link.link)) return false;
     if (step.inputs.size() == 2) {
       if (step.inputs[0] == step.inputs[1]) return false;
       const size_t i = 1 - running, repetition = Repetition(step.inputs[i]);
@@ -91,6 +91,7 @@ class ChainFinder {
   const std::vector<Step>& steps_;
   const size_t first_, end_;
   const std::vector<size_t>& uses_;
+  const std::vector<bool>& is_taken_;
   std::vector<size_t> operands_;  // number of the first one of each step
   Chains found_;
 };
@@ -98,8 +99,8 @@ class ChainFinder {
 }  // namespace
 
 Chains FindChains(const std::vector<Value>& values, const std::vector<Step>& steps, size_t first, size_t end,
-                  const std::vector<size_t>& uses) {
-  return ChainFinder(values, steps, first, end, uses).Find();
+                  const std::vector<size_t>& uses, const std::vector<bool>& is_taken) {
+  return ChainFinder(values, steps, first, end, uses, is_taken).Find();
 }
 
 void RunChain(const Chain& chain, const PointwiseKernels& kernels, std::byte* const* operands, size_t begin,

@@ -38,9 +38,10 @@ struct Chains {
   std::vector<size_t> left_out_for;
 };
 
-// Chains of the steps first..end-1. uses[i]: how many steps read value i, one more if it must be complete at the end.
+// Chains of the steps first..end-1, but for those that is_taken[step - first] gives to others. uses[i]: how many steps
+// read value i, one more if it must be complete at the end.
 Chains FindChains(const std::vector<Value>& values, const std::vector<Step>& steps, size_t first, size_t end,
-                  const std::vector<size_t>& uses);
+                  const std::vector<size_t>& uses, const std::vector<bool>& is_taken);
 
 // The rows begin..end - 1. operands: where row 0 of the group's operands lies.
 void RunChain(const Chain& chain, const PointwiseKernels& kernels, std::byte* const* operands, size_t begin,

@@ -123,18 +123,26 @@ void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands
   for (size_t s = stage.first; s < stage.end; ++s) {
     const Step& step = steps_[s];
     const size_t plan = stage.plan[s - stage.first];
-    const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
-    size_t n_steps = 1;
-    if (plan == kRunStep) {
-      if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
-      step.op->Run(RunContext(operand, operand + step.inputs.size(), &scratch, range));
-    } else if (plan != kRunNothing) {
-      RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
-      n_steps = stage.chains[plan].end - s;
-    }
-    if (seconds != nullptr) {  // the steps of a chain get equal shares
-      const double share = SecondsSince(start) / static_cast<double>(n_steps);
-      for (size_t i = s; i < s + n_steps; ++i) seconds[i] += share;
+    if (plan != kRunNothing) {
+      const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
+      size_t n_steps = 1;
+      if (plan == kRunStep) {
+        if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
+        step.op->Run(RunContext(operand, operand + step.inputs.size(), &scratch, range));
+      } else if (plan < stage.chains.size()) {
+        RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
+        n_steps = stage.chains[plan].end - s;
+      } else {
+        const ExpandedProduct& expansion = stage.expansions[plan - stage.chains.size()];
+        std::byte* const inputs[] = {tile_operands[expansion.x], tile_operands[expansion.other]};
+        std::byte* const outputs[] = {tile_operands[expansion.bits], tile_operands[expansion.means]};
+        if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
+        step.op->Run(RunContext(inputs, outputs, &scratch, range));
+      }
+      if (seconds != nullptr) {  // the steps of a chain get equal shares
+        const double share = SecondsSince(start) / static_cast<double>(n_steps);
+        for (size_t i = s; i < s + n_steps; ++i) seconds[i] += share;
+      }
     }
     operand += step.inputs.size() + step.outputs.size();
   }

@@ -34,7 +34,7 @@ void Engine::PermitTile(const Stage& stage, const Lane& lane) const {
   Forbid(lane.tile.data(), lane.tile.size_bytes());
   for (size_t s = stage.first; s < stage.end; ++s) {
     const size_t out = steps_[s].outputs[0];
-    if (groups_.local_offset[out] == kNotLocal) continue;
+    if (groups_.local_offset[out] == kNotLocal || groups_.is_never_written[out]) continue;
     Permit(lane.tile.data() + groups_.local_offset[out],
            values_[out].size_bytes() / stage.n_rows * stage.max_tile_rows);
   }

@@ -93,6 +93,7 @@ class Finder {
       }
     }
     groups_.local_offset.assign(values_.size(), kNotLocal);
+    groups_.is_never_written.assign(values_.size(), false);
     for (Stage& stage : stages) {
       if (stage.end - stage.first == 1) stage.n_rows = 0;
       if (stage.is_group()) Lay(stage);
@@ -177,10 +178,28 @@ class Finder {
     return true;
   }
 
-  // Finds the group's chains, cuts it into tiles and places its local values.
+  // Whether what the step makes stays in registers. Such values need no place.
+  bool IsNeverWritten(const Stage& stage, size_t s) const {
+    for (const ExpandedProduct& expansion : stage.expansions) {
+      if (s == expansion.product) return true;
+      const size_t n_written = 2;  // the last ones: bits and means
+      for (size_t i = 0; i + n_written < expansion.taken.size(); ++i) {
+        if (s == expansion.taken[i]) return true;
+      }
+    }
+    return false;
+  }
+
+  // Finds the group's chains and expansions, cuts it into tiles and places its local values.
   void Lay(Stage& stage) {
     const size_t n_steps = stage.end - stage.first;
-    Chains found = FindChains(values_, steps_, stage.first, stage.end, uses_);
+    stage.expansions = FindExpansions(values_, steps_, stage.first, stage.end, uses_);
+    std::vector<bool> is_taken(n_steps, false);
+    for (const ExpandedProduct& expansion : stage.expansions) {
+      is_taken[expansion.product - stage.first] = true;
+      for (const size_t s : expansion.taken) is_taken[s - stage.first] = true;
+    }
+    Chains found = FindChains(values_, steps_, stage.first, stage.end, uses_, is_taken);
     stage.plan.assign(n_steps, kRunStep);
     // All steps of a chain are one moment, and what it reads in place of a step that is left out must still be there.
     std::vector<size_t> moments(n_steps), last_reads(n_steps);
@@ -196,6 +215,14 @@ class Finder {
       stage.plan[found.left_out[i] - stage.first] = kRunNothing;
       last_reads[found.left_out[i] - stage.first] = found.chains[found.left_out_for[i]].first - stage.first;
     }
+    for (size_t i = 0; i < stage.expansions.size(); ++i) {
+      const ExpandedProduct& expansion = stage.expansions[i];
+      stage.plan[expansion.product - stage.first] = found.chains.size() + i;
+      for (const size_t s : expansion.taken) {
+        stage.plan[s - stage.first] = kRunNothing;
+        moments[s - stage.first] = last_reads[s - stage.first] = expansion.product - stage.first;
+      }
+    }
     stage.chains = std::move(found.chains);
     std::vector<size_t> ids;
     std::vector<Lifetime> lifetimes;
@@ -208,6 +235,11 @@ class Finder {
       }
       const size_t out = steps_[s].outputs[0];
       if (used_outside_[out]) continue;
+      if (IsNeverWritten(stage, s)) {
+        groups_.local_offset[out] = 0;
+        groups_.is_never_written[out] = true;
+        continue;
+      }
       ids.push_back(out);
       lifetimes.push_back({RowBytes(values_[out]), moments[s - stage.first], moments[s - stage.first]});
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/chains.h"
+#include "engine/expansions.h"
 #include "ops/value.h"
 
 namespace bitvit {
@@ -23,7 +24,8 @@ struct Stage {
   std::vector<size_t> tile_begins = {};
   size_t max_tile_rows = 0;
   std::vector<Chain> chains = {};
-  // What RunTile does at each step: run it, run that chain, or nothing, because it is in a chain or left out.
+  std::vector<ExpandedProduct> expansions = {};
+  // What RunTile does at each step: run it, run that chain, that expansion, or nothing, because others do it.
   std::vector<size_t> plan = {};
 
   bool is_group() const { return n_rows != 0; }
@@ -33,7 +35,7 @@ struct Stage {
 };
 
 inline constexpr size_t kTileGrain = 8;
-inline constexpr size_t kRunStep = static_cast<size_t>(-1);  // else the number of a chain
+inline constexpr size_t kRunStep = static_cast<size_t>(-1);  // else the number of a chain; behind them, an expansion's
 inline constexpr size_t kRunNothing = static_cast<size_t>(-2);
 inline constexpr size_t kNotLocal = static_cast<size_t>(-1);
 
@@ -42,6 +44,8 @@ struct RowGroups {
   // Values that only their own group uses have no place in the arena: each thread keeps the rows of its tile in a
   // buffer of tile_bytes, the value's from this offset. kNotLocal: all other values.
   std::vector<size_t> local_offset;
+  // Values of a group that stay in registers. They count as local and have no place.
+  std::vector<bool> is_never_written;
   // The value of an earlier stage in whose place each value may be written, row by row; kNotLocal: none.
   std::vector<size_t> overwrites;
   size_t tile_bytes = 0;

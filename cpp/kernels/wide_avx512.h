@@ -22,6 +22,14 @@ BITVIT_INLINE void store_wide(void* p, const u32x16& x) { __builtin_memcpy(p, &x
 
 BITVIT_INLINE u32x16 broadcast_wide(uint32_t x) { return u32x16{} + x; }
 
+BITVIT_INLINE wide_f32 load_floats(const float* p) { return (wide_f32)load_wide(p); }
+
+BITVIT_INLINE f32x16 to_lanes(const wide_f32& x) {
+  f32x16 r;
+  __builtin_memcpy(&r, &x, sizeof(r));
+  return r;
+}
+
 #if !defined(BITVIT_EMULATE_AVX512)
 
 BITVIT_INLINE u32x16 load_i16_wide(const int16_t* p) {
@@ -83,6 +91,11 @@ BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, cons
   return (u32x16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
 }
 
+// Bit i: bit order[i] of the word.
+BITVIT_INLINE uint64_t gather_bits(uint64_t word, const uint8_t* order) {
+  return _mm512_bitshuffle_epi64_mask(_mm512_set1_epi64(static_cast<int64_t>(word)), _mm512_loadu_si512(order));
+}
+
 // The following take 32 numbers of 16 bits.
 BITVIT_INLINE u32x16 popcount_u16(const u32x16& x) { return (u32x16)_mm512_popcnt_epi16((__m512i)x); }
 BITVIT_INLINE u32x16 add_u16(const u32x16& a, const u32x16& b) {
@@ -106,6 +119,12 @@ BITVIT_INLINE u32x16 widen_u16(const u32x16& x) {
 }
 
 #else
+
+BITVIT_INLINE uint64_t gather_bits(uint64_t word, const uint8_t* order) {
+  uint64_t r = 0;
+  for (int i = 0; i < 64; ++i) r |= (word >> order[i] & 1) << i;
+  return r;
+}
 
 typedef uint16_t narrow_u16 __attribute__((vector_size(64)));
 

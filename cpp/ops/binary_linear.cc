@@ -66,11 +66,32 @@ class BinaryLinear final : public BinaryProduct {
     ForgetUnpackedWeight();
   }
 
-  size_t thread_scratch_bytes(size_t n_parts) const override { return GemmScratchBytes(n_parts); }
+  size_t thread_scratch_bytes(size_t n_parts) const override {
+    if (!is_expanded_) return GemmScratchBytes(n_parts);
+    return AlignUp(kernels_.expansion.scratch_bytes(shape_, expansion_.other_width, expansion_.group));
+  }
+
+  bool Expand(const Expansion& expansion) override {
+    const BinaryExpansionKernels& kernels = kernels_.expansion;
+    if (is_mask_ || kernels.fits == nullptr) return false;
+    if (!kernels.fits(shape_, expansion.other_width, expansion.group)) return false;
+    AlignedBuffer reordered(packed_.size_bytes());
+    kernels.reorder(packed_.data(), shape_, expansion.group, reordered.data());
+    packed_ = reordered;
+    Reorder(expansion.group, offset_.as<int32_t>(), offset_);
+    Reorder(expansion.group, scale_.as<float>(), scale_);
+    Reorder(expansion.group, bias_.as<float>(), bias_);
+    for (size_t i = 0; i < 3; ++i) Reorder(expansion.group, expansion.rprelu[i], rprelu_[i]);
+    Reorder(expansion.group, expansion.threshold, threshold_);
+    expansion_ = {Parameters(),           rprelu_[0].as<float>(), rprelu_[1].as<float>(), rprelu_[2].as<float>(),
+                  threshold_.as<float>(), expansion.other_width,  expansion.group};
+    is_expanded_ = true;
+    return true;
+  }
 
   void Run(const RunContext& context) const override {
-    const BinaryLinearParameters parameters = {offset_.as<int32_t>(), is_mask_ ? 1 : -2, scale_.as<float>(),
-                                               bias_.as<float>()};
+    if (is_expanded_) return RunExpansion(context);
+    const BinaryLinearParameters parameters = Parameters();
     context.Parallel(shape_.n_rows, kRowGrain, [&](size_t begin, size_t end, size_t thread) {
       kernels_.linear(context.input<uint64_t>(0) + begin * BitWords(shape_.n_inputs), packed_.data(), parameters,
                       context.output<float>(0) + begin * shape_.n_outputs, shape_.n_outputs,
@@ -79,8 +100,36 @@ class BinaryLinear final : public BinaryProduct {
   }
 
  private:
+  BinaryLinearParameters Parameters() const {
+    return {offset_.as<int32_t>(), is_mask_ ? 1 : -2, scale_.as<float>(), bias_.as<float>()};
+  }
+
+  // Makes `to` the outputs' numbers in the order of the expansion. `from` may be what `to` held.
+  template <typename T>
+  void Reorder(size_t group, const T* from, AlignedBuffer& to) const {
+    const AlignedBuffer reordered(shape_.n_outputs * sizeof(T));
+    for (size_t i = 0; i < shape_.n_outputs; ++i) {
+      reordered.as<T>()[i] = from[kernels_.expansion.output_at(i, group)];
+    }
+    to = reordered;
+  }
+
+  void RunExpansion(const RunContext& context) const {
+    const size_t n_outputs = shape_.n_outputs, n_means = n_outputs / expansion_.group;
+    context.Parallel(shape_.n_rows, kRowGrain, [&](size_t begin, size_t end, size_t thread) {
+      kernels_.expansion.run(context.input<uint64_t>(0) + begin * BitWords(shape_.n_inputs), packed_.data(), expansion_,
+                             context.input<float>(1) + begin * expansion_.other_width,
+                             context.output<uint64_t>(0) + begin * n_outputs / 64,
+                             context.output<float>(1) + begin * n_means, {end - begin, shape_.n_inputs, n_outputs},
+                             context.thread_scratch(thread));
+    });
+  }
+
   AlignedBuffer scale_, bias_, offset_;
   bool is_mask_;
+  bool is_expanded_ = false;
+  AlignedBuffer rprelu_[3], threshold_;
+  BinaryExpansionParameters expansion_ = {};
 };
 
 class BinaryLinearThreshold final : public BinaryProduct {
@@ -144,7 +193,7 @@ static_assert(kBinaryGemmMaxInputs == 32767);
 BITVIT_OPERATOR(binary_linear) {
   op.Input("x", "sign|mask [N,K]").Output("y", "f32 [N,O]").AtMost("K", "32767");
   op.Parameter("weight", "bits [O,K]").Parameter("scale", "f32 [O]").Parameter("bias", "f32 [O]");
-  op.RowWise().Tiled().Foldable().ScratchBytes("32*(N+8)*((K+63)/64)+16*O").Costs("N*O*K", "0", "N*O");
+  op.RowWise().Tiled().Foldable().ScratchBytes("32*(N+8)*((K+63)/64)+80*O").Costs("N*O*K", "0", "N*O");
   op.MakeWith<BinaryLinear>();
 }
 

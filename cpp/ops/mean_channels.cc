@@ -18,6 +18,8 @@ class MeanChannels final : public Operator {
     });
   }
 
+  size_t mean_group() const override { return group_; }
+
  private:
   const GridKernels& kernels_;
   size_t group_;

@@ -89,6 +89,14 @@ class RunContext {
   RowRange range_ = {};
 };
 
+// Operators behind a product y [N,O] that can be computed with it (kernels/binary_gemm, BinaryExpansion): a sum with
+// channels that repeat, rprelu, sign and the means of `group` neighbouring channels.
+struct Expansion {
+  size_t other_width, group;
+  const float* rprelu[3];
+  const float* threshold;
+};
+
 class Operator {
  public:
   virtual ~Operator() = default;
@@ -103,6 +111,13 @@ class Operator {
   // `other`.
   virtual bool IsPointwise(PointwiseLink* link) const {
     (void)link;
+    return false;
+  }
+  // Of how many neighbouring channels each output is the mean; 0: it is something else.
+  virtual size_t mean_group() const { return 0; }
+  // Takes over what follows, where that is possible: from then on Run reads x and `other` and writes bits and means.
+  virtual bool Expand(const Expansion& expansion) {
+    (void)expansion;
     return false;
   }
 };

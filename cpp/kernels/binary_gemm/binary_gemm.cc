@@ -65,7 +65,8 @@ size_t register_peak(size_t n_rounds) {
 }  // namespace
 
 const BinaryGemmKernels& binary_gemm_kernels() {
-  static constexpr BinaryGemmKernels kKernels = {packed_bytes, pack, scratch_bytes, linear, threshold, register_peak};
+  static constexpr BinaryGemmKernels kKernels = {packed_bytes,  pack, scratch_bytes, linear, threshold,
+                                                 register_peak, {}};
   return kKernels;
 }
 

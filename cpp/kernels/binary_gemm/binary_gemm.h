@@ -37,6 +37,31 @@ struct BinaryGemmShape {
   size_t n_rows, n_inputs, n_outputs;
 };
 
+// A product of sign inputs with what follows it in the MLPs of pyramids: `group` outputs for each channel of `other`.
+//
+//   v[n][o] = rprelu(y[n][o] + other[n][o mod other_width])          y: `linear`;  rprelu: kernels/pointwise
+//   bits[n][o] = v[n][o] < threshold[o]
+//   mean[n][m] = (v[n][m group] + v[n][m group + 1] + ...) / group
+//
+// Neither y nor v is ever written. Weights and all parameters are in an order in which means need no shuffling.
+struct BinaryExpansionParameters {
+  BinaryLinearParameters product;
+  const float *before, *slope, *after, *threshold;
+  size_t other_width, group;
+};
+
+// Only for some shapes; `fits` is nullptr where an instruction set has none.
+struct BinaryExpansionKernels {
+  bool (*fits)(const BinaryGemmShape& shape, size_t other_width, size_t group);
+  // The output whose weights and parameters have that place.
+  size_t (*output_at)(size_t place, size_t group);
+  // What `pack` made -> the same in that order.
+  void (*reorder)(const void* packed, const BinaryGemmShape& shape, size_t group, void* reordered);
+  size_t (*scratch_bytes)(const BinaryGemmShape& shape, size_t other_width, size_t group);
+  void (*run)(const uint64_t* x, const void* reordered, const BinaryExpansionParameters& parameters, const float* other,
+              uint64_t* bits, float* mean, const BinaryGemmShape& shape, void* scratch);
+};
+
 struct BinaryGemmKernels {
   size_t (*packed_bytes)(size_t n_inputs, size_t n_outputs);
   void (*pack)(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packed);
@@ -49,6 +74,7 @@ struct BinaryGemmKernels {
   // The inner loop's operations alone, on registers: what no product of this kind can exceed. Returns the number of bit
   // products that `n_rounds` rounds stand for.
   size_t (*register_peak)(size_t n_rounds);
+  BinaryExpansionKernels expansion;
 };
 
 }  // namespace bitvit

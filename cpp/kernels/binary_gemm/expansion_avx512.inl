@@ -1,0 +1,148 @@
+// BinaryExpansionKernels: sixteen outputs that are `group` apart share a block, so that a mean is the sum of `group`
+// blocks, lane by lane. The first 16 groups of outputs are the first `group` blocks (a set), and so on.
+#include "kernels/binary_gemm/binary_gemm.h"
+#include "kernels/binary_gemm/multiply_avx512.inl"
+#include "kernels/part_ranks.inl"
+
+namespace bitvit::avx512 {
+namespace {
+
+constexpr size_t kExpansionRows = 32;  // at a time
+
+size_t expansion_output_at(size_t place, size_t group) {
+  const size_t block = place / kLanes, lane = place % kLanes;
+  return (block / group * kLanes + lane) * group + block % group;
+}
+
+// Outputs after which both sets and `other` begin again.
+constexpr size_t expansion_period(size_t other_width, size_t group) {
+  return other_width > kLanes * group ? other_width : kLanes * group;
+}
+
+bool expansion_fits(const BinaryGemmShape& shape, size_t other_width, size_t group) {
+  const size_t period = expansion_period(other_width, group);
+  return (group == 4 || group == 8) && other_width % kLanes == 0 && period % other_width == 0 &&
+         period % (kLanes * group) == 0 && shape.n_outputs % period == 0;
+}
+
+void reorder_packed(const void* packed, const BinaryGemmShape& shape, size_t group, void* reordered) {
+  const size_t n_words = half_words(shape.n_inputs);
+  const uint32_t* const from = static_cast<const uint32_t*>(packed);
+  uint32_t* to = static_cast<uint32_t*>(reordered);
+  for (size_t place = 0; place < shape.n_outputs; place += kLanes, to += n_words * kLanes) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      const size_t output = expansion_output_at(place + i, group);
+      const uint32_t* const lane = from + output / kLanes * n_words * kLanes + output % kLanes;
+      for (size_t w = 0; w < n_words; ++w) to[w * kLanes + i] = lane[w * kLanes];
+    }
+  }
+}
+
+BinaryGemmShape rows_at_a_time(const BinaryGemmShape& shape) {
+  return {shape.n_rows < kExpansionRows ? shape.n_rows : kExpansionRows, shape.n_inputs, shape.n_outputs};
+}
+
+// `other` in the order of the outputs, then that of a product.
+size_t expansion_scratch_bytes(const BinaryGemmShape& shape, size_t other_width, size_t group) {
+  return kExpansionRows * expansion_period(other_width, group) * sizeof(float) + scratch_bytes(rows_at_a_time(shape));
+}
+
+template <size_t kGroup>
+BITVIT_INLINE void reorder_other(const float* other, size_t other_width, size_t n_rows, float* reordered) {
+  const size_t period = expansion_period(other_width, kGroup);
+  for (size_t r = 0; r < n_rows; ++r, other += other_width) {
+    for (size_t o = 0; o < period; o += kLanes * kGroup, reordered += kLanes * kGroup) {
+      f32x16 v[kGroup];
+      BITVIT_UNROLL
+      for (size_t i = 0; i < kGroup; ++i) v[i] = load(other + (o + kLanes * i) % other_width);
+      part_ranks<kGroup, 1>(v);
+      BITVIT_UNROLL
+      for (size_t i = 0; i < kGroup; ++i) store(reordered + kLanes * i, v[i]);
+    }
+  }
+}
+
+// Bits of a row of a set: those of the outputs 8 i, 8 i + 1, ... of lane i are one byte of 16 where a group has eight,
+// half of one of 8 where it has four.
+template <size_t kGroup>
+struct SetBits {
+  // Of each word of the result, the bits of its lanes (eight, sixteen) of each rank.
+  static constexpr size_t kWords = kGroup / 4, kWordLanes = kLanes / kWords, kRankBytes = kWordLanes / 8;
+  uint8_t bytes[kWords][8];
+
+  BITVIT_INLINE void set(SetBits& bits, size_t rank, uint32_t mask) {
+    BITVIT_UNROLL
+    for (size_t i = 0; i < 2; ++i) {
+      bits.bytes[i / kRankBytes][rank * kRankBytes + i % kRankBytes] = static_cast<uint8_t>(mask >> (8 * i));
+    }
+  }
+
+  BITVIT_INLINE void write(const SetBits& bits, const uint8_t* order, uint64_t* words) {
+    BITVIT_UNROLL
+    for (size_t w = 0; w < kWords; ++w) {
+      uint64_t word;
+      __builtin_memcpy(&word, bits.bytes[w], sizeof(word));
+      words[w] = gather_bits(word, order);
+    }
+  }
+};
+
+template <size_t kGroup>
+void expand_groups(const uint64_t* x, const uint32_t* lanes, const BinaryExpansionParameters& p, const float* other,
+                   uint64_t* bits, float* mean, const BinaryGemmShape& shape, float* other_in_order, void* scratch) {
+  const size_t n_words = half_words(shape.n_inputs), set = kLanes * kGroup;
+  const size_t period = expansion_period(p.other_width, kGroup), n_means = shape.n_outputs / kGroup;
+  uint8_t order[64];
+  for (size_t i = 0; i < 64; ++i) {
+    order[i] = static_cast<uint8_t>(i % kGroup * SetBits<kGroup>::kWordLanes + i / kGroup);
+  }
+  const WordRows rows = prepare_rows(x, shape, scratch);
+  reorder_other<kGroup>(other, p.other_width, shape.n_rows, other_in_order);
+  const f32x16 reciprocal = broadcast(1.0f / kGroup);
+  for (size_t o = 0; o < shape.n_outputs; o += set) {
+    SetBits<kGroup> set_bits[kExpansionRows];
+    float* const sums = mean + o / kGroup;
+    for (size_t rank = 0; rank < kGroup; ++rank, lanes += n_words * kLanes) {
+      const size_t place = o + rank * kLanes;
+      const float* const others = other_in_order + place % period;
+      const wide_f32 offset = to_floats(load_wide(p.product.offset + place));
+      const wide_f32 scale = load_floats(p.product.scale + place), bias = load_floats(p.product.bias + place);
+      const f32x16 before = load(p.before + place), slope = load(p.slope + place), after = load(p.after + place);
+      const f32x16 threshold = load(p.threshold + place);
+      const auto finish = [&](size_t r, const u32x16& differing) __attribute__((always_inline)) {
+        const wide_f32 y = subtract_twice(offset, to_floats(differing)) * scale + bias;
+        const f32x16 t = to_lanes(y) + load(others + r * period) - before;
+        const f32x16 v = select_negative(t, slope * t, t) + after;
+        SetBits<kGroup>::set(set_bits[r], rank, less_bits(v, threshold));
+        float* const sum = sums + r * n_means;
+        store(sum, rank == 0 ? v : load(sum) + v);
+      };
+      multiply_block(rows, lanes, shape, static_cast<int32_t*>(scratch), finish);
+    }
+    for (size_t r = 0; r < shape.n_rows; ++r) {
+      SetBits<kGroup>::write(set_bits[r], order, bits + (r * shape.n_outputs + o) / 64);
+      float* const sum = sums + r * n_means;
+      store(sum, load(sum) * reciprocal);  // the same as a division by a power of two
+    }
+  }
+}
+
+void expand(const uint64_t* x, const void* reordered, const BinaryExpansionParameters& parameters, const float* other,
+            uint64_t* bits, float* mean, const BinaryGemmShape& shape, void* scratch) {
+  float* const other_in_order = static_cast<float*>(scratch);
+  const size_t period = expansion_period(parameters.other_width, parameters.group);
+  void* const product_scratch = other_in_order + kExpansionRows * period;
+  const auto expand_rows = parameters.group == 8 ? expand_groups<8> : expand_groups<4>;
+  for (size_t r = 0; r < shape.n_rows; r += kExpansionRows) {
+    const BinaryGemmShape part = rows_at_a_time({shape.n_rows - r, shape.n_inputs, shape.n_outputs});
+    expand_rows(x + r * ((shape.n_inputs + 63) / 64), static_cast<const uint32_t*>(reordered), parameters,
+                other + r * parameters.other_width, bits + r * shape.n_outputs / 64,
+                mean + r * (shape.n_outputs / parameters.group), part, other_in_order, product_scratch);
+  }
+}
+
+constexpr BinaryExpansionKernels kExpansionKernels = {expansion_fits, expansion_output_at, reorder_packed,
+                                                      expansion_scratch_bytes, expand};
+
+}  // namespace
+}  // namespace bitvit::avx512

@@ -1,0 +1,75 @@
+"""A product that also computes the sum, RPReLU, sign and means behind it gives the interpreter's values to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitvit.program import Interpreter, Value, to_stored
+from bitvit.runtime import Engine, available_isas
+from tests.support.engine_comparison import assert_same_bits
+from tests.support.operator_cases import f32, weight_bits
+from tests.support.random_programs import ProgramBuilder
+
+# side of the grid, inputs, channels that repeat, times they do, channels of a mean
+SIZES = [
+    (9, 64, 64, 8, 8),  # as in the stages of BHViT-S and BinaryViT-S
+    (6, 128, 128, 8, 8),
+    (5, 256, 256, 4, 4),
+    (4, 512, 512, 4, 4),
+    (7, 200, 64, 4, 4),  # inputs that fill no whole word
+    (7, 1000, 128, 2, 4),
+    (5, 96, 128, 4, 8),  # more channels than sixteen means need
+    (5, 64, 64, 6, 8),  # and shapes without a kernel of their own
+    (5, 64, 64, 2, 2),
+    (5, 64, 48, 4, 4),
+]
+ASKED_IN_BETWEEN = (5, 64, 64, 8, 8)  # a value that has to be written
+
+
+@pytest.mark.parametrize("size", [*SIZES, ASKED_IN_BETWEEN])
+def test_expansion(size: tuple[int, int, int, int, int]) -> None:
+    side, n_inputs, width, times, group = size
+    rng = np.random.default_rng(sum(size))
+    n_rows, n_outputs = side * side, width * times
+    builder = ProgramBuilder(rng, (side, side))
+    wide = Value("f32", (n_rows, n_outputs))
+
+    def pixels(channels: int) -> str:
+        tensors = {
+            "weight": rng.integers(-128, 128, (channels, 1, 1, 3), dtype=np.int8),
+            "scale": f32(rng, channels, 3) / np.float32(500),
+            "bias": f32(rng, channels),
+        }
+        value = Value("f32", (n_rows, channels))
+        return builder.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
+
+    def parameters(channels: int, *names: str) -> dict[str, np.ndarray]:
+        return {name: f32(rng, channels) / np.float32(2) for name in names}
+
+    other = pixels(width)
+    bit_rows = Value("sign", (n_rows, n_inputs))
+    bits = builder.op("sign", [pixels(n_inputs)], bit_rows, tensors=parameters(n_inputs, "threshold"))
+    weight = {"weight": weight_bits(rng, n_outputs, n_inputs), **parameters(n_outputs, "scale", "bias")}
+    product = builder.op("binary_linear", [bits], wide, tensors=weight)
+    repeated = builder.op("repeat_channels", [other], wide, attrs={"times": times})
+    total = builder.op("add", [product, repeated], wide)
+    active = builder.op("rprelu", [total], wide, tensors=parameters(n_outputs, "before", "slope", "after"))
+    signs = builder.op("sign", [active], Value("sign", (n_rows, n_outputs)), tensors=parameters(n_outputs, "threshold"))
+    means = builder.op("mean_channels", [active], Value("f32", (n_rows, n_outputs // group)), attrs={"group": group})
+    is_one = size in SIZES[:7]
+    asked = [signs, means] + ([active] if size == ASKED_IN_BETWEEN else [])
+    program = builder.program
+    program.output = builder.op("mean_rows", [means], Value("f32", (1, n_outputs // group)))
+    images = rng.integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    expected = Interpreter(program, builder.tensors).values(images[0])
+    for isa in available_isas():
+        for threads in (1, 2):
+            found = Engine(program, builder.tensors, threads=threads, isa=isa).values(images, asked)
+            for name in asked:
+                array = to_stored(program.values[name].type, expected[name])
+                assert_same_bits(found[name][0], array, f"{size}, {isa}, {threads} threads, {name}")
+    if "avx512" in available_isas() and is_one:  # there, what the product does takes no time of its own
+        engine = Engine(program, builder.tensors, threads=1, isa="avx512")
+        taken = [entry for entry in engine.profile(images, 1) if entry["op"] in ("rprelu", "mean_channels")]
+        assert [entry["milliseconds"] for entry in taken] == [0, 0]
