@@ -3,8 +3,9 @@
     python benchmarks/predict_folder.py [--images 400] [--size 1600x1200] [--model gsb_deit_small_patch16_224]
 
 The loop opens one image after the other with Pillow and runs the engine on it: what everybody writes first. `stream` is
-`Predictor.stream`, `command` is `bitvit predict --out x.jsonl`, whose memory is measured on a fourth and on all of the
-images. Each runs in a process of its own, in turns; the best of `--rounds` counts.
+`Predictor.stream`; `csv`, `jsonl` and `logits` are `bitvit predict --out` with a CSV file, JSON lines, and JSON lines
+with `--logits`. The memory of `jsonl` is measured on a fourth of the images as well. Each runs in a process of its own,
+in turns; the best of `--rounds` counts, and times of a command include its end, but not the start of Python.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from pathlib import Path
 import bitvit
 kind, file, folder, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 paths = sorted(Path(folder).iterdir())[:count]
-if kind == "command":
+if kind not in ("loop", "stream"):
     from bitvit.cli import main
     start = time.perf_counter()
-    assert main(["predict", file, *map(str, paths), "--out", file + ".jsonl"]) == 0
+    options = {"csv": [".csv"], "jsonl": [".jsonl"], "logits": [".jsonl", "--logits"]}[kind]
+    assert main(["predict", file, *map(str, paths), "--out", file + options[0], *options[1:]]) == 0
 else:
     model = bitvit.load(file)
     model.predict(paths[0])
@@ -79,8 +81,8 @@ def main() -> None:
         folder.mkdir()
         _make_images(folder, arguments.images, (width, height))
         export_model(create_model(arguments.model, num_classes=1000), file, labels=[f"class {i}" for i in range(1000)])
-        cases = [(kind, arguments.images) for kind in ("loop", "stream", "command")]
-        cases.append(("command", max(1, arguments.images // 4)))
+        cases = [(kind, arguments.images) for kind in ("loop", "stream", "csv", "jsonl", "logits")]
+        cases.append(("jsonl", max(1, arguments.images // 4)))
         runs = [[_measure(kind, file, folder, count) for kind, count in cases] for _ in range(arguments.rounds)]
     print(f"{arguments.model}, {arguments.images} images of {width} x {height}, {date.today()}, {platform.processor()}")
     base = max(run[0]["rate"] for run in runs)

@@ -63,9 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.per_class:
         tables.append(table("", ["class", ""], [[label, text] for label, text in result.class_rows()]))
     print_table(*tables)
-    for warning in (result.doubt(), *result.warnings()):
-        if warning is not None:
-            print_note(f"warning: {warning}")
+    doubt = result.doubt()
+    for warning in (*(() if doubt is None else (doubt.text,)), *result.warnings()):
+        print_note(f"warning: {warning}")
     return 0
 
 

@@ -136,7 +136,7 @@ def _source(
     if any(change.startswith(("model.", "teacher.model")) for change in changes):
         return _DATA_ONLY, (), None  # whoever names a network does not want another one chosen
     data = data_of(Recipe.load(_DATA_ONLY, changes))
-    choice = choose_recipe(data)
+    choice = choose_recipe(data, settled={change.partition("=")[0] for change in changes})
     print_note(f"recipe {choice.name}: {choice.reason} (--recipe chooses another)")
     return choice.name, choice.changes, data
 

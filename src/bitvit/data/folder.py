@@ -84,6 +84,9 @@ def split_role(name: str) -> Role | None:
 
     `Train`, `training_set`, `VAL2017`, `Test images`, `trainData` are names of splits; `train station` is not.
     """
+    whole = re.sub(r"[\W_\d]+", "", name).casefold()
+    if whole in _ROLES:  # `hold-out`
+        return _ROLES[whole]
     words = [
         part for word in re.split(r"[\W_\d]+", _CAMEL.sub(r"\1 \2", name).casefold()) if word for part in _parted(word)
     ]
@@ -149,13 +152,35 @@ def _split_folders(folder: Path, layout: Layout) -> dict[Role, Path]:
 
 
 def _refuse_splits_below_classes(classes: Sequence[Path]) -> None:
+    split: list[tuple[Path, list[Path]]] = []
     for entry in classes:
-        roles = [below for below in _subfolders(entry) if split_role(below.name) is not None]
-        if len({split_role(below.name) for below in roles}) > 1:
-            raise DataError(
-                f"{entry}: has {_named(roles)} below a class, so held-out images would be trained on: move the splits "
-                f"up ({roles[0].name}/{entry.name}/...), or set data.layout=classes if that is what you want"
-            )
+        below = _subfolders(entry)
+        roles = [inner for inner in below if split_role(inner.name) is not None]
+        if len({split_role(inner.name) for inner in roles}) > 1:
+            raise _splits_below(entry, roles)
+        if roles and len(below) > 1:  # `Fit` beside `Eval`, in every class
+            split.append((entry, below))
+    if len(split) > 1:
+        raise _splits_below(*split[0])
+
+
+def _splits_below(entry: Path, splits: Sequence[Path]) -> DataError:
+    return DataError(
+        f"{entry}: has {_named(splits)} below a class, so held-out images would be trained on: move the splits "
+        f"up ({splits[0].name}/{entry.name}/...), or set data.layout=classes if that is what you want"
+    )
+
+
+def _refuse_single_folder(folder: Path, entries: Sequence[Path]) -> None:
+    """Refuse a folder that holds nothing but the one that is meant, as unpacked archives often do."""
+    inner, below = folder, list(entries)
+    while len(below) == 1:
+        inner, below = below[0], _subfolders(below[0])
+    if inner != folder and len(below) > 1:
+        raise DataError(
+            f"{folder}: has the single folder '{printable(inner.relative_to(folder), 60)}', which holds "
+            f"{_named(below)}: give {inner} if these are the classes or splits"
+        )
 
 
 def _refuse_splits_of_other_names(folder: Path, entries: Sequence[Path]) -> None:
@@ -277,7 +302,7 @@ class _Loader:
     def _note_missing(self, labels: Sequence[str], targets: Sequence[int], folder: Path, what: str) -> None:
         present = set(targets)
         absent = [name for index, name in enumerate(labels) if index not in present]
-        if absent and present:
+        if absent and present and what:
             count = "classes has" if len(absent) == 1 else "classes have"
             self.notes.append(f"{folder}: {len(absent)} of {len(labels)} {count} no {what} images: {_listed(absent)}")
 
@@ -285,6 +310,16 @@ class _Loader:
         if self._left_out.reasons():
             self.notes.append(f"{self._folder}: left out {self._left_out}")
         return self.notes
+
+
+def _note_folders_of_every_class(loader: _Loader, classes: Sequence[Path]) -> None:
+    """Name two or three folders that every class has: they may be splits in words unknown here."""
+    below = [[inner.name for inner in _subfolders(entry)] for entry in classes]
+    if len(below) > 1 and 2 <= len(below[0]) <= 3 and all(names == below[0] for names in below):
+        loader.notes.append(
+            f"every class has the folders {_listed(below[0])}: all their images are used alike; if one is held out, "
+            f"move it up ({below[0][0]}/{classes[0].name}/...) and call it val or test"
+        )
 
 
 def _lying_beside(folder: Path) -> int:
@@ -338,12 +373,11 @@ def load_image_folder(
     splits = _split_folders(folder, layout)
     if not splits:
         entries = _subfolders(folder)
-        if len(entries) == 1 and layout == "auto" and any(split_role(below.name) for below in _subfolders(entries[0])):
-            raise DataError(
-                f"{folder}: has the single folder '{entries[0].name}', which holds splits: give {entries[0]}"
-            )
+        if layout == "auto" and labels is None:
+            _refuse_single_folder(folder, entries)
         if layout == "auto":
             _refuse_splits_of_other_names(folder, entries)
+            _note_folders_of_every_class(loader, entries)
         whole = loader.load(folder, labels, "")
         return FolderImages(whole, None, notes=loader.finish())
     train = loader.load(splits["train"], labels, "training") if "train" in splits else None

@@ -33,6 +33,7 @@ MAX_PIXELS = 89_478_485  # Pillow's own threshold for suspecting a decompression
 _NEEDS_A_PROGRAM = frozenset({"EPS", "WMF"})  # Pillow would run Ghostscript, or the system's renderer, on the file
 _MODES = {1: "L", 3: "RGB", 4: "RGBX"}  # RGBX: no channel is taken for transparency when the image is resized
 _END_OF_JPEG = b"\xff\xd9"
+_WHITE = 65535
 _DARK = 4096  # an image of 16 bits with nothing above this is black, or has 12 bits
 
 
@@ -286,7 +287,9 @@ def _from_values(pixels: PixelValues, image: Image.Image, applied: int | None, d
     extremes = note = None
     if pixels.declared is None:
         extremes = _extremes(values)
-        if decoding.value_range is None and extremes is not None:
+        if extremes is None:
+            note = "none of its values is finite: read as black"
+        elif decoding.value_range is None:
             note = _doubt(extremes)
     return Decoded(_to_channels(prepared, decoding.channels), extremes, note)
 
@@ -300,8 +303,10 @@ def _extremes(values: npt.NDArray[Any]) -> tuple[float, float, bool] | None:
 
 def _doubt(extremes: tuple[float, float, bool]) -> str | None:
     low, high, integers = extremes
-    if integers and low >= 0 and 0 < high < _DARK:
+    if integers and 0 < high < _DARK:
         return f"values up to {high:.0f} of 65535: nearly black, unless it has fewer bits than 16; say how many"
+    if integers and (low < 0 or high > _WHITE):
+        return f"values from {low:.0f} to {high:.0f}, read as 0 to 65535: what is beyond is black or white"
     if not integers and (low < 0 or high > 255):
         return f"float values from {low:g} to {high:g}, read as 0 to 255: say the range"
     return None

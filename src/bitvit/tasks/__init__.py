@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bitvit.tasks.registry import task_named, task_names
 from bitvit.tasks.settings import Augmentation, Distillation, TaskSettings
-from bitvit.tasks.task import Classes, DefaultRecipe, Evaluation, Metric, Scorer, Task
+from bitvit.tasks.task import Classes, DefaultRecipe, Doubt, Evaluation, Metric, Scorer, Task
 
 __all__ = [
     "Augmentation",
     "Classes",
     "DefaultRecipe",
     "Distillation",
+    "Doubt",
     "Evaluation",
     "Metric",
     "Scorer",

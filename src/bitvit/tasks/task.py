@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bitvit.tasks.objective import Objective, ObjectivePlan
 
-__all__ = ["Classes", "DefaultRecipe", "Evaluation", "Metric", "Scorer", "Task"]
+__all__ = ["Classes", "DefaultRecipe", "Doubt", "Evaluation", "Metric", "Scorer", "Task"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -73,6 +73,19 @@ class DefaultRecipe:
     needs_gpu: bool = False
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Why figures may be guessing.
+
+    Attributes:
+        text: a clause, such as "top-1 38.89% of 36 images is not clearly above guessing (33.33%)".
+        too_few: whether even a perfect network could not be told from guessing on so few images.
+    """
+
+    text: str
+    too_few: bool = False
+
+
 class Evaluation(ABC):
     """The evaluation of a network on one image set."""
 
@@ -100,8 +113,8 @@ class Evaluation(ABC):
         """The task's first metric, by which networks are compared."""
         return next(iter(self.metrics().values()))
 
-    def doubt(self) -> str | None:
-        """Return a clause that says that the figures are not clearly above guessing; None where they are."""
+    def doubt(self) -> Doubt | None:
+        """Return why the figures are not clearly above guessing; None where they are."""
         return None
 
     def warnings(self) -> list[str]:

@@ -23,12 +23,15 @@ def nothing_learned(result: PhaseResult, recipe: Recipe, train_images: int, teac
     doubt = result.evaluation.doubt()
     if doubt is None:
         return None
-    if result.phase == "teacher" and not result.epochs:
+    name = result.phase if result.epochs else f"the teacher {recipe.teacher.weights}"
+    if doubt.too_few:
+        return f"{name}: {doubt.text}: hold out more (data.val_fraction) or cross-validate (--folds 5)"
+    if not result.epochs:
         return (
-            f"the teacher {recipe.teacher.weights}: {doubt}: are its classes in this order (data.class_order: natural "
+            f"{name}: {doubt.text}: are its classes in this order (data.class_order: natural "
             "or alphabetical), and its images prepared so?"
         )
-    return f"{result.phase}: {doubt}: {_advice(result, recipe, train_images, teacher_learned)}"
+    return f"{result.phase}: {doubt.text}: {_advice(result, recipe, train_images, teacher_learned)}"
 
 
 def _advice(result: PhaseResult, recipe: Recipe, train_images: int, teacher_learned: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import ceil
 
@@ -19,6 +20,8 @@ from bitvit.training.recipe import Recipe
 __all__ = ["RecipeChoice", "choose_recipe"]
 
 _LOOKED_AT = 100
+_LONG = 2
+"""Sides' ratio from which on the middle square is less than half of an image."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class RecipeChoice:
     reason: str
 
 
-def choose_recipe(data: Data, *, has_gpu: bool | None = None) -> RecipeChoice:
+def choose_recipe(data: Data, *, settled: Collection[str] = (), has_gpu: bool | None = None) -> RecipeChoice:
     """Return the first of the task's recipes that suits the images' size and number.
 
     Sizes are those of some training images; most files say theirs without being decoded. A network that begins from
@@ -45,6 +48,7 @@ def choose_recipe(data: Data, *, has_gpu: bool | None = None) -> RecipeChoice:
 
     Args:
         data: with the training images.
+        settled: keys (`section.key`) that somebody has chosen a value for, and that are left alone.
         has_gpu: whether training has a GPU; by default what PyTorch finds.
     """
     if has_gpu is None:
@@ -57,11 +61,14 @@ def choose_recipe(data: Data, *, has_gpu: bool | None = None) -> RecipeChoice:
         f"{count} training images, mostly about {width} x {height} pixels",
         f"the network sees them at {chosen.image_side} x {chosen.image_side}",
     ]
+    if max(height, width) > _LONG * side:
+        parts.append("of each, only the middle square (crop them to what matters)")
     if suiting[0] is not chosen:
         parts.append(f"with a GPU {suiting[0].name} would be chosen")
     changes: tuple[str, ...] = ()
     if count < chosen.scheduled_images:
-        changes = _more_epochs(Recipe.load(chosen.name), chosen.scheduled_images / count)
+        changes = _for_few(Recipe.load(chosen.name), count, chosen.scheduled_images / count, settled)
+    if changes:
         parts.append(f"{', '.join(changes)}, because the images are few")
     return RecipeChoice(chosen.name, changes, "; ".join(parts))
 
@@ -70,10 +77,13 @@ def _suits(entry: DefaultRecipe, side: int, count: int) -> bool:
     return (entry.largest_side is None or side <= entry.largest_side) and count >= entry.least_images
 
 
-def _more_epochs(recipe: Recipe, times: float) -> tuple[str, ...]:
-    phases = {"teacher": recipe.teacher, "stage1": recipe.stage1, "stage2": recipe.stage2}
-    longer = [f"{name}.epochs={ceil(schedule.epochs * times)}" for name, schedule in phases.items() if schedule.epochs]
-    return (*longer, f"validation.every_epochs={ceil(recipe.validation.every_epochs * times)}")
+def _for_few(recipe: Recipe, images: int, times: float, settled: Collection[str]) -> tuple[str, ...]:
+    epochs = {f"{name}.epochs": getattr(recipe, name).epochs for name in ("teacher", "stage1", "stage2")}
+    epochs["validation.every_epochs"] = recipe.validation.every_epochs
+    changes = [f"{key}={ceil(count * times)}" for key, count in epochs.items() if count]
+    if images < recipe.batch_size:
+        changes.append(f"batch_size={max(images // 2 * 2, 1)}")
+    return tuple(change for change in changes if change.partition("=")[0] not in settled)
 
 
 def _median_size(images: TargetSet) -> tuple[int, int]:

@@ -248,8 +248,11 @@ class Run:
     def _doubts(self, results: list[PhaseResult]) -> list[str]:
         """Return what is wrong with the last of these phases, one line each."""
         first, last = results[0], results[-1]
-        teacher_learned = first.phase != "teacher" or first.evaluation.doubt() is None
-        learned = nothing_learned(last, self.recipe, len(self.data.train), teacher_learned)
+        teachers = first.evaluation.doubt() if first.phase == "teacher" else None
+        if teachers is not None and teachers.too_few and last is not first:
+            learned = None  # which the first phase has said of all
+        else:
+            learned = nothing_learned(last, self.recipe, len(self.data.train), teachers is None)
         return [line for line in (learned, last.warning()) if line is not None]
 
     def _write(self, report: TrainingReport) -> None:

@@ -33,6 +33,7 @@ def layout(root: Path, *folders: str, count: int = 3) -> Path:
         ("Train", "train"), ("TRAINING", "train"), ("train2017", "train"), ("training_set", "train"), ("trn", "train"),
         ("Val", "val"), ("valid", "val"), ("Validation", "val"), ("DEV", "val"), ("eval", "val"), ("val images", "val"),
         ("test", "test"), ("Testing", "test"), ("test-data", "test"), ("Holdout", "test"),
+        ("hold-out", "test"), ("Held_Out", "test"), ("hold out 2", "test"),
         ("Trainset", "train"), ("TrainData", "train"), ("imagesTest", "test"), ("valset", "val"),
         ("DATATRAIN", "train"), ("testament", None), ("restrain", None), ("valley", None), ("dataset", None),
         ("train station", None), ("contest", None), ("trains", None), ("cats", None), ("images", None), ("7", None),
@@ -82,7 +83,7 @@ def test_dev_chooses_and_test_is_kept_for_the_end(tmp_path: Path) -> None:
         (("train", "val", "Dev"), r"both '.+', '.+' look like images for validation.*merge"),
         (("train", "val", "extra"), r"look like splits and 'extra' like a class.*data\.layout=classes"),
         (("val", "test"), "held-out images only"),
-        (("photos/train", "photos/val"), r"single folder 'photos', which holds splits: give .*photos"),
+        (("photos/train", "photos/val"), r"single folder 'photos', which holds 'train', 'val': give .*photos"),
     ],
 )
 def test_ambiguous_combinations_are_refused_with_advice(tmp_path: Path, folders: tuple[str, ...], message: str) -> None:
@@ -113,6 +114,43 @@ def test_splits_below_classes_are_refused(tmp_path: Path) -> None:
             fill(tmp_path / label / part)
     with pytest.raises(DataError, match="below a class, so held-out images would be trained on"):
         build_data(str(tmp_path))
+
+
+@pytest.mark.parametrize("names", [("Fit", "Eval"), ("train", "rest"), ("a", "test", "z")])
+def test_one_known_split_below_every_class_is_enough(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for label in ("cat", "dog", "eel"):
+        for name in names:
+            fill(tmp_path / label / name)
+    with pytest.raises(DataError, match="below a class, so held-out images would be trained on"):
+        build_data(str(tmp_path))
+    assert build_data(str(tmp_path), layout="classes").labels == ("cat", "dog", "eel")
+
+
+def test_folders_of_every_class_are_named(tmp_path: Path) -> None:
+    for label in ("cat", "dog", "eel", "fox"):
+        for name in ("lernen", "schauen"):
+            fill(tmp_path / label / name)
+    assert any("every class has the folders 'lernen', 'schauen'" in note for note in build_data(str(tmp_path)).notes)
+    fill(tmp_path / "cat" / "more")
+    assert not any("every class" in note for note in build_data(str(tmp_path)).notes)
+
+
+@pytest.mark.parametrize("above", ["photos", "a/b", "x/y/z"])
+@pytest.mark.parametrize("inner", [("cat", "dog"), ("train", "val")])
+def test_a_single_folder_around_the_images_is_named(tmp_path: Path, above: str, inner: tuple[str, ...]) -> None:
+    for name in inner:
+        fill(tmp_path / above / name / "c0")
+        fill(tmp_path / above / name / "c1")
+    with pytest.raises(DataError, match=f"has the single folder '{above}', which holds '{inner[0]}', '{inner[1]}'"):
+        build_data(str(tmp_path))
+
+
+def test_a_class_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    layout(tmp_path / "other", "")
+    found = build_evaluation(str(tmp_path / "other"), labels=("cat", "dog", "eel"))
+    assert [note for note in found.notes if "eel" in note] == [
+        f"{tmp_path / 'other'}: 1 of the network's 3 classes have no images here: 'eel'"
+    ]
 
 
 def test_missing_classes_of_validation_are_named_and_unknown_ones_refused(tmp_path: Path) -> None:

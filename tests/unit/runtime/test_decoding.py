@@ -356,3 +356,21 @@ def test_several_jpegs_in_one_file(tmp_path: Path) -> None:
     first.save(path, format="MPO", save_all=True, append_images=[second])
     assert find_images(tmp_path).paths == (path,)
     assert open_image(path).getpixel((3, 3))[0] > 150  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        (np.full((6, 5), np.nan, np.float32), "none of its values is finite"),
+        (np.full((6, 5), np.inf, np.float32), "none of its values is finite"),
+        (np.linspace(-500, 1500, 30).reshape(6, 5).astype(np.int32), "values up to 1500 of 65535: nearly black"),
+        (np.linspace(-500, 60000, 30).reshape(6, 5).astype(np.int32), "values from -500 to 60000"),
+        (np.linspace(0, 90000, 30).reshape(6, 5).astype(np.int32), "values from 0 to 90000"),
+        (np.linspace(0, 60000, 30).reshape(6, 5).astype(np.int32), None),
+    ],
+)
+def test_values_that_are_lost_are_doubted(tmp_path: Path, values: np.ndarray, note: str | None) -> None:
+    path = tmp_path / "deep.tif"
+    Image.fromarray(values).save(path)
+    found = decode(path).note
+    assert (found is None) if note is None else (found is not None and note in found)

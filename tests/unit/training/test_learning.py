@@ -37,6 +37,12 @@ def test_a_small_set_of_photos_seen_too_seldom(phase: str, right: int) -> None:
     assert f"160 updates only: try {phase}.epochs=750" in line
 
 
+def test_too_few_images_to_tell() -> None:
+    evaluation = evaluate_logits(logits_of([0, 1, 2], 3), [0, 1, 2], "abc")
+    line = nothing_learned(PhaseResult("teacher", "m", Path("x"), 40, 1.0, evaluation), RECIPE, 144, True)
+    assert line is not None and "too few" in line and "data.val_fraction" in line and "updates" not in line
+
+
 def test_other_reasons() -> None:
     many = nothing_learned(result("teacher", 12), RECIPE, 20_000, True)
     assert many is not None and "learning_rate=0.00033" in many and "--teacher" in many and "class folders" in many

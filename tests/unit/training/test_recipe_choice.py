@@ -58,6 +58,16 @@ def test_few_images_are_seen_in_more_epochs(name: str, count: int) -> None:
     # as many validations as before: they take time, too
     assert changed.stage2.epochs / changed.validation.every_epochs <= shipped.stage2.epochs / 5 + 1
     assert choose_recipe(made(side, side, 1400), has_gpu=False).changes == ()
+    settled = {"teacher.epochs", "stage1.epochs", "validation.every_epochs"}
+    change, *rest = choose_recipe(made(side, side, count), settled=settled, has_gpu=False).changes
+    assert change == f"stage2.epochs={changed.stage2.epochs}"
+    assert rest == (["batch_size=10"] if count == 10 else [])
+
+
+def test_long_pictures_are_said_to_be_cut() -> None:
+    assert "only the middle square" in choose_recipe(made(40, 2000, 50)).reason
+    assert "only the middle square" in choose_recipe(made(300, 20, 50)).reason
+    assert "middle" not in choose_recipe(made(480, 640, 50)).reason
 
 
 def test_sizes_of_files_come_from_their_headers(tmp_path: Path) -> None:

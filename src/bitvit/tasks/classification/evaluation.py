@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bitvit.errors import UsageError
 from bitvit.tasks.guessing import guessed_share, is_clearly_better
-from bitvit.tasks.task import Evaluation, Scorer
+from bitvit.tasks.task import Doubt, Evaluation, Scorer
 from bitvit.text import listed
 
 __all__ = ["ClassificationEvaluation", "ClassificationScorer", "evaluate_logits"]
@@ -75,14 +75,14 @@ class ClassificationEvaluation(Evaluation):
         """Return each class's accuracy."""
         return [(label, f"{share:.2%}") for label, share in self.per_class.items()]
 
-    def doubt(self) -> str | None:
+    def doubt(self) -> Doubt | None:
         """Return why the network may as well be guessing, by the exact binomial test against `guessed`."""
         if len(self.per_class) < 2 or is_clearly_better(round(self.top1 * self.images), self.images, self.guessed):
             return None  # with images of one class there is nothing to tell apart
         figure = f"top-1 {self.top1:.2%} of {self.images:,} images"
         if not is_clearly_better(self.images, self.images, 1 / len(self.per_class)):
-            return f"{figure}, which are too few to tell from guessing"
-        return f"{figure} is not clearly above guessing ({self.guessed:.2%})"
+            return Doubt(f"{figure}, which are too few to tell from guessing", too_few=True)
+        return Doubt(f"{figure} is not clearly above guessing ({self.guessed:.2%})")
 
     def warnings(self) -> list[str]:
         """Return warnings about classes without a recognized image."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bitvit.errors import UsageError
 from bitvit.runtime.label_maps import IGNORED, nearest_resize
 from bitvit.tasks.guessing import LEAST_SKILL, guessed_share
-from bitvit.tasks.task import Evaluation, Scorer
+from bitvit.tasks.task import Doubt, Evaluation, Scorer
 from bitvit.text import listed
 
 __all__ = ["SegmentationEvaluation", "SegmentationScorer", "label_maps"]
@@ -72,12 +72,12 @@ class SegmentationEvaluation(Evaluation):
         """Return each class's IoU."""
         return [(label, "does not occur" if share is None else f"{share:.2%}") for label, share in self.iou.items()]
 
-    def doubt(self) -> str | None:
+    def doubt(self) -> Doubt | None:
         """Return why the network may as well be guessing: pixels of one photo are alike, so by size, not by a test."""
         guessed = guessed_share(np.asarray(self.confusion, np.float64))
         if self.pixel_accuracy - guessed >= LEAST_SKILL * (1 - guessed) and guessed < 1:
             return None
-        return f"pixel accuracy {self.pixel_accuracy:.2%} is not clearly above guessing ({guessed:.2%})"
+        return Doubt(f"pixel accuracy {self.pixel_accuracy:.2%} is not clearly above guessing ({guessed:.2%})")
 
     def warnings(self) -> list[str]:
         """Return warnings about classes that are never found."""

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bitvit.tasks import Classes, task_named
+from bitvit.tasks import Classes, Doubt, task_named
 from bitvit.tasks.classification import ClassificationEvaluation, evaluate_logits
 from bitvit.tasks.classification.evaluation import ClassificationScorer
 
@@ -82,14 +82,14 @@ def test_accuracy_near_guessing(right: int, images: int, n_classes: int, is_doub
 def test_always_the_frequent_class_is_guessing_and_a_fair_judge_is_not() -> None:
     targets = [0] * 95 + [1] * 5
     constant = evaluate_logits(logits_of([0] * 100, 2), targets, "ab")
-    assert constant.doubt() == "top-1 95.00% of 100 images is not clearly above guessing (95.00%)"
+    assert constant.doubt() == Doubt("top-1 95.00% of 100 images is not clearly above guessing (95.00%)")
     fair = evaluate_logits(logits_of([0] * 89 + [1] * 6 + [1] * 5, 2), targets, "ab")
     assert fair.top1 == 0.94 and fair.doubt() is None
 
 
 def test_what_cannot_be_told_from_guessing() -> None:
     few = evaluate_logits(logits_of([0, 1, 2], 3), [0, 1, 2], "abc")
-    assert few.doubt() == "top-1 100.00% of 3 images, which are too few to tell from guessing"
+    assert few.doubt() == Doubt("top-1 100.00% of 3 images, which are too few to tell from guessing", too_few=True)
     one_class = evaluate_logits(logits_of([1] * 30, 3), [1] * 30, "abc")
     assert one_class.doubt() is None
 

@@ -63,6 +63,16 @@ def test_is_of_the_whole_set_not_the_mean_of_its_images() -> None:
     assert "'b'" in result.warnings()[0]
 
 
+def test_always_one_class_is_guessing() -> None:
+    masks = [np.array([[0, 0, 0, 1]], np.uint8), np.array([[0, 1, 0, 0]], np.uint8)]
+    constant, good = SegmentationScorer(("a", "b"), (1, 4)), SegmentationScorer(("a", "b"), (1, 4))
+    constant.add(np.zeros((2, 4), np.int32), masks)
+    good.add(np.stack([mask.ravel() for mask in masks]).astype(np.int32), masks)
+    doubt = constant.result().doubt()
+    assert doubt is not None and doubt.text == "pixel accuracy 75.00% is not clearly above guessing (75.00%)"
+    assert good.result().doubt() is None
+
+
 def test_label_maps_of_a_packed_file_count_as_scores_do() -> None:
     rng = np.random.default_rng(0)
     task = task_named("segmentation")
