@@ -133,9 +133,10 @@ void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands
         RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
         n_steps = stage.chains[plan].end - s;
       } else {
-        const ExpandedProduct& expansion = stage.expansions[plan - stage.chains.size()];
-        std::byte* const inputs[] = {tile_operands[expansion.x], tile_operands[expansion.other]};
-        std::byte* const outputs[] = {tile_operands[expansion.bits], tile_operands[expansion.means]};
+        const Fusion& fusion = stage.fusions[plan - stage.chains.size()];
+        std::byte *inputs[2], *outputs[2];
+        for (size_t i = 0; i < fusion.inputs.size(); ++i) inputs[i] = tile_operands[fusion.inputs[i]];
+        for (size_t i = 0; i < fusion.outputs.size(); ++i) outputs[i] = tile_operands[fusion.outputs[i]];
         if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
         step.op->Run(RunContext(inputs, outputs, &scratch, range));
       }

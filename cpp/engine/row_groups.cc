@@ -178,26 +178,15 @@ class Finder {
     return true;
   }
 
-  // Whether what the step makes stays in registers. Such values need no place.
-  bool IsNeverWritten(const Stage& stage, size_t s) const {
-    for (const ExpandedProduct& expansion : stage.expansions) {
-      if (s == expansion.product) return true;
-      const size_t n_written = 2;  // the last ones: bits and means
-      for (size_t i = 0; i + n_written < expansion.taken.size(); ++i) {
-        if (s == expansion.taken[i]) return true;
-      }
-    }
-    return false;
-  }
-
-  // Finds the group's chains and expansions, cuts it into tiles and places its local values.
+  // Finds the group's chains and fusions, cuts it into tiles and places its local values.
   void Lay(Stage& stage) {
     const size_t n_steps = stage.end - stage.first;
-    stage.expansions = FindExpansions(values_, steps_, stage.first, stage.end, uses_);
+    stage.fusions = FindFusions(values_, steps_, stage.first, stage.end, uses_);
     std::vector<bool> is_taken(n_steps, false);
-    for (const ExpandedProduct& expansion : stage.expansions) {
-      is_taken[expansion.product - stage.first] = true;
-      for (const size_t s : expansion.taken) is_taken[s - stage.first] = true;
+    for (const Fusion& fusion : stage.fusions) {
+      is_taken[fusion.step - stage.first] = true;
+      for (const size_t s : fusion.taken) is_taken[s - stage.first] = true;
+      for (const size_t value : fusion.unwritten) groups_.is_never_written[value] = true;
     }
     Chains found = FindChains(values_, steps_, stage.first, stage.end, uses_, is_taken);
     stage.plan.assign(n_steps, kRunStep);
@@ -215,12 +204,12 @@ class Finder {
       stage.plan[found.left_out[i] - stage.first] = kRunNothing;
       last_reads[found.left_out[i] - stage.first] = found.chains[found.left_out_for[i]].first - stage.first;
     }
-    for (size_t i = 0; i < stage.expansions.size(); ++i) {
-      const ExpandedProduct& expansion = stage.expansions[i];
-      stage.plan[expansion.product - stage.first] = found.chains.size() + i;
-      for (const size_t s : expansion.taken) {
+    for (size_t i = 0; i < stage.fusions.size(); ++i) {
+      const Fusion& fusion = stage.fusions[i];
+      stage.plan[fusion.step - stage.first] = found.chains.size() + i;
+      for (const size_t s : fusion.taken) {
         stage.plan[s - stage.first] = kRunNothing;
-        moments[s - stage.first] = last_reads[s - stage.first] = expansion.product - stage.first;
+        moments[s - stage.first] = last_reads[s - stage.first] = fusion.step - stage.first;
       }
     }
     stage.chains = std::move(found.chains);
@@ -235,9 +224,8 @@ class Finder {
       }
       const size_t out = steps_[s].outputs[0];
       if (used_outside_[out]) continue;
-      if (IsNeverWritten(stage, s)) {
+      if (groups_.is_never_written[out]) {
         groups_.local_offset[out] = 0;
-        groups_.is_never_written[out] = true;
         continue;
       }
       ids.push_back(out);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/chains.h"
-#include "engine/expansions.h"
+#include "engine/fusions.h"
 #include "ops/value.h"
 
 namespace bitvit {
@@ -24,8 +24,8 @@ struct Stage {
   std::vector<size_t> tile_begins = {};
   size_t max_tile_rows = 0;
   std::vector<Chain> chains = {};
-  std::vector<ExpandedProduct> expansions = {};
-  // What RunTile does at each step: run it, run that chain, that expansion, or nothing, because others do it.
+  std::vector<Fusion> fusions = {};
+  // What RunTile does at each step: run it, run that chain, that fusion, or nothing, because others do it.
   std::vector<size_t> plan = {};
 
   bool is_group() const { return n_rows != 0; }
@@ -35,7 +35,7 @@ struct Stage {
 };
 
 inline constexpr size_t kTileGrain = 8;
-inline constexpr size_t kRunStep = static_cast<size_t>(-1);  // else the number of a chain; behind them, an expansion's
+inline constexpr size_t kRunStep = static_cast<size_t>(-1);  // else the number of a chain; behind them, a fusion's
 inline constexpr size_t kRunNothing = static_cast<size_t>(-2);
 inline constexpr size_t kNotLocal = static_cast<size_t>(-1);
 

@@ -115,9 +115,16 @@ class Operator {
   }
   // Of how many neighbouring channels each output is the mean; 0: it is something else.
   virtual size_t mean_group() const { return 0; }
-  // Takes over what follows, where that is possible: from then on Run reads x and `other` and writes bits and means.
+  // These take over what follows, where that is possible (engine/fusions.h). From then on Run reads x and `other` and
+  // writes bits and means;
   virtual bool Expand(const Expansion& expansion) {
     (void)expansion;
+    return false;
+  }
+  // or Run reads x and, where there is a sum, the other summand, and writes y * scale + bias or its sum.
+  virtual bool EndWith(const PointwiseLink& affine, bool has_sum) {
+    (void)affine;
+    (void)has_sum;
     return false;
   }
 };

@@ -58,9 +58,16 @@ class StencilOperator final : public Operator {
                 zeros_.as<float>()};
   }
 
+  bool EndWith(const PointwiseLink& affine, bool has_sum) override {
+    end_ = {affine.parameters[0], affine.parameters[1], nullptr};
+    has_sum_ = has_sum;
+    return true;
+  }
+
   void Run(const RunContext& context) const override {
+    const StencilEnd end_here = {end_.scale, end_.bias, has_sum_ ? context.input<float>(1) : nullptr};
     context.Parallel(stencil_.height * stencil_.width, kCellGrain, [&](size_t begin, size_t end, size_t) {
-      kernels_.stencil(context.input<float>(0), stencil_, context.output<float>(0), begin, end);
+      kernels_.stencil(context.input<float>(0), stencil_, end_here, context.output<float>(0), begin, end);
     });
   }
 
@@ -69,6 +76,8 @@ class StencilOperator final : public Operator {
   GroupTaps taps_;
   AlignedBuffer zeros_;
   Stencil stencil_;
+  StencilEnd end_ = {};
+  bool has_sum_ = false;
 };
 
 Status CheckTaps(Operands& operands) {

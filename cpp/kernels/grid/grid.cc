@@ -29,6 +29,29 @@ BITVIT_INLINE int64_t neighbour(size_t position, int32_t distance, size_t size, 
   return rest < 0 ? rest + n : rest;
 }
 
+// Division by an integer. Up to kMostExact it is a product with the reciprocal, corrected by the remainder, which is
+// exact: for each of these divisors and all significands that gives the quotient to the bit.
+struct Divisor {
+  f32x16 divisor, reciprocal;
+  bool has_reciprocal;
+};
+
+constexpr float kMostExact = 64.0f;
+
+BITVIT_INLINE f32x16 divide(const f32x16& x, const Divisor& d) {
+#if defined(__AVX512F__)
+  // Biased exponents 64 to 190: far from what overflows or is subnormal. Zeros, infinities and NaN are outside.
+  const native_i32 above = ((native_i32)x.v[0] & 0x7f800000) - (64 << 23);
+  const bool is_normal = _mm512_cmpgt_epu32_mask((__m512i)above, _mm512_set1_epi32(126 << 23)) == 0;
+  if (d.has_reciprocal && __builtin_expect(is_normal, 1)) {
+    const __m512 v = (__m512)x.v[0], r = (__m512)d.reciprocal.v[0], quotient = _mm512_mul_ps(v, r);
+    const __m512 remainder = _mm512_fnmadd_ps(quotient, (__m512)d.divisor.v[0], v);
+    return {{(native_f32)_mm512_fmadd_ps(remainder, r, quotient)}};
+  }
+#endif
+  return x / d.divisor;
+}
+
 // Sums of taps for the cells of a run, along which each tap moves by its own distance: 0 for what lies outside.
 struct TapRun {
   const float* cells[kMaxTaps];
@@ -36,47 +59,81 @@ struct TapRun {
   size_t n_taps;
 };
 
-// kTaps: n_taps, or 0 for any number of them.
-template <size_t kTaps>
-BITVIT_INLINE void add_taps(const TapRun& run, float divisor, float* y, size_t y_step, size_t width, size_t n_cells) {
+// Sixteen channels of the cells of a run, those from `column` of the group on. kTaps: n_taps, or 0 for any number.
+template <size_t kTaps, bool kHasEnd>
+BITVIT_INLINE void add_taps(const TapRun& run, const Divisor& divisor, bool divides, size_t column, size_t count,
+                            const StencilEnd& last, float* y, size_t step, size_t n_cells) {
   constexpr size_t kPlaces = kTaps != 0 ? kTaps : kMaxTaps;
   const size_t n_taps = kTaps != 0 ? kTaps : run.n_taps;
+  const bool is_whole = count == 16;
+  const auto get = [=](const float* p) BITVIT_LAMBDA { return is_whole ? load(p) : load_first(p, count); };
   const float* cells[kPlaces];
-  for (size_t t = 0; t < n_taps; ++t) cells[t] = run.cells[t];
-  const f32x16 d = broadcast(divisor);
-  const bool divides = divisor != 1.0f;  // dividing by 1 changes nothing
-  for (size_t n = 0; n < n_cells; ++n, y += y_step) {
-    map_channels(y, width, [&](auto get) BITVIT_LAMBDA {
-      f32x16 sum = get(cells[0]);
-      if constexpr (kTaps != 0) {
-        BITVIT_UNROLL
-        for (size_t t = 1; t < kTaps; ++t) sum = sum + get(cells[t]);
-      } else {
-        for (size_t t = 1; t < n_taps; ++t) sum = sum + get(cells[t]);
+  for (size_t t = 0; t < n_taps; ++t) cells[t] = run.cells[t] + column;
+  f32x16 scale = {}, bias = {};
+  if constexpr (kHasEnd) {
+    scale = get(last.scale + column);
+    bias = get(last.bias + column);
+  }
+  const float* other = last.other == nullptr ? nullptr : last.other + column;
+  y += column;
+  for (size_t n = 0; n < n_cells; ++n, y += step) {
+    f32x16 sum = get(cells[0]);
+    if constexpr (kTaps != 0) {
+      BITVIT_UNROLL
+      for (size_t t = 1; t < kTaps; ++t) sum = sum + get(cells[t]);
+    } else {
+      for (size_t t = 1; t < n_taps; ++t) sum = sum + get(cells[t]);
+    }
+    if (divides) sum = divide(sum, divisor);
+    if constexpr (kHasEnd) {
+      sum = sum * scale + bias;
+      if (other != nullptr) {
+        sum = sum + get(other);
+        other += step;
       }
-      return divides ? sum / d : sum;
-    });
+    }
+    if (is_whole) {
+      store(y, sum);
+    } else {
+      store_first(y, sum, count);
+    }
     for (size_t t = 0; t < n_taps; ++t) cells[t] += run.steps[t];
   }
 }
 
-BITVIT_INLINE void add_run(const TapRun& run, float divisor, float* y, size_t y_step, size_t width, size_t n_cells) {
+template <size_t kTaps>
+BITVIT_INLINE void add_all_channels(const TapRun& run, float divisor, const StencilEnd& last, float* y, size_t step,
+                                    size_t width, size_t n_cells) {
+  const Divisor d = {broadcast(divisor), broadcast(1.0f / divisor), divisor <= kMostExact};
+  const bool divides = divisor != 1.0f;  // dividing by 1 changes nothing
+  for (size_t column = 0; column < width; column += 16) {
+    const size_t count = width - column < 16 ? width - column : 16;
+    if (last.scale != nullptr) {
+      add_taps<kTaps, true>(run, d, divides, column, count, last, y, step, n_cells);
+    } else {
+      add_taps<kTaps, false>(run, d, divides, column, count, last, y, step, n_cells);
+    }
+  }
+}
+
+BITVIT_INLINE void add_run(const TapRun& run, float divisor, const StencilEnd& last, float* y, size_t step,
+                           size_t width, size_t n_cells) {
   switch (run.n_taps) {
     case 1:
-      return add_taps<1>(run, divisor, y, y_step, width, n_cells);
+      return add_all_channels<1>(run, divisor, last, y, step, width, n_cells);
     case 3:
-      return add_taps<3>(run, divisor, y, y_step, width, n_cells);
+      return add_all_channels<3>(run, divisor, last, y, step, width, n_cells);
     case 5:
-      return add_taps<5>(run, divisor, y, y_step, width, n_cells);
+      return add_all_channels<5>(run, divisor, last, y, step, width, n_cells);
     default:
-      return add_taps<0>(run, divisor, y, y_step, width, n_cells);
+      return add_all_channels<0>(run, divisor, last, y, step, width, n_cells);
   }
 }
 
 // The columns first..last-1 of a row for one group of channels, which begins at x and y. Columns whose taps are all
 // inside are one run, the others runs of one.
 BITVIT_INLINE void stencil_row(const float* x, const Stencil& s, size_t group, size_t row, size_t first, size_t last,
-                               float* y) {
+                               const StencilEnd& behind, float* y) {
   const GridTap* const taps = s.taps + s.first_tap[group];
   const size_t width = s.n_channels / s.n_groups, step = s.n_channels;
   const int64_t n_columns = static_cast<int64_t>(s.width);
@@ -99,18 +156,24 @@ BITVIT_INLINE void stencil_row(const float* x, const Stencil& s, size_t group, s
       run.cells[t] = is_zero ? s.zeros : rows[t] + static_cast<size_t>(column) * step;
       run.steps[t] = is_zero ? 0 : step;
     }
-    add_run(run, s.divisor, y + (row * s.width + c) * step, step, width, end - c);
+    const size_t cell = (row * s.width + c) * step;
+    const StencilEnd here = {behind.scale, behind.bias, behind.other == nullptr ? nullptr : behind.other + cell};
+    add_run(run, s.divisor, here, y + cell, step, width, end - c);
     c = end;
   }
 }
 
-void stencil(const float* x, const Stencil& s, float* y, size_t begin, size_t end) {
+void stencil(const float* x, const Stencil& s, const StencilEnd& last_part, float* y, size_t begin, size_t end) {
   const size_t group_width = s.n_channels / s.n_groups;
   for (size_t n = begin; n < end;) {
     const size_t row = n / s.width, first = n % s.width;
     const size_t last = s.width - first < end - n ? s.width : first + (end - n);
     for (size_t g = 0; g < s.n_groups; ++g) {
-      stencil_row(x + g * group_width, s, g, row, first, last, y + g * group_width);
+      const size_t c = g * group_width;
+      const StencilEnd behind = {last_part.scale == nullptr ? nullptr : last_part.scale + c,
+                                 last_part.scale == nullptr ? nullptr : last_part.bias + c,
+                                 last_part.other == nullptr ? nullptr : last_part.other + c};
+      stencil_row(x + c, s, g, row, first, last, behind, y + c);
     }
     n += last - first;
   }

@@ -22,6 +22,13 @@ struct Stencil {
   const float* zeros;  // as many as a group has channels
 };
 
+// What may follow a stencil: y * scale + bias, and then + other (nullptr: no sum). scale nullptr: nothing follows.
+struct StencilEnd {
+  const float* scale;
+  const float* bias;
+  const float* other;  // cell 0
+};
+
 struct Pool {
   size_t height, width, n_channels;
   size_t out_width;
@@ -30,7 +37,7 @@ struct Pool {
 };
 
 struct GridKernels {
-  void (*stencil)(const float* x, const Stencil& stencil, float* y, size_t begin, size_t end);
+  void (*stencil)(const float* x, const Stencil& stencil, const StencilEnd& last, float* y, size_t begin, size_t end);
   void (*pool)(const float* x, const Pool& pool, float* y, size_t begin, size_t end);
   // y[c] = (x[c g] + x[c g + 1] + ...) / g over n elements of y.
   void (*mean_channels)(const float* x, size_t group, float* y, size_t n);

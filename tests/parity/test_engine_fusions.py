@@ -1,4 +1,7 @@
-"""A product that also computes the sum, RPReLU, sign and means behind it gives the interpreter's values to the bit."""
+"""Operators that do the work of those behind them as well give the interpreter's values to the bit.
+
+These are products with the sum, RPReLU, sign and means of a pyramid's MLP, and stencils with an affine and a sum.
+"""
 
 from __future__ import annotations
 
@@ -73,3 +76,45 @@ def test_expansion(size: tuple[int, int, int, int, int]) -> None:
         engine = Engine(program, builder.tensors, threads=1, isa="avx512")
         taken = [entry for entry in engine.profile(images, 1) if entry["op"] in ("rprelu", "mean_channels")]
         assert [entry["milliseconds"] for entry in taken] == [0, 0]
+
+
+CROSS = [[0, 0], [-1, 0], [1, 0], [0, -2], [0, 2]]
+SHIFTS = [[[-1, 0]], [[1, 0]], [[0, -1]], [[0, 1]]]
+
+
+@pytest.mark.parametrize("behind", ["affine", "affine, add", "add, affine", "affine, affine", "affine, add itself"])
+@pytest.mark.parametrize("exponent", [0, -130, 110])  # also subnormal, or far from 1
+@pytest.mark.parametrize(
+    ("groups", "divisor", "wrap"), [([CROSS[:3]], 3, True), ([CROSS], 5, False), (SHIFTS, 1, True)]
+)
+def test_stencil(groups: list[list[list[int]]], divisor: int, wrap: bool, exponent: int, behind: str) -> None:
+    rng = np.random.default_rng(len(behind) + divisor)
+    side, width = 7, 64 if divisor == 5 else 40
+    builder = ProgramBuilder(rng, (side, side))
+    value = Value("f32", (side * side, width))
+    tensors = {
+        "weight": rng.integers(-128, 128, (width, 1, 1, 3), dtype=np.int8),
+        "scale": np.ldexp(f32(rng, width, 3), exponent).astype(np.float32),
+        "bias": np.zeros(width, np.float32),
+    }
+    x = builder.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
+    other = builder.rows("rprelu", x, "before", "slope", "after")
+    attrs = {"grid": [side, side], "groups": groups, "wrap": wrap, "divisor": divisor}
+    running, asked = builder.op("stencil", [x], value, attrs=attrs), []
+    for kind in behind.split(", "):
+        if kind == "affine":
+            running = builder.rows("affine", running, "scale", "bias")
+        elif kind == "add":
+            running = builder.op("add", [other, running], value)
+        else:
+            running = builder.op("add", [running, running], value)
+    asked = [running]
+    builder.program.output = builder.op("mean_rows", [running], Value("f32", (1, width)))
+    image = rng.integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    image[:, :3] = 0  # sums of zeros, of either sign
+    with np.errstate(all="ignore"):
+        expected = Interpreter(builder.program, builder.tensors).values(image[0])
+    for isa in available_isas():
+        found = Engine(builder.program, builder.tensors, threads=1, isa=isa).values(image, asked)
+        for name in asked:
+            assert_same_bits(found[name][0], expected[name], f"{behind}, {isa}")

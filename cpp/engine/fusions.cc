@@ -1,4 +1,4 @@
-#include "engine/expansions.h"
+#include "engine/fusions.h"
 
 #include "engine/engine.h"
 #include "ops/declaration.h"
@@ -7,10 +7,10 @@
 namespace bitvit {
 namespace {
 
-class ExpansionFinder {
+class FusionFinder {
  public:
-  ExpansionFinder(const std::vector<Value>& values, const std::vector<Step>& steps, size_t first, size_t end,
-                  const std::vector<size_t>& uses)
+  FusionFinder(const std::vector<Value>& values, const std::vector<Step>& steps, size_t first, size_t end,
+               const std::vector<size_t>& uses)
       : values_(values), steps_(steps), first_(first), end_(end), uses_(uses) {
     size_t n = 0;
     for (size_t s = first; s < end; ++s) {
@@ -19,11 +19,11 @@ class ExpansionFinder {
     }
   }
 
-  std::vector<ExpandedProduct> Find() {
-    std::vector<ExpandedProduct> found;
+  std::vector<Fusion> Find() {
+    std::vector<Fusion> found;
     for (size_t s = first_; s < end_; ++s) {
-      ExpandedProduct expanded;
-      if (Expand(s, expanded)) found.push_back(expanded);
+      Fusion fusion;
+      if (Expand(s, fusion) || End(s, fusion)) found.push_back(fusion);
     }
     return found;
   }
@@ -51,11 +51,17 @@ class ExpansionFinder {
     return end_;
   }
 
+  // Whether the value has been written before that step.
+  bool IsReadyAt(size_t value, size_t step) const {
+    const size_t writer = Writer(value);
+    return writer == end_ || writer < step;
+  }
+
   bool IsLink(size_t s, PointwiseKind kind, PointwiseLink* link) const {
     return s != end_ && steps_[s].op->IsPointwise(link) && link->kind == kind;
   }
 
-  bool Expand(size_t product, ExpandedProduct& expanded) const {
+  bool Expand(size_t product, Fusion& fusion) const {
     const Step& step = steps_[product];
     if (step.inputs.size() != 1 || uses_[Output(product)] != 1) return false;
     PointwiseLink sum, rprelu, sign;
@@ -65,8 +71,8 @@ class ExpansionFinder {
     const size_t repeated = steps_[sum_step].inputs[1 - is_second];
     const size_t repetition = Writer(repeated);
     if (repetition == end_ || !steps_[repetition].declaration->repeats_channels || uses_[repeated] != 1) return false;
-    const size_t other = steps_[repetition].inputs[0], other_step = Writer(other);
-    if (other_step != end_ && other_step > product) return false;
+    const size_t other = steps_[repetition].inputs[0];
+    if (!IsReadyAt(other, product)) return false;
     if (uses_[Output(sum_step)] != 1) return false;
     const size_t rprelu_step = Reader(Output(sum_step), sum_step);
     if (!IsLink(rprelu_step, PointwiseKind::kRprelu, &rprelu) || uses_[Output(rprelu_step)] != 2) return false;
@@ -80,14 +86,42 @@ class ExpansionFinder {
                                  {rprelu.parameters[0], rprelu.parameters[1], rprelu.parameters[2]},
                                  sign.parameters[0]};
     if (expansion.group == 0 || !step.op->Expand(expansion)) return false;
-    expanded = {product,
-                InputPlace(product, 0),
-                InputPlace(repetition, 0),
-                OutputPlace(sign_step),
-                OutputPlace(mean_step),
-                {repetition, sum_step, rprelu_step, sign_step, mean_step}};
+    fusion = {product,
+              {InputPlace(product, 0), InputPlace(repetition, 0)},
+              {OutputPlace(sign_step), OutputPlace(mean_step)},
+              {repetition, sum_step, rprelu_step, sign_step, mean_step},
+              {Output(product), repeated, Output(sum_step), Output(rprelu_step)}};
     return true;
   }
+
+  bool End(size_t s, Fusion& fusion) const {
+    const size_t affine_step = s + 1, sum_step = s + 2, y = Output(s);
+    PointwiseLink affine, sum;
+    if (affine_step >= end_ || uses_[y] != 1 || !IsLink(affine_step, PointwiseKind::kAffine, &affine)) return false;
+    if (steps_[affine_step].inputs[0] != y) return false;
+    const size_t scaled = Output(affine_step);
+    size_t other = kNoSum;
+    if (sum_step < end_ && uses_[scaled] == 1 && IsLink(sum_step, PointwiseKind::kAdd, &sum)) {
+      const std::vector<size_t>& summands = steps_[sum_step].inputs;
+      if (summands.size() == 2 && (summands[0] == scaled) != (summands[1] == scaled)) {
+        const size_t i = summands[0] == scaled ? 1 : 0, writer = Writer(summands[i]);
+        // What repeats channels is better left to a chain, which need not have it written.
+        const bool repeats = writer != end_ && steps_[writer].declaration->repeats_channels;
+        if (!repeats && IsReadyAt(summands[i], s)) other = i;
+      }
+    }
+    if (!steps_[s].op->EndWith(affine, other != kNoSum)) return false;
+    fusion = {s, {InputPlace(s, 0)}, {OutputPlace(affine_step)}, {affine_step}, {y}};
+    if (other != kNoSum) {
+      fusion.inputs.push_back(InputPlace(sum_step, other));
+      fusion.outputs = {OutputPlace(sum_step)};
+      fusion.taken.push_back(sum_step);
+      fusion.unwritten.push_back(scaled);
+    }
+    return true;
+  }
+
+  static constexpr size_t kNoSum = 2;
 
   const std::vector<Value>& values_;
   const std::vector<Step>& steps_;
@@ -98,9 +132,9 @@ class ExpansionFinder {
 
 }  // namespace
 
-std::vector<ExpandedProduct> FindExpansions(const std::vector<Value>& values, const std::vector<Step>& steps,
-                                            size_t first, size_t end, const std::vector<size_t>& uses) {
-  return ExpansionFinder(values, steps, first, end, uses).Find();
+std::vector<Fusion> FindFusions(const std::vector<Value>& values, const std::vector<Step>& steps, size_t first,
+                                size_t end, const std::vector<size_t>& uses) {
+  return FusionFinder(values, steps, first, end, uses).Find();
 }
 
 }  // namespace bitvit
