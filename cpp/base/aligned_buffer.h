@@ -1,6 +1,7 @@
 // Zero-initialized memory aligned to a cache line. Copies share it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +29,9 @@ inline constexpr size_t AlignUp(size_t n, size_t alignment = kAlignment) {
 
 class AlignedBuffer {
  public:
+  // Of all buffers of the process together.
+  static size_t LiveBytes() { return live_bytes_.load(std::memory_order_relaxed); }
+
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t size_bytes) {
     if (!Allocate(size_bytes)) OutOfMemory();
@@ -38,7 +42,11 @@ class AlignedBuffer {
     size_ = AlignUp(size_bytes == 0 ? 1 : size_bytes);
     std::byte* const data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size_));
     if (data == nullptr) return false;
-    data_ = std::shared_ptr<std::byte>(data, [](std::byte* p) { std::free(p); });
+    live_bytes_.fetch_add(size_, std::memory_order_relaxed);
+    data_ = std::shared_ptr<std::byte>(data, [size = size_](std::byte* p) {
+      live_bytes_.fetch_sub(size, std::memory_order_relaxed);
+      std::free(p);
+    });
     std::memset(data_.get(), 0, size_);
     Forbid(data + size_bytes, size_ - size_bytes);
     return true;
@@ -52,6 +60,8 @@ class AlignedBuffer {
   size_t size_bytes() const { return size_; }
 
  private:
+  inline static std::atomic<size_t> live_bytes_ = 0;
+
   std::shared_ptr<std::byte> data_;
   size_t size_ = 0;
 };

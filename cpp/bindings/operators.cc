@@ -11,6 +11,7 @@
 #include "bindings/convert.h"
 #include "bindings/errors.h"
 #include "ops/registry.h"
+#include "program/validation.h"
 
 namespace nb = nanobind;
 
@@ -124,6 +125,12 @@ std::tuple<uint64_t, uint64_t, uint64_t> Cost(const std::string& kind, const Dec
   return {cost.binary_multiply_adds, cost.multiply_adds, cost.float_operations};
 }
 
+std::pair<uint64_t, uint64_t> Memory(const std::string& kind, const Declared& inputs, const Declared& outputs,
+                                     const nb::dict& attrs, const nb::dict& tensors) {
+  const OperatorMemory memory = Take(MemoryOfOperator(ToSpec(kind, inputs, outputs, attrs, tensors, 0)));
+  return {memory.parameter_bytes, memory.scratch_bytes};
+}
+
 }  // namespace
 
 void BindOperators(nb::module_& m) {
@@ -133,6 +140,8 @@ void BindOperators(nb::module_& m) {
   m.def("operator_cost", &Cost, nb::arg("kind"), nb::arg("inputs"), nb::arg("outputs"), nb::arg("attrs"),
         nb::arg("tensors"), nb::arg("index") = 0,
         "Binary multiply-adds, 8-bit multiply-adds and float operations of one run on one image.");
+  m.def("operator_memory", &Memory, nb::arg("kind"), nb::arg("inputs"), nb::arg("outputs"), nb::arg("attrs"),
+        nb::arg("tensors"), "Bytes that the limits count for the operator's parameters and for its scratch.");
 }
 
 }  // namespace bitvit

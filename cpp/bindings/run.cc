@@ -128,6 +128,12 @@ nb::dict Threads() {
   return result;
 }
 
+// Of one operator and one thread, where no part of the rows is larger than 1 / n_parts of them.
+size_t ScratchBytes(const Engine& engine, size_t step, size_t n_parts) {
+  const Operator& op = *engine.steps().at(step).op;
+  return op.shared_scratch_bytes() + op.thread_scratch_bytes(n_parts);
+}
+
 }  // namespace
 
 void BindEngine(nb::module_& m) {
@@ -136,6 +142,7 @@ void BindEngine(nb::module_& m) {
         "Processors that this process may use: its affinity, and what the container's CPU quota pays for.");
   m.def("cpu_quota", &CpuQuota, nb::arg("root") = "",
         "Processors that the control groups' CPU quota pays for, 0 without one; `root` is put before all paths.");
+  m.def("live_bytes", &AlignedBuffer::LiveBytes, "Memory of all parameters, arenas and scratch of this process.");
   m.def("threads", &Threads,
         "Processors found, helper threads started, threads refused by the operating system, calls that run now.");
   nb::class_<Engine>(m, "Engine")
@@ -144,6 +151,7 @@ void BindEngine(nb::module_& m) {
       .def_prop_ro("isa", [](const Engine& engine) { return std::string(IsaName(engine.isa())); })
       .def_prop_ro("threads", &Engine::n_threads)
       .def_prop_ro("arena_bytes", &Engine::arena_bytes)
+      .def("scratch_bytes", &ScratchBytes, nb::arg("step"), nb::arg("n_parts") = 1)
       .def_prop_ro("workspace_bytes", &Engine::workspace_bytes)
       .def_prop_ro("most_workspaces", &Engine::most_workspaces)
       .def_prop_ro("workspaces", &Engine::n_workspaces);

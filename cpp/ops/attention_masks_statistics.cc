@@ -79,7 +79,7 @@ BITVIT_OPERATOR(attention_masks_statistics) {
   AttentionScores::Declare(op);
   op.Integer("phase", "1", "2").Integer("patches", "0", "16777216");
   op.Output("masks", "mask [1,H,N,M]").Output("gamma", "f32 [1]");
-  op.ScratchBytes("H*((M+64)*((D+63)/64)*16+64+16*N)+128*(M+64)");
+  op.ScratchBytes("4*H*N*(M+2)+H*((M+64)*((D+63)/64)*16+64+16*N)+128*(M+64)");
   op.Costs("H*N*M*D", "0", "5*H*N*M");
   op.check = AttentionScores::CheckTable;
   op.MakeWith<AttentionMasksStatistics>();

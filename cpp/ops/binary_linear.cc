@@ -193,7 +193,7 @@ static_assert(kBinaryGemmMaxInputs == 32767);
 BITVIT_OPERATOR(binary_linear) {
   op.Input("x", "sign|mask [N,K]").Output("y", "f32 [N,O]").AtMost("K", "32767");
   op.Parameter("weight", "bits [O,K]").Parameter("scale", "f32 [O]").Parameter("bias", "f32 [O]");
-  op.RowWise().Tiled().Foldable().ScratchBytes("32*(N+8)*((K+63)/64)+80*O").Costs("N*O*K", "0", "N*O");
+  op.RowWise().Tiled().Foldable().ScratchBytes("32*(N+8)*((K+63)/64)+80*O+16384").Costs("N*O*K", "0", "N*O");
   op.MakeWith<BinaryLinear>();
 }
 
@@ -201,7 +201,7 @@ BITVIT_OPERATOR(binary_linear_threshold) {
   op.Input("x", "sign|mask [N,K]").Output("bits", "sign|mask [N,O] or heads").AtMost("K", "32767");
   op.Parameter("weight", "bits [O,K]");
   op.Parameter("low", "i16 [O]").Parameter("high", "i16 [O]").Parameter("flip", "u8 [O]");
-  op.RowWise().Tiled().ScratchBytes("32*(N+8)*((K+63)/64)+16*O").Costs("N*O*K", "0", "0");
+  op.RowWise().Tiled().ScratchBytes("32*(N+8)*((K+63)/64)+16*O+16384").Costs("N*O*K", "0", "0");
   op.check = CheckFlip;
   op.MakeWith<BinaryLinearThreshold>();
 }

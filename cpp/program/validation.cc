@@ -239,6 +239,13 @@ Result<OperatorSpec> SpecOf(const Program& program, const TensorMap& tensors, si
   return spec;
 }
 
+Result<OperatorMemory> MemoryOfOperator(const OperatorSpec& spec) {
+  BITVIT_ASSIGN(const OperatorCost cost, CostOfOperator(spec));
+  OperatorMemory memory = {cost.layout_bytes, cost.scratch_bytes};
+  for (const auto& [name, tensor] : spec.tensors) memory.parameter_bytes += LaidOutBytes(tensor);
+  return memory;
+}
+
 Status CheckProgram(const Program& program, const TensorMap& tensors) {
   BITVIT_TRY(CheckEnds(program));
   BITVIT_TRY(CheckTensors(tensors));

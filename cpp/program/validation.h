@@ -18,4 +18,11 @@ Status CheckModel(const Model& model);
 // Operator `index` with its values and tensors looked up. The Program's order must have been checked.
 Result<OperatorSpec> SpecOf(const Program& program, const TensorMap& tensors, size_t index);
 
+// What the limits count for one operator: its parameters as kernels want them, and its scratch. No instruction set
+// needs more.
+struct OperatorMemory {
+  uint64_t parameter_bytes, scratch_bytes;
+};
+Result<OperatorMemory> MemoryOfOperator(const OperatorSpec& spec);
+
 }  // namespace bitvit

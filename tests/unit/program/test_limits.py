@@ -190,6 +190,27 @@ def many_keys() -> BitvitFile:
     return finished(2048, values, ops, tensors, "y")
 
 
+def many_scores(side: int = 128) -> BitvitFile:
+    """Mask bits of all pairs of rows, whose statistics need the 32 times as large numbers behind them."""
+    values, ops, tensors = start(side)
+    rows = side * side
+    tensors |= {"t": np.zeros(1, np.float32), "e": np.ones(2, np.float32), "one": np.ones((1, 1), np.float32)}
+    tensors["r"] = np.ones(1, np.float32)
+    values["q"] = Value("sign", (rows, 1, 1))
+    values["masks"] = Value("mask", (1, 1, rows, rows))
+    values["gamma"] = values["mean"] = Value("f32", (1,))
+    values["planes"] = Value("ternary", (1, 1, 1, rows))
+    values["y"] = Value("f32", (rows, 1))
+    ops += [
+        Op("sign", ("x",), ("q",), {}, {"threshold": "t"}),
+        Op("attention_masks_statistics", ("q", "q"), ("masks", "gamma"), {"phase": 2, "patches": 1}, {"table": "e"}),
+        Op("value_planes", ("x",), ("planes",), {"factors": []}),
+        Op("value_product", ("masks", "planes"), ("y",), {}, {"row_scale": "one", "column_scale": "r"}),
+    ]
+    del values["mean"]
+    return finished(side, values, ops, tensors, "y")
+
+
 GREEDY: dict[str, Callable[[], BitvitFile]] = {
     "values": large_values,
     "bits in short rows": thin_masks,
@@ -200,6 +221,7 @@ GREEDY: dict[str, Callable[[], BitvitFile]] = {
     "small windows of a large grid": lambda: pools(2048, 17),
     "wide heads": wide_heads,
     "many keys": many_keys,
+    "many scores": many_scores,
     "several pools": lambda: pools(256, 31, 20),
 }
 
@@ -224,7 +246,7 @@ def test_greedy_programs_are_refused(what: str) -> None:
 
 def test_modest_programs_of_the_same_kinds_are_accepted() -> None:
     modest = (large_values(64), one_tensor_often(5, 64), one_tensor_in_many_ways(2), repeated_parameters(2))
-    for file in (*modest, pools(16, 5, 3), wide_stencils(2, 64), wide_heads(64, 3)):
+    for file in (*modest, pools(16, 5, 3), wide_stencils(2, 64), wide_heads(64, 3), many_scores(8)):
         read_bytes(to_bytes(file))
 
 
