@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "base/text.h"
 #include "ops/attention_scores.h"
 #include "ops/operands.h"
 #include "ops/operator.h"
@@ -37,8 +38,7 @@ Result<std::vector<Rule>> ReadRules(const Operands& operands) {
     } else if (*name == "ones" && list->size() == 1) {
       rules.push_back({PlaneRule::kOnes, 0, false});
     } else {
-      return operands.Fail(ErrorCode::kOperatorAttribute,
-                           "attribute 'planes' has an unknown rule '" + name->substr(0, 80) + "'");
+      return operands.Fail(ErrorCode::kOperatorAttribute, "attribute 'planes' has an unknown rule " + Quoted(*name));
     }
   }
   return rules;

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "base/text.h"
+
 namespace bitvit {
 namespace {
 
@@ -10,8 +12,6 @@ std::string WithValue(std::string_view expression, int64_t value) {
   const std::string number = std::to_string(value);
   return expression == number ? number : std::string(expression) + " = " + number;
 }
-
-std::string Quoted(std::string_view name) { return "'" + std::string(name.substr(0, 80)) + "'"; }
 
 }  // namespace
 

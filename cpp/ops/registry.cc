@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "ops/check.h"
 
 namespace bitvit {
@@ -50,8 +51,8 @@ const OperatorDeclaration* FindOperator(std::string_view name) {
 namespace {
 
 Error Unknown(const OperatorSpec& spec) {
-  return {ErrorCode::kUnknownOperator, "operator " + std::to_string(spec.index) + ": unknown kind '" +
-                                           spec.kind.substr(0, 80) + "'; a newer bitvit may know it"};
+  return {ErrorCode::kUnknownOperator, "operator " + std::to_string(spec.index) + ": unknown kind " +
+                                           Quoted(spec.kind) + "; a newer bitvit may know it"};
 }
 
 }  // namespace

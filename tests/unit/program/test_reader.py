@@ -262,6 +262,32 @@ def test_text_of_a_file_stays_on_one_line_of_a_message() -> None:
     assert len(message) < 250
 
 
+@pytest.mark.parametrize("place", ["op", "a new attribute", "a new parameter", "attributes", "rules"])
+def test_control_characters_of_operators_are_escaped(place: str) -> None:
+    text = "\x1b[31m\u202e"
+    messages = []
+    for file in (tiny_file(), *(random_program(seed) for seed in range(8))):
+        metadata, tensors = parts(to_bytes(file))
+        for index in range(len(file.program.ops)):
+            program = json.loads(metadata["program"])
+            op = program["ops"][index]
+            attrs, parameters = op.setdefault("attrs", {}), op.setdefault("tensors", {})
+            if place == "op":
+                op["op"] = text
+            elif place == "a new attribute":
+                attrs[text] = 1
+            elif place == "a new parameter":
+                parameters[text] = "head.bias"
+            else:
+                attrs.update(dict.fromkeys(attrs, text if place == "attributes" else [[text]]))
+            try:
+                read_bytes(sealed(metadata | {"program": json.dumps(program)}, tensors))
+            except ProgramError as error:
+                messages.append(str(error))
+    assert len(messages) > 20
+    assert [message for message in messages if not message.isprintable()] == []
+
+
 def test_tensors_of_other_types() -> None:
     metadata, tensors = parts(to_bytes(tiny_file()))
     tensors["head.bias"] = tensors["head.bias"].astype(np.float64)
