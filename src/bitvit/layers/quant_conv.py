@@ -84,14 +84,7 @@ class QuantConv2d(QuantizedProduct, nn.Conv2d):
     ) -> QuantConv2d:
         """Return a quantized copy of a convolution; draws no random numbers."""
         layer = cls(
-            conv.in_channels,
-            conv.out_channels,
-            (conv.kernel_size[0], conv.kernel_size[1]),
-            (conv.stride[0], conv.stride[1]),
-            conv.padding if isinstance(conv.padding, str) else (conv.padding[0], conv.padding[1]),
-            (conv.dilation[0], conv.dilation[1]),
-            conv.groups,
-            conv.bias is not None,
+            **_geometry(conv),
             weight=weight,
             input=input,
             channels_last=channels_last,
@@ -124,16 +117,7 @@ class QuantConv2d(QuantizedProduct, nn.Conv2d):
     def float_twin(self) -> nn.Module:
         """Return a real convolution of the same sizes."""
         kind = MapConv2d if self.channels_last else nn.Conv2d
-        return kind(
-            self.in_channels,
-            self.out_channels,
-            (self.kernel_size[0], self.kernel_size[1]),
-            (self.stride[0], self.stride[1]),
-            self.padding if isinstance(self.padding, str) else (self.padding[0], self.padding[1]),
-            (self.dilation[0], self.dilation[1]),
-            self.groups,
-            bias=self.bias is not None,
-        )
+        return kind(**_geometry(self))
 
     def packed(self) -> nn.Module | None:
         """Return the layer on bits.
@@ -199,3 +183,9 @@ class PackedMapConv(nn.Module):
         """Map a map, float32 ``[B, H, W, C]``, to ``[B, H, W, O]``."""
         bits, _ = self.bits(as_rows(x))
         return like_map(self.conv(bits, grid_of(x)), x)
+
+
+def _geometry(conv: nn.Conv2d) -> dict[str, Any]:
+    """Return what makes another convolution of the same sizes."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    return {name: getattr(conv, name) for name in names} | {"bias": conv.bias is not None}
