@@ -45,7 +45,7 @@ DataType ToDataType(const nb::dlpack::dtype& type, const std::string& name) {
   if (type == nb::dtype<int8_t>()) return DataType::kI8;
   if (type == nb::dtype<uint8_t>()) return DataType::kU8;
   throw PythonError(
-      {ErrorCode::kTensorType, "tensor " + Quoted(name) + " is none of float32, int32, int16, int8, uint8"});
+      {ErrorCode::kTensorType, "tensor " + Quoted(name) + " is not float32, int32, int16, int8 or uint8"});
 }
 
 Tensor ToTensor(nb::handle object, const std::string& name) {

@@ -46,7 +46,7 @@ void Translate(const std::exception_ptr& exception, void*) {
   } catch (const PythonError& error) {
     Raise(error.error().code, error.what());
   } catch (const std::bad_alloc&) {
-    Raise(ErrorCode::kOutOfMemory, "the machine has not enough memory; use fewer threads, or a smaller network");
+    Raise(ErrorCode::kOutOfMemory, "there is not enough memory; use fewer threads, or a smaller network");
   }
 }
 

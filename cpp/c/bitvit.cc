@@ -36,7 +36,7 @@ bitvit_code Fail(ErrorCode code, const char* message, bitvit_error* error) {
 // Runs the work of a function; whatever comes of it becomes a code.
 template <typename Work>
 bitvit_code Guarded(bitvit_error* error, Work work) noexcept {
-  constexpr const char* kNoMemory = "the machine has not enough memory; use fewer threads, or a smaller network";
+  constexpr const char* kNoMemory = "there is not enough memory; use fewer threads, or a smaller network";
   const auto finish = [&] {
     const Status status = work();
     if (!status.ok()) return Fail(status.error().code, status.error().message.c_str(), error);

@@ -53,8 +53,7 @@ Result<Pixels> PackedPixels(const uint8_t* data, size_t height, size_t width, si
 
 Result<Pixels> Upright(const Pixels& photo, int orientation) {
   if (orientation < 1 || orientation > 8) {
-    return Error{ErrorCode::kInput,
-                 "orientation " + std::to_string(orientation) + " is none of EXIF's, which are 1 to 8"};
+    return Error{ErrorCode::kInput, "orientation " + std::to_string(orientation) + " is not one of EXIF's, 1 to 8"};
   }
   // What is mirrored as the photo is stored; 5 to 8 are then transposed.
   constexpr bool kMirrorColumns[] = {false, true, true, false, false, false, true, true};

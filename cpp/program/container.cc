@@ -52,9 +52,9 @@ Result<Entry> ReadEntry(std::string_view name, const Json& json) {
   entry.name = name;
   const std::string where = "tensor " + Quoted(name) + " ";
   Json found = json;
-  if (!json.is_object() || json.size() != 3) return NotABitvitFile(where + "is not described as safetensors does");
+  if (!json.is_object() || json.size() != 3) return NotABitvitFile(where + "has no valid safetensors description");
   const Json* offsets = Member(json, "data_offsets", found);
-  if (offsets == nullptr || !ReadOffsets(*offsets, entry)) return NotABitvitFile(where + "has no sound data_offsets");
+  if (offsets == nullptr || !ReadOffsets(*offsets, entry)) return NotABitvitFile(where + "has no valid data_offsets");
   const Json* shape = Member(json, "shape", found);
   if (shape == nullptr || !shape->is_array()) return NotABitvitFile(where + "has no shape");
   if (shape->size() > kMaxRank) {
@@ -80,7 +80,7 @@ Result<Entry> ReadEntry(std::string_view name, const Json& json) {
     if (type->string() != StoredTypeName(known)) continue;
     entry.type = known;
     if (n_elements * DataTypeSize(known) != entry.end - entry.begin) {
-      return NotABitvitFile(where + "has another size than its shape says");
+      return NotABitvitFile(where + "has a size that differs from its shape");
     }
     return entry;
   }
@@ -98,7 +98,7 @@ Tensor MakeTensor(const Entry& entry, const std::byte* data, const std::shared_p
 }
 
 Status ReadMetadata(const Json& json, std::map<std::string, std::string>& metadata) {
-  if (!json.is_object()) return NotABitvitFile("the metadata are not a JSON object");
+  if (!json.is_object()) return NotABitvitFile("the metadata is not a JSON object");
   Json key = json.first();
   for (size_t i = 0; i < json.size(); ++i) {
     const Json text = key.next();
@@ -190,7 +190,7 @@ Result<Container> ReadContainer(const std::byte* data, size_t size, std::shared_
   if (end > n_data) {
     return Error{ErrorCode::kTruncatedFile, "the file ends within its tensors; copy or download it again"};
   }
-  if (end < n_data) return NotABitvitFile("the file goes on behind its tensors");
+  if (end < n_data) return NotABitvitFile("the file has bytes after its tensors");
   const std::byte* const first = data + kLengthBytes + static_cast<size_t>(header_size);
   for (const Entry& entry : entries) {
     container.tensors.emplace(entry.name, MakeTensor(entry, first + static_cast<size_t>(entry.begin), owner));

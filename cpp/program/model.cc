@@ -34,12 +34,12 @@ Status CheckVersion(const std::map<std::string, std::string>& metadata) {
 
 Status CheckKeys(const std::map<std::string, std::string>& metadata) {
   for (const char* key : kRequiredKeys) {
-    if (metadata.count(key) == 0) return {ErrorCode::kMetadata, "the metadata lack " + Quoted(key)};
+    if (metadata.count(key) == 0) return {ErrorCode::kMetadata, "the metadata lacks " + Quoted(key)};
   }
   for (const auto& [key, text] : metadata) {
     bool is_known = key == kOptionalKey;
     for (const char* known : kRequiredKeys) is_known = is_known || key == known;
-    if (!is_known) return {ErrorCode::kMetadata, "the metadata have the unknown key " + Quoted(key)};
+    if (!is_known) return {ErrorCode::kMetadata, "the metadata has the unknown key " + Quoted(key)};
   }
   return {};
 }

@@ -122,7 +122,7 @@ def hold_lock(path: Path, wait: bool = False) -> Iterator[bool]:
         wait: wait for whoever holds the lock, instead of answering False.
 
     Raises:
-        OutputError: the lock file cannot be made.
+        OutputError: the lock file cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -67,6 +67,9 @@ def measure_memory(subject: Subject, folder: Path, *, threads: int = 1, processe
         `file_bytes`, `weight_bytes` (tensors), `arena_bytes` (values of one image), `imports_peak_bytes` and
         `process_peak_bytes` (resident memory after the imports, and in all), `import_ms`, `load_ms`, `first_answer_ms`
         and `load_to_first_answer_ms`.
+
+    Raises:
+        BitvitError: a fresh process failed.
     """
     path = subject.write(folder)
     height, width = subject.image_size

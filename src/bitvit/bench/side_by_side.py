@@ -37,7 +37,7 @@ def bench(
         threads: of every engine.
         batch: images at a time.
         rounds: runs of each contender.
-        engines: the other engines, of `bitvit.bench.baselines.ENGINES`.
+        engines: the engines to compare with, some of `bitvit.bench.baselines.ENGINES`.
         busy: processes that compute beside it all the while.
 
     Returns:

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engines",
         type=_engines,
         metavar="LIST",
-        help="other engines, of pytorch,onnxruntime,openvino (default: all)",
+        help="engines to compare with, some of pytorch,onnxruntime,openvino (default: all)",
     )
     parser.add_argument("--only-bitvit", action="store_true", help="time bitvit alone; PyTorch is not needed")
     parser.add_argument("--memory", action="store_true", help="also measure memory and start-up in fresh processes")
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", type=_sizes, metavar="LIST", help="image sizes of --scaling (default 224,320,448)")
     parser.add_argument("--full", action="store_true", help="--memory and --scaling together")
     parser.add_argument(
-        "--busy", type=_count, default=0, metavar="N", help="run N processes that keep computing beside it (default 0)"
+        "--busy", type=_count, default=0, metavar="N", help="run N busy processes at the same time (default 0)"
     )
     parser.add_argument(
         "--against", type=Path, metavar="JSON", help="compare with a stored run, which --json printed earlier"
@@ -110,7 +110,7 @@ def _note_load(document: dict[str, Any]) -> None:
     from bitvit.bench.machine_load import describe_load
 
     neighbours = f", {document['busy']} of them started on purpose" if document["busy"] else ""
-    print_note(f"the machine meanwhile, {describe_load(document['load'])}{neighbours}")
+    print_note(f"load during the run: {describe_load(document['load'])}{neighbours}")
     for key, (old, new) in document.get("against", {}).get("differs", {}).items():
         print_note(f"{key} differs: {old} then, {new} now")
 

@@ -131,7 +131,7 @@ def _was_trained_on(
     if not given.is_dir():
         if not is_named and (given.is_absolute() or digest is not None):
             raise UsageError(
-                f"{given}: no such folder; the network was trained on images there: say where, with --data"
+                f"{given}: no such folder, though the network was trained on it; give its new place with --data"
             )
         return name == own, None
     if not own:

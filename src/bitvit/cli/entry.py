@@ -144,7 +144,7 @@ def refuse_empty_arguments(argv: Sequence[str]) -> None:
     for position, word in enumerate(argv):
         if not word or (word.startswith("--") and word.endswith("=")):
             after = f" (after {argv[position - 1]})" if position and not word else f" ({word})" if word else ""
-            raise UsageError(f"an argument is empty{after}: is a variable of the shell not set?")
+            raise UsageError(f"an argument is empty{after}; is a shell variable unset?")
 
 
 def refuse_special_files(arguments: argparse.Namespace) -> None:

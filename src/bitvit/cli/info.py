@@ -125,7 +125,7 @@ def _print(document: dict[str, Any], every_operator: bool) -> None:
     if "profile" in document:
         from bitvit.bench.machine_load import describe_load
 
-        print_note(f"the machine meanwhile, {describe_load(document['profile']['load'])}")
+        print_note(f"load during the run: {describe_load(document['profile']['load'])}")
 
 
 def _channels(preprocessing: dict[str, Any]) -> str:

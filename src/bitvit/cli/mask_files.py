@@ -67,7 +67,7 @@ class MaskFiles:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{printable(path.parent)}: cannot be made ({error.strerror})") from None
+            raise OutputError(f"{printable(path.parent)}: cannot be created ({error.strerror})") from None
         write_atomically(path, stream.getvalue())
 
     def _name(self, photo: PredictedImage) -> Path:

@@ -48,7 +48,11 @@ class _Loaded:
     notes: list[str] = field(default_factory=list)
 
     def split(self, where: str, val_fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
-        """Return training and held-out images; where there are none of the latter, a share of every class."""
+        """Return training and held-out images; where there are none of the latter, a share of every class.
+
+        Raises:
+            DataError: there are only held-out images.
+        """
         if self.train is None:
             raise DataError(f"{where}: has held-out images only; for training, expected train/CLASS/... as well")
         return (self.train, self.val) if self.val is not None else stratified_split(self.train, val_fraction, seed)
@@ -117,7 +121,7 @@ def _note_unjudged(val: ImageSet, notes: list[str]) -> None:
     alone = [f"'{printable(val.labels[index], 60)}'" for index in np.flatnonzero(val.class_counts() == 0)]
     if alone:
         shown = ", ".join(alone[:8]) + (", ..." if len(alone) > 8 else "")
-        notes.append(f"too few images to hold one out, so never judged: {shown}")
+        notes.append(f"too few images to hold one out, so never evaluated: {shown}")
 
 
 def _check_classes(part: ImageSet, what: str, *, need_all: bool, where: str = "") -> None:

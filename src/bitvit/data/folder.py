@@ -127,7 +127,7 @@ def _split_folders(folder: Path, layout: Layout) -> dict[Role, Path]:
     if others and layout == "auto":
         raise DataError(
             f"{folder}: {_named(list(roles))} {'looks like a split' if len(roles) == 1 else 'look like splits'} and "
-            f"{_named(others)} like {'a class' if len(others) == 1 else 'classes'}: move the one or the other away, or "
+            f"{_named(others)} like {'a class' if len(others) == 1 else 'classes'}: move one or the other away, or "
             "set data.layout=classes (all are classes) or data.layout=split (use only the splits)"
         )
     found: dict[Role, Path] = {}
@@ -250,7 +250,11 @@ class _Loader:
         self.notes: list[str] = []
 
     def load(self, folder: Path, known: Sequence[str] | None, what: str) -> ImageSet:
-        """Return the images of `folder`, whose subfolders are classes (of `known`, if given)."""
+        """Return the images of `folder`, whose subfolders are classes (of `known`, if given).
+
+        Raises:
+            DataError: the folder has no class folders, or a class is unknown or has no images.
+        """
         entries = _subfolders(folder)
         if not entries:
             lying = _search(folder)

@@ -90,7 +90,11 @@ class Graph:
         self.values = {name: value for name, value in self.values.items() if name in used}
 
     def finish(self) -> tuple[Program, dict[str, Array]]:
-        """Name every tensor after the module it came from; return the Program with its tensors, equal ones shared."""
+        """Name every tensor after the module it came from; return the Program with its tensors, equal ones shared.
+
+        Raises:
+            ExportError: the traced model has no output.
+        """
         if not self.output:
             raise ExportError("the traced model has no output")
         tensors: dict[str, Array] = {}

@@ -58,7 +58,11 @@ class Lowering:
         return self.graph
 
     def value(self, node: Any) -> str:
-        """Value name of a node; a constant becomes a `constant` operator."""
+        """Value name of a node; a constant becomes a `constant` operator.
+
+        Raises:
+            ExportError: the value has no Program form.
+        """
         if isinstance(node, fx.Node) and node in self.names:
             name = self.names[node]
             if isinstance(name, str):

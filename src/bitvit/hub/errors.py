@@ -42,12 +42,12 @@ def explained(address: object) -> Iterator[None]:
         raise HubError(f"{address}: HF_HUB_OFFLINE is set") from None
     except errors.LocalEntryNotFoundError:
         raise HubError(
-            f"{address}: not in the cache, and the hub cannot be asked (no connection, or HF_HUB_OFFLINE is set)"
+            f"{address}: not in the cache, and the hub cannot be reached (no connection, or HF_HUB_OFFLINE is set)"
         ) from None
     except errors.EntryNotFoundError:
         raise HubError(f"{address}: the repository has no such file") from None
     except errors.HFValidationError as error:
-        raise HubError(f"{address}: no valid name of a repository ({_first_line(error)})") from None
+        raise HubError(f"{address}: not a valid repository name ({_first_line(error)})") from None
     except errors.HfHubHTTPError as error:
         status = int(getattr(error.response, "status_code", 0) or 0)
         advice = {401: "log in with `hf auth login`, or set HF_TOKEN", 403: "this account may not do that"}.get(status)

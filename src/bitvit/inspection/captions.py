@@ -54,13 +54,13 @@ def module_caption(document: Mapping[str, Any]) -> str:
         listed = ", ".join(f"{kind} ({only[kind]['loss']:.2f})" for kind in order)
         text += (
             f"Top: the full-precision teacher ({teacher[metric]:.1%}) with the binarization of one kind of module "
-            f"switched on, scales set from images. By loss it hurts, from most to least: {listed}. Below: "
+            f"switched on, scales set from images. Loss with each, highest first: {listed}. Below: "
         )
     text += f"the trained student ({student[metric]:.1%}) with one kind of module given real values again. "
     if gain > 0:
         text += f"The most is gained with {best} ({100 * gain:+.1f} points). "
     else:
-        text += "None of it helps: the student has learned with its bits, and real values are foreign to it. "
+        text += "None of it helps: the student has learned with its bits and does not work with real values. "
     text += (
         f"{document['images']} validation images. This is not Fig. 5 of the paper: there every variant was trained for "
         "600 epochs from scratch; here nothing is trained after the switch, so binarization costs more than in the "

@@ -134,7 +134,11 @@ class BinaryAttention(nn.Module):
 
 
 def refuse_mask(attn_mask: Tensor | None, is_causal: bool) -> None:
-    """Refuse what timm's blocks may ask of an attention layer and a binary one has not."""
+    """Refuse what timm's blocks may ask of an attention layer and a binary one has not.
+
+    Raises:
+        ValueError: there is one.
+    """
     if attn_mask is not None or is_causal:
         raise ValueError("binary attention takes no attention mask")
 

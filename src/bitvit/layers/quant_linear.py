@@ -98,7 +98,11 @@ class QuantizedProduct(nn.Module):
         return ExportError(f"{type(self).__name__} with {names[0]} and {names[1]} has no packed form: {why}")
 
     def packed_signs(self) -> tuple[Tensor, Tensor]:
-        """Return the weights' signs, and their scale; refuse levels that are not signs."""
+        """Return the weights' signs, and their scale; refuse levels that are not signs.
+
+        Raises:
+            ExportError: they are not -1 and +1.
+        """
         with torch.no_grad():
             signs, scale = self.binary_weight()
         # A level of 0, which the authors' releases have for a weight of exactly 0, is stored as +1.

@@ -142,7 +142,11 @@ class WindowAttention(AttentionUnits):
         self.merge = WindowMerge(channels, window)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend within each window and with the summaries."""
+        """Attend within each window and with the summaries.
+
+        Raises:
+            UsageError: the map cannot be cut into whole windows.
+        """
         size = (x.shape[1], x.shape[2])
         if size[0] % self.tokens.window or size[1] % self.tokens.window:
             raise UsageError(f"a {size[0]} x {size[1]} map cannot be cut into windows of {self.tokens.window}")

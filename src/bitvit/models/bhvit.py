@@ -231,7 +231,7 @@ VARIANTS = {
     "test_bhvit_somefp": Variant("Tiny, with full-precision downsampling.", 32, 10, _TEST | _SOMEFP),
     "test_bhvit_gsb": Variant("Tiny, with GSB attention.", 32, 10, _TEST | {"attention": "banded"}),
     "test_bhvit_recu": Variant("Tiny, with ReCU gradients.", 32, 10, _TEST | {"recu": True}),
-    "test_bhvit_odd": Variant("Tiny, with widths that fill no word, several windows of 3.", 96, 7, _ODD),
+    "test_bhvit_odd": Variant("Tiny, with widths that are no multiple of 64, several windows of 3.", 96, 7, _ODD),
     "test_bhvit_plain": Variant(
         "Tiny, without shift branches and affine outputs.",
         *(32, 10, _TEST | {"branch_kernels": (), "affine": False}),

@@ -185,7 +185,7 @@ VARIANTS = {
     ),
     "test_binaryvit": Variant("Tiny, for tests: widths 8 to 64, 16 x 16 images, last map 1 x 1.", 16, 10, _TEST),
     "test_binaryvit_somefp": Variant("Tiny, with full-precision downsampling.", 16, 10, _TEST | _SOMEFP),
-    "test_binaryvit_odd": Variant("Tiny, with widths that fill no word.", 32, 7, _ODD),
+    "test_binaryvit_odd": Variant("Tiny, with widths that are no multiple of 64.", 32, 7, _ODD),
     "test_binaryvit_layer_norm": Variant("Tiny, with LayerNorm for BatchNorm.", 16, 10, _TEST | {"norm": "layer"}),
     "test_binaryvit_plain": Variant(
         "Tiny, without pooling branches and affine outputs: the pyramid alone.",

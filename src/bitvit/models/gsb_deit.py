@@ -86,7 +86,9 @@ VARIANTS = {
 # Tiny networks for tests, one for each choice of a scheme; each runs in milliseconds.
 TEST_VARIANTS = {
     "test_gsb_deit": _variant("GSB with its defaults: 32 channels, 2 blocks, 2 heads, 18 tokens.", 16, 10, TEST_16),
-    "test_gsb_deit_odd": _variant("Widths that fill no word: 36 channels, heads of 12, 126 hidden.", 20, 7, ODD_20),
+    "test_gsb_deit_odd": _variant(
+        "Widths that are no multiple of 64: 36 channels, heads of 12, 126 hidden.", 20, 7, ODD_20
+    ),
     "test_gsb_deit_single": _variant("Without a distillation token.", 16, 10, {**TEST_16, **SINGLE}),
     "test_gsb_deit_float_offset": _variant("Phi in float32.", 16, 10, TEST_16, offset_bits=32),
     "test_gsb_deit_row_offset": _variant(
@@ -123,7 +125,7 @@ TEST_VARIANTS = {
         "Real-valued patch convolution and heads.", 16, 10, TEST_16, first_last_bits=32
     ),
     "test_binary_deit": _variant("The baseline.", 16, 10, TEST_16, "baseline"),
-    "test_binary_deit_odd": _variant("The baseline with widths that fill no word.", 20, 7, ODD_20, "baseline"),
+    "test_binary_deit_odd": _variant("The baseline with widths that are no multiple of 64.", 20, 7, ODD_20, "baseline"),
 }
 
 register_family(__name__, build_gsb_deit, {**VARIANTS, **TEST_VARIANTS}, deit_cfg)

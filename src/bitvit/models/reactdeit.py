@@ -251,7 +251,7 @@ VARIANTS = {
         "ReActDeiT for 32 x 32 images: 96 channels, 4 blocks; images of a multiple of 4 pixels.", 32, 10, _MICRO
     ),
     "test_reactdeit": Variant("Tiny, for tests: 32 channels, 2 blocks.", 16, 10, _TEST),
-    "test_reactdeit_odd": Variant("Tiny, with widths that fill no word.", 20, 7, _ODD),
+    "test_reactdeit_odd": Variant("Tiny, with widths that are no multiple of 64.", 20, 7, _ODD),
     "test_reactdeit_avg": Variant("Tiny, with an average-pooling head.", 16, 10, _TEST | {"global_pool": "avg"}),
     "test_reactdeit_all": Variant("Tiny, with every switch on but the pyramid.", 16, 10, _TEST | _ALL),
 }

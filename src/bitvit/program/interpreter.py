@@ -38,6 +38,9 @@ class Interpreter:
         """Run a batch, each image on its own: uint8 [B, H, W, C] -> logits float32 [B, classes].
 
         For segmentation the class of each pixel, int32 [B, pixels].
+
+        Raises:
+            OperandError: the images have another type or shape.
         """
         if images.ndim != 4:
             raise OperandError(f"images have shape {list(images.shape)}, expected [B, H, W, 3]")
@@ -48,7 +51,11 @@ class Interpreter:
         return results
 
     def values(self, image: npt.NDArray[np.uint8]) -> dict[str, AnyArray]:
-        """Every value of the Program for one image, by name. uint8 [H, W, 3] -> arrays of the declared shapes."""
+        """Every value of the Program for one image, by name. uint8 [H, W, 3] -> arrays of the declared shapes.
+
+        Raises:
+            OperandError: the image has another type or shape.
+        """
         expected = self.program.values[self.program.input].shape
         if image.dtype != np.uint8 or image.shape != expected:
             raise OperandError(f"the image is {image.dtype} {list(image.shape)}, expected uint8 {list(expected)}")

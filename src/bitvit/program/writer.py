@@ -49,7 +49,11 @@ def to_bytes(file: BitvitFile) -> bytes:
 
 
 def container(metadata: dict[str, str], tensors: Mapping[str, AnyArray]) -> bytes:
-    """A safetensors container, put together here because the safetensors library orders the metadata at random."""
+    """A safetensors container, put together here because the safetensors library orders the metadata at random.
+
+    Raises:
+        MetadataError, TensorTypeError: a tensor's name or element type cannot be stored.
+    """
     dtype_names = {dtype: name for name, dtype in TENSOR_DTYPES.items()}
     for name, tensor in tensors.items():
         if tensor.dtype not in dtype_names:

@@ -174,7 +174,11 @@ class ActivationEstimator(Estimator):
         return form
 
     def value_planes(self) -> ValuePlanes:
-        """Return the packed form as an estimator of values (see `ValueEstimator`); signs have one."""
+        """Return the packed form as an estimator of values (see `ValueEstimator`); signs have one.
+
+        Raises:
+            ExportError: the estimator gives no signs.
+        """
         form = self.packed_bits()
         if form.kind != "sign":
             raise ExportError(f"{type(self).__name__} gives no signs and cannot estimate values in a packed form")

@@ -1,12 +1,11 @@
-"""ReActNet: weights as in Bi-Real Net's forward pass, with a plain straight-through gradient.
+"""ReActNet's activations: `triangular_sign` of the input minus a learned threshold for each channel (RSign).
 
-Its activations are `triangular_sign` of the input minus a learned threshold for each channel (RSign).
+Its weights (section 4.1) are `ChannelSignWeight(centre=False)`: XNOR-Net's without the factor in their gradient.
 """
 
 import torch
 from torch import Tensor, nn
 
-from bitvit.quantizers.channelwise_weight import channelwise_weight_signs
 from bitvit.quantizers.estimator import ActivationEstimator, Quantized
 from bitvit.quantizers.triangular_sign import triangular_sign
 
@@ -24,23 +23,6 @@ def rsign(x: Tensor, threshold: Tensor) -> Tensor:
     Source: Liu et al., "ReActNet", ECCV 2020, Eq. 1 and 4.
     """
     return triangular_sign(x - threshold)
-
-
-def reactnet_weight_signs(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Binarize filters to signs and a scale each; the binary weight is their product.
-
-    Forward: ``sign(w)`` and ``alpha_o = mean_o(|w|)`` (no gradient). Backward of the product (G its gradient):
-    ``dL/dw = G 1{|w| <= 1}``.
-
-    Args:
-        weight: ``[O, ...]``.
-
-    Returns:
-        Signs in the shape of ``weight`` and scales ``[O]``.
-
-    Source: ReActNet, section 4.1 (weights as XNOR-Net's, without its gradient's factor).
-    """
-    return channelwise_weight_signs(weight, centre=False)
 
 
 class ReactNetSign(ActivationEstimator):

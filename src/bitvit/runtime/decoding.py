@@ -120,7 +120,7 @@ def decode(source: ImageSource, decoding: Decoding | None = None, *, reduced: bo
 def _from_file(source: str | os.PathLike[str] | IO[bytes], decoding: Decoding, reduced: bool) -> Decoded:
     with _open(source, decoding.max_pixels) as image:
         if image.format in _NEEDS_A_PROGRAM:
-            raise ImageError(f"{image.format} is not a pixel format; convert the file to PNG first")
+            raise ImageError(f"{image.format} is a vector format; convert the file to PNG first")
         _check_pixels(image.size, decoding.max_pixels)
         pixel_depth.note_significant_bits(image)
         applied = orientation_before_loading(image)
@@ -181,7 +181,7 @@ def _why_unknown(source: str | os.PathLike[str] | IO[bytes]) -> str:
         kind = head[8:12].lower()
         if kind in (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc"):
             return "a HEIC image, whatever its suffix: pip install pillow-heif, or convert it"
-        return "not an image in a format that can be read (AVIF, or a film)"
+        return "not an image in a format that can be read (AVIF, or a video)"
     return "not an image in a format that can be read"
 
 
@@ -304,11 +304,11 @@ def _extremes(values: npt.NDArray[Any]) -> tuple[float, float, bool] | None:
 def _doubt(extremes: tuple[float, float, bool]) -> str | None:
     low, high, integers = extremes
     if integers and 0 < high < _DARK:
-        return f"values up to {high:.0f} of 65535: nearly black, unless it has fewer bits than 16; say how many"
+        return f"values up to {high:.0f} of 65535: nearly black, unless its bit depth is less than 16; give the depth"
     if integers and (low < 0 or high > _WHITE):
         return f"values from {low:.0f} to {high:.0f}, read as 0 to 65535: what is beyond is black or white"
     if not integers and (low < 0 or high > 255):
-        return f"float values from {low:g} to {high:g}, read as 0 to 255: say the range"
+        return f"float values from {low:g} to {high:g}, read as 0 to 255; give the range"
     return None
 
 

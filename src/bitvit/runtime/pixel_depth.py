@@ -102,8 +102,8 @@ def fitting_range(extremes: Iterable[tuple[float, float, bool]]) -> Range | None
     if len(kinds) > 1:
         first, second = sorted(kinds)
         raise ImageError(
-            f"some images count from {first[0]:g} to {first[1]:g}, others from {second[0]:g} to {second[1]:g}: convert "
-            "them to one kind, or say the depth with data.bit_depth"
+            f"some images have values from {first[0]:g} to {first[1]:g}, others from {second[0]:g} to {second[1]:g}: "
+            "convert them to one range, or set data.bit_depth"
         )
     return kinds.pop()
 

@@ -71,7 +71,7 @@ def plan_study(study: Study, seeds: Iterable[int] | None = None, only: Sequence[
         only: patterns (`gsb*`) of rows, or of rows with their point; all others are left out.
 
     Raises:
-        StudyError: if a recipe cannot be made, or a pattern fits nothing.
+        StudyError: if a recipe is not valid, or a pattern matches no row.
     """
     runs = [
         _run(study, row, dict(zip((axis.name for axis in study.axes), values, strict=True)), seed)

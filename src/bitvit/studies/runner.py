@@ -33,7 +33,7 @@ def prepare_folder(study: Study, folder: Path) -> None:
     """Make a study's folder and leave the resolved study in it.
 
     Raises:
-        OutputError: if it cannot be made or written.
+        OutputError: if it cannot be created or written.
         StudyError: if it belongs to another study.
     """
     check_owner(study, folder)

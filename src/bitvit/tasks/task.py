@@ -162,7 +162,7 @@ class Task(ABC):
         settings: class of its section in a recipe.
         is_for_pixels: whether networks answer for every pixel, or for the whole image.
         draws_examples: whether `example_figures` draws anything.
-        is_in_format: whether the file format knows the task; without, networks are trained and judged, not exported.
+        is_in_format: whether the file format knows the task; without, networks are trained and evaluated, not exported.
         recipes: from which one is chosen where none is named; the first that suits the images.
     """
 

@@ -32,7 +32,13 @@ def _is_full(error: BaseException) -> bool:
 
 @contextmanager
 def reporting_interrupts(phase: str, epochs: int, epochs_done: Callable[[], int]) -> Iterator[None]:
-    """Turn Lightning's exit on Ctrl-C into an exception, and errors from worker processes into their own last line."""
+    """Turn Lightning's exit on Ctrl-C into an exception, and errors from worker processes into their own last line.
+
+    Raises:
+        TrainingInterrupted: the phase was interrupted.
+        RecipeError: Lightning cannot train as `runtime` says.
+        TrainingError: memory, shared memory or the disk is full.
+    """
     is_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if is_main_thread else None
     try:
@@ -55,7 +61,7 @@ def reporting_interrupts(phase: str, epochs: int, epochs_done: Callable[[], int]
         if "DataLoader worker" not in text and "shared memory" not in text and "shm" not in text:
             raise
         raise TrainingError(
-            f"a process that prepares images has died in {phase}, as when shared memory (/dev/shm) or memory is full: "
+            f"a data loading process died in {phase}; this happens when shared memory (/dev/shm) or memory is full: "
             f"set runtime.workers=0, or enlarge it (docker: --shm-size) and continue with --resume ({text[:200]})"
         ) from None
     except BitvitError as error:

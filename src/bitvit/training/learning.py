@@ -28,15 +28,15 @@ def nothing_learned(result: PhaseResult, recipe: Recipe, train_images: int, teac
         return f"{name}: {doubt.text}: hold out more (data.val_fraction) or cross-validate (--folds 5)"
     if not result.epochs:
         return (
-            f"{name}: {doubt.text}: are its classes in this order (data.class_order: natural "
-            "or alphabetical), and its images prepared so?"
+            f"{name}: {doubt.text}: check that its classes are in the same order (data.class_order: natural or "
+            "alphabetical) and its images were prepared in the same way"
         )
     return f"{result.phase}: {doubt.text}: {_advice(result, recipe, train_images, teacher_learned)}"
 
 
 def _advice(result: PhaseResult, recipe: Recipe, train_images: int, teacher_learned: bool) -> str:
     if result.phase != "teacher" and not teacher_learned:
-        return "its teacher had learned nothing; mend that first"
+        return "its teacher learned nothing; fix that first"
     schedule: Schedule = {"teacher": recipe.teacher, "stage1": recipe.stage1, "stage2": recipe.stage2}[result.phase]
     steps = max(train_images // recipe.batch_size, 1)
     updates = result.epochs * steps

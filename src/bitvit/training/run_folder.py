@@ -126,7 +126,7 @@ class RunFolder:
             resume: go on with the run that the folder holds.
 
         Raises:
-            OutputError: if the folder cannot be made or written.
+            OutputError: if the folder cannot be created or written.
             TrainingError: if it holds a run and `resume` is not asked for, or holds something else.
             RecipeError: if it is to be resumed with another recipe; the message names the keys. More epochs of the last
                 phase are no other recipe, they extend the run; nor is another place of the same images.
@@ -188,7 +188,11 @@ class RunFolder:
         write_atomically(self.history(phase), json.dumps([record.to_dict() for record in records]).encode())
 
     def read_history(self, phase: str) -> list[EpochRecord]:
-        """Return the records of a finished phase."""
+        """Return the records of a finished phase.
+
+        Raises:
+            TrainingError: it is damaged.
+        """
         try:
             return [EpochRecord(**record) for record in json.loads(read_regular_file(self.history(phase)))]
         except FileNotFoundError:
@@ -201,7 +205,11 @@ class RunFolder:
         write_atomically(self.result(phase), json.dumps(content).encode())
 
     def read_result(self, phase: str) -> dict[str, Any]:
-        """Return the figures of a finished phase."""
+        """Return the figures of a finished phase.
+
+        Raises:
+            TrainingError: it is damaged.
+        """
         try:
             content: dict[str, Any] = json.loads(read_regular_file(self.result(phase)))
         except (OSError, ValueError) as error:

@@ -314,7 +314,7 @@ def test_classes_too_small_to_judge_are_named(tmp_path: Path) -> None:
     fill(tmp_path / "lynx", 1)
     data = build_data(str(tmp_path))
     assert list(data.val.class_counts()) == [2, 0]
-    assert any("never judged: 'lynx'" in note for note in data.notes)
+    assert any("never evaluated: 'lynx'" in note for note in data.notes)
 
 
 def test_an_empty_validation_folder_is_named(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from bitvit.quantizers import ChannelSignWeight
 from bitvit.quantizers.bireal import magnitude_aware_signs
 from bitvit.quantizers.ir_net import decayed_sign, libra_weight_signs
 from bitvit.quantizers.low_bit import fit_low_bit, low_bit
 from bitvit.quantizers.rbnn import fit_rotations, nearly_square, rotated, rotated_weight_signs, training_aware_sign
-from bitvit.quantizers.reactnet import reactnet_weight_signs, rsign
+from bitvit.quantizers.reactnet import rsign
 from bitvit.quantizers.recu import recu_weight_signs, scheduled_tau
 from bitvit.quantizers.xnor_net import xnor_input_scale, xnor_weight_signs
 
@@ -51,7 +52,7 @@ SIGN = np.vectorize(lambda v: -1.0 if v < 0 else 1.0)
     [
         (xnor_weight_signs, lambda w, a: 1 / 18 + a * (np.abs(w) <= 1)),
         (magnitude_aware_signs, lambda w, a: a * (np.abs(w) < 1)),
-        (reactnet_weight_signs, lambda w, a: 1.0 * (np.abs(w) <= 1)),
+        (ChannelSignWeight(centre=False), lambda w, a: 1.0 * (np.abs(w) <= 1)),
     ],
 )
 def test_filters_with_a_mean_magnitude(

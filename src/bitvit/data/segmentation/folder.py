@@ -145,7 +145,9 @@ def _classes_of(masks: list[Path]) -> Classes:
                 largest, where = int(found.max()), path
             occurs[found] = True
     if only_ignored:
-        raise DataError(f"{masks[0]}: every pixel is ignored (255), and so in all masks: nothing can be learned")
+        raise DataError(
+            f"{masks[0]}: every pixel of this mask, and of all others, is ignored (255): there is nothing to learn from"
+        )
     if occurs.sum() < _MIN_SHARE_OF_VALUES * (largest + 1):
         raise DataError(
             f"{where}: has the value {largest}, but only {int(occurs.sum())} of the values up to it occur: say in a "

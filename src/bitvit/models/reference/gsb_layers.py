@@ -68,7 +68,11 @@ class ReleaseMlp(BinaryMlp):
         super().__init__(release_linear(dim, hidden), fc2, ClippedGelu())
 
     def packed(self) -> None:
-        """Check that the clip changes no bit: every threshold of fc2 must be below it."""
+        """Check that the clip changes no bit: every threshold of fc2 must be below it.
+
+        Raises:
+            ExportError: a threshold exceeds the clip before it.
+        """
         inputs = self.fc2.get_submodule("input_quantizer")
         assert isinstance(inputs, ReleaseRound)
         if bool((0.5 * inputs.scale - inputs.shift >= _CLIP).any()):

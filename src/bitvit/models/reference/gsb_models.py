@@ -35,7 +35,11 @@ _MODULES: dict[str, GsbStage] = {"One_bit_vit_new": "full", "One_bit_vit_weight"
 
 
 def gsb_stage(config: ReferenceConfig, state_dict: Tensors) -> GsbStage:
-    """Return which of the release's two training stages a checkpoint is of."""
+    """Return which of the release's two training stages a checkpoint is of.
+
+    Raises:
+        CheckpointImportError: the config names an unknown module.
+    """
     detected: GsbStage = "full" if "blocks.0.attn.clip_attn" in state_dict else "weights"
     if config.module is None:
         return detected
@@ -45,7 +49,11 @@ def gsb_stage(config: ReferenceConfig, state_dict: Tensors) -> GsbStage:
 
 
 def gsb_arguments(config: ReferenceConfig, state_dict: Tensors) -> dict[str, Any]:
-    """Return the arguments of `build_release_deit` that the config and the shapes tell."""
+    """Return the arguments of `build_release_deit` that the config and the shapes tell.
+
+    Raises:
+        CheckpointImportError: a tensor that shows the shape is missing.
+    """
     network = config.network
     try:
         patch = state_dict["patch_embed.proj.weight"]

@@ -124,7 +124,11 @@ class ClassificationScorer(Scorer):
         self.sums[3:] += np.bincount(classes * n_classes + ranking[:, 0], minlength=n_classes**2)
 
     def result(self) -> ClassificationEvaluation:
-        """Return the figures of all images that were added."""
+        """Return the figures of all images that were added.
+
+        Raises:
+            UsageError: no images were added.
+        """
         images = int(self.sums[0])
         if not images:
             raise UsageError("there are no images to evaluate")

@@ -135,7 +135,11 @@ class SegmentationScorer(Scorer):
         self.sums[2] += len(rows)
 
     def result(self) -> SegmentationEvaluation:
-        """Return the figures of all that was added."""
+        """Return the figures of all that was added.
+
+        Raises:
+            UsageError: no images were added.
+        """
         if not self.sums[0]:
             raise UsageError("there are no images to evaluate")
         n = len(self._labels)

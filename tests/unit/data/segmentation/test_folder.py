@@ -146,7 +146,7 @@ def test_a_mask_that_is_ignored_altogether(folder: Path) -> None:
     for part in ("train", "val"):
         for name in ("a", "b", "c"):
             put(folder, part, name, np.full((2, 3), 255, np.uint8))
-    refused(folder, r"masks/train/a\.png: every pixel is ignored")
+    refused(folder, r"masks/train/a\.png: every pixel of this mask, and of all others, is ignored")
 
 
 def test_colours_without_a_list_and_colours_beyond_it(folder: Path) -> None:
