@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli.arguments import positive
+from bitvit.cli.arguments import MODEL_HELP, add_model_argument, positive
 from bitvit.cli.deferred_imports import load_pytorch
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
@@ -32,7 +32,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="a .bitvit file, or hf://user/name")
+    add_model_argument(parser, "file", metavar="FILE", help=MODEL_HELP, nargs="?")
     parser.add_argument("--model", metavar="NAME", help="a registered model with random weights instead of a file")
     parser.add_argument("--threads", type=positive, default=1, metavar="T", help="threads of every engine (default 1)")
     parser.add_argument("--batch", type=positive, default=1, metavar="B", help="images per batch (default 1)")

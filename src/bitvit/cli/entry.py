@@ -16,10 +16,11 @@ from rich_argparse import RawDescriptionRichHelpFormatter
 
 from bitvit import __version__
 from bitvit.cli.deferred_imports import import_modules
-from bitvit.cli.output import open_closed_streams, print_error, tolerate_any_text
+from bitvit.cli.output import open_closed_streams, print_error, print_note, tolerate_any_text
 from bitvit.errors import BitvitError, UsageError
 from bitvit.image_files import refuse_special_file
 from bitvit.model_files import local_file
+from bitvit.trained import trained_model
 
 # In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
 COMMANDS = (
@@ -102,10 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_empty_arguments(sys.argv[1:] if argv is None else argv)
         arguments = build_parser().parse_args(argv)
         refuse_special_files(arguments)
-        download_models(arguments)
+        note = find_model(arguments)
         import_modules(getattr(arguments, "imports", []))
         code = int(arguments.command_function(arguments))
         sys.stdout.flush()
+        if note and code == EXIT_OK:
+            print_note(note)
         return code
     except BrokenPipeError:
         # The reader (`| head`) has gone: nothing is left to say, and the interpreter's own flush at exit must not fail.
@@ -165,15 +168,26 @@ def refuse_special_files(arguments: argparse.Namespace) -> None:
                     refuse_special_file(text, UsageError)
 
 
-def download_models(arguments: argparse.Namespace) -> None:
-    """Put the downloaded file in the place of every path that is an address on the hub, `hf://user/name`.
+def find_model(arguments: argparse.Namespace) -> str | None:
+    """Put the file's path in the place of an address on the hub, or of the name of a file that comes with bitvit.
+
+    Returns:
+        A note for the user, where more than one file may have been meant.
 
     Raises:
         HubError: the hub has no such file, refuses access, or cannot be reached.
     """
-    for name, value in vars(arguments).items():
-        if isinstance(value, Path):
-            setattr(arguments, name, local_file(value))
+    name = getattr(arguments, "model_argument", None)
+    if name is None or (named := getattr(arguments, name)) is None:
+        return None
+    found = local_file(named, or_folder=arguments.model_or_folder)
+    setattr(arguments, name, found)
+    if trained_model(str(named)) is not None:
+        if found == named:
+            return f"note: this was the local {named}, not the network that comes with bitvit"
+        if Path(f"{named}.bitvit").is_file():
+            return f"note: this was the network that comes with bitvit; the local file is called {named}.bitvit"
+    return None
 
 
 def _extra_with(package: str | None) -> str:

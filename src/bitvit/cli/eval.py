@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli.arguments import positive
+from bitvit.cli.arguments import MODEL_HELP, add_model_argument, positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import print_json, print_note, print_table, table
@@ -25,11 +24,12 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
+    add_model_argument(
+        parser,
         "model",
         metavar="RUN|CHECKPOINT|FILE",
-        type=Path,
-        help="a run folder, a checkpoint, a .bitvit file, or hf://user/name",
+        help=f"a run folder, a checkpoint, {MODEL_HELP}",
+        or_folder=True,
     )
     parser.add_argument(
         "--split",

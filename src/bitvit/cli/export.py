@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitvit.cli.arguments import positive
+from bitvit.cli.arguments import add_model_argument, positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
@@ -34,11 +34,12 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
+    add_model_argument(
+        parser,
         "run",
         metavar="RUN",
-        type=Path,
         help="a run folder or a checkpoint of the finished student; for ONNX a .bitvit file, too",
+        or_folder=True,
     )
     parser.add_argument(
         "out", metavar="OUT", type=Path, help="the .bitvit or .onnx file to write; - for standard output"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bitvit.cli.arguments import positive
+from bitvit.cli.arguments import MODEL_HELP, add_model_argument, positive
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="a .bitvit file, or hf://user/name")
+    add_model_argument(parser, "file", metavar="FILE", help=MODEL_HELP)
     parser.add_argument("--ops", action="store_true", help="print every operator instead of one line per kind")
     parser.add_argument(
         "--profile",

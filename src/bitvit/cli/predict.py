@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitvit.cli.arguments import positive
+from bitvit.cli.arguments import MODEL_HELP, add_model_argument, positive
 from bitvit.cli.mask_files import OVERLAYS, MaskFiles
 from bitvit.cli.output import print_error, print_note
 from bitvit.cli.prediction_images import ImagesToPredict, PredictedImage
@@ -36,7 +36,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="a .bitvit file, or hf://user/name")
+    add_model_argument(parser, "file", metavar="FILE", help=MODEL_HELP)
     parser.add_argument(
         "images",
         metavar="IMAGE",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from bitvit.cli.arguments import MODEL_HELP, add_model_argument
 from bitvit.cli.output import print_note, print_table, table
 
 HELP = "upload a .bitvit file to the Hugging Face Hub, with a model card made from its provenance"
@@ -16,7 +16,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="a .bitvit file")
+    add_model_argument(parser, "file", metavar="FILE", help=MODEL_HELP)
     parser.add_argument("repository", metavar="USER/NAME", help="where to; made if there is no such repository")
     parser.add_argument("--license", metavar="ID", help="licence that the card states, such as apache-2.0")
     parser.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -12,7 +13,7 @@ from bitvit.program import FORMAT_VERSION, BitvitFile, Preprocessing
 from bitvit.tasks import task_named
 from bitvit.text import printable
 
-__all__ = ["MARK", "model_card"]
+__all__ = ["MARK", "Making", "model_card"]
 
 MARK = "<!-- This card was written by `bitvit push` from the file's provenance. -->"
 """Stands in every card that was written here: such a card may be replaced, one that somebody wrote may not."""
@@ -23,18 +24,43 @@ _HUB_METRICS = {"top1": "accuracy", "miou": "mean_iou"}
 _MOST_LABELS = 200
 
 
-def model_card(file: BitvitFile, size_bytes: int, repository: str, license: str | None = None) -> str:
+@dataclass(frozen=True)
+class Making:
+    """What a file does not say of itself.
+
+    Attributes:
+        data: the images it was trained on: whose, how many, their licence.
+        limits: what it is not good for.
+        commands: those that made it.
+        sample: the class of the picture beside the file.
+    """
+
+    data: str
+    limits: str
+    commands: tuple[str, ...]
+    sample: str
+
+
+def model_card(
+    file: BitvitFile, size_bytes: int, repository: str, license: str | None = None, making: Making | None = None
+) -> str:
     """Return the card as the hub wants it: YAML metadata, then Markdown.
 
     Args:
         file: the file's content.
         size_bytes: its size.
-        repository: ``user/name``, for the commands that the card shows.
+        repository: ``user/name`` on the hub, for the commands that the card shows; a name alone is that of a file that
+            comes with bitvit.
         license: identifier of the licence, such as ``apache-2.0``; by default that of the provenance.
+        making: what else is known.
+
+    Returns:
+        The card's text.
     """
     stated = license or file.provenance.get("license")
     metadata = yaml.safe_dump(_metadata(file, repository, stated), sort_keys=False, allow_unicode=True)
-    return f"---\n{metadata}---\n{MARK}\n\n" + "\n".join(_body(file, size_bytes, repository, stated)) + "\n"
+    mark = f"{MARK}\n" if "/" in repository else ""
+    return f"---\n{metadata}---\n{mark}\n" + "\n".join(_body(file, size_bytes, repository, stated, making)) + "\n"
 
 
 def _metadata(file: BitvitFile, repository: str, license: Any) -> dict[str, Any]:
@@ -66,7 +92,7 @@ def _metadata(file: BitvitFile, repository: str, license: Any) -> dict[str, Any]
     return metadata
 
 
-def _body(file: BitvitFile, size_bytes: int, repository: str, license: Any) -> Iterator[str]:
+def _body(file: BitvitFile, size_bytes: int, repository: str, license: Any, making: Making | None) -> Iterator[str]:
     origin = file.provenance
     what = {"classification": "image classification", "segmentation": "semantic segmentation"}.get(file.task, file.task)
     yield f"# {plain(repository.rpartition('/')[2])}\n"
@@ -76,9 +102,10 @@ def _body(file: BitvitFile, size_bytes: int, repository: str, license: Any) -> I
         "with the same answer on every machine.\n"
     )
     yield "## Use\n"
-    yield f"```bash\npip install 'bitvit[hub]'\nbitvit predict hf://{repository} photo.jpg\n```\n"
+    package, address = ("'bitvit[hub]'", f"hf://{repository}") if "/" in repository else ("bitvit", repository)
+    yield f"```bash\npip install {package}\nbitvit predict {address} photo.jpg\n```\n"
     yield (
-        f'```python\nimport bitvit\n\npredictor = bitvit.load("hf://{repository}")\n'
+        f'```python\nimport bitvit\n\npredictor = bitvit.load("{address}")\n'
         'prediction = predictor.predict("photo.jpg")\n```\n'
     )
     yield "## Figures\n"
@@ -100,6 +127,9 @@ def _body(file: BitvitFile, size_bytes: int, repository: str, license: Any) -> I
         ("licence", license),
     ]
     yield from _table([(name, plain(value)) for name, value in rows if value is not None])
+    if making is not None:
+        commands = "\n".join(making.commands)
+        yield f"\n{making.data}\n\n{making.limits}\n\n```bash\n{commands}\n```\n\nA picture to try: {making.sample}"
 
 
 def _figures(file: BitvitFile, size_bytes: int) -> Iterator[tuple[str, str]]:

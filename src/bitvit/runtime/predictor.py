@@ -25,6 +25,7 @@ from bitvit.runtime.engine import Engine
 from bitvit.runtime.label_maps import default_colors
 from bitvit.runtime.preprocessing import decoding_of, prepare
 from bitvit.runtime.segmentation import Segmentation, segment
+from bitvit.trained import trained_model
 
 __all__ = ["Answer", "FileInfo", "Prediction", "Predictor", "Segmentation", "load"]
 
@@ -118,7 +119,7 @@ class Predictor:
 
         Args:
             source: ``user/name`` or ``hf://user/name`` on the hub; with ``/file.bitvit`` if there are several.
-                A local file of that path comes first.
+                A local file of that path, and the name of a file that comes with bitvit, come first.
             revision: branch, tag or commit on the hub.
             threads: as in `load`.
             isa: as in `load`.
@@ -127,7 +128,8 @@ class Predictor:
             ProgramError: the file cannot be read, or is no sound ``.bitvit`` file; the message names it.
             HubError: the hub has no such file, refuses access, or cannot be reached.
         """
-        path = source if os.path.exists(source) else hub_file(source, revision)
+        is_near = os.path.exists(source) or trained_model(os.fspath(source)) is not None
+        path = source if is_near else hub_file(source, revision)
         return load(path, threads=threads, isa=isa)
 
     def predict(self, image: ImageSource | list[ImageSource] | tuple[ImageSource, ...], top_k: int = 5) -> Any:
@@ -256,7 +258,9 @@ def load(source: str | os.PathLike[str] | bytes, threads: int | None = None, isa
     """Load a ``.bitvit`` file.
 
     Args:
-        source: the file, its content, or its address on the hub, ``hf://user/name`` (see `Predictor.from_pretrained`).
+        source: the file, its content, its address on the hub, ``hf://user/name`` (see `Predictor.from_pretrained`), or
+            the name of one that comes with bitvit, such as ``digits`` (see `bitvit.trained`); a local file of that name
+            comes first.
         threads: how many threads work on a batch; by default the engine decides.
         isa: instruction set, one of `available_isas`; by default the best one, or ``BITVIT_ISA`` from the environment.
 
