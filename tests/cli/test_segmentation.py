@@ -48,6 +48,15 @@ def packed(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_report_shows_masks(bitvit: Command, trained: Path, tmp_path: Path) -> None:
+    result = bitvit("report", trained, "--out", tmp_path / "page.html", "--worst", 3, "--json")
+    assert result.code == 0, result.err
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert [item["confidence"] for item in result.json["worst"]] == [None] * 3
+    assert "mIoU" in page and page.count("data:image/png;base64,") >= 3
+    assert result.json["packed"]["agreement"]["images"] == result.json["images"] == 4
+
+
 def test_train_finds_out_and_eval_judges_alike(bitvit: Command, scenes: Path, trained: Path) -> None:
     run = trained
     figures = json.loads((run / "report.json").read_text())["phases"][-1]["evaluation"]
