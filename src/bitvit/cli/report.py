@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bitvit.cli.arguments import positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
-from bitvit.cli.deferred_imports import add_import_argument
+from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import print_json, print_note
 
 HELP = "write one HTML file about a finished run: curves, confusion, worst images, attention, sizes, times"
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Report on the validation images of the recipe, or on those that are named."""
+    load_pytorch()
     from bitvit.checkpoints import read_info
     from bitvit.errors import UsageError
     from bitvit.reporting import report_run
