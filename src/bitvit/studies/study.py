@@ -212,4 +212,4 @@ def _check_axis(axis: Axis, prefix: str) -> None:
         raise StudyError(f"{prefix}overrides: must have a mapping of overrides for '{missing[0]}'")
     for name, factor in axis.stretch.items():
         if name not in names or isinstance(factor, bool) or not isinstance(factor, (int, float)) or factor <= 0:
-            raise StudyError(f"{prefix}stretch: '{name}: {factor}' does not map a value of the axis to a number above 0")
+            raise StudyError(f"{prefix}stretch: '{name}: {factor}' does not map one of the values to a number above 0")
