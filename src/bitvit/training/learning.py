@@ -42,7 +42,8 @@ def _advice(result: PhaseResult, recipe: Recipe, train_images: int, teacher_lear
     updates = result.epochs * steps
     if updates < _ENOUGH_UPDATES:
         enough = -(-2 * _ENOUGH_UPDATES // steps)
-        return f"it was trained for {updates} updates only: try {result.phase}.epochs={enough}"
+        other = ", or a teacher that was trained on more images (--teacher FILE)" if result.phase == "teacher" else ""
+        return f"it was trained for {updates} updates only: try {result.phase}.epochs={enough}{other}"
     others = f"{result.phase}.learning_rate={schedule.learning_rate / 3:.2g}"
     if result.phase == "teacher":
         return (
