@@ -80,4 +80,4 @@ def test_a_checkpoint_is_no_packed_file(bitvit: Command, finished_run: Path, pho
     ids=" ".join,
 )
 def test_empty_arguments_are_no_folders(bitvit: Command, words: tuple[str, ...]) -> None:
-    bitvit(*words).assert_one_error_line("an argument is empty", "variable of the shell")
+    bitvit(*words).assert_one_error_line("an argument is empty", "shell variable unset")

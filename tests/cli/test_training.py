@@ -51,9 +51,11 @@ def test_resume_where_no_run_is(bitvit: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "nowhere"):
         result = bitvit("train", "--out", folder, "--resume")
-        result.assert_one_error_line("no run there")
+        result.assert_one_error_line("there is no run to resume")
         assert not (folder / "recipe.yaml").exists()
-    bitvit("train", "--out", tmp_path / "nowhere", "--resume", "--folds", "3").assert_one_error_line("no run there")
+    bitvit("train", "--out", tmp_path / "nowhere", "--resume", "--folds", "3").assert_one_error_line(
+        "there is no run to resume"
+    )
 
 
 def test_export_to_standard_output(
@@ -208,7 +210,7 @@ def test_images_are_recognized_by_what_they_are(bitvit: Command, recipe_file: Pa
     for model in (run, packed):
         assert bitvit("eval", model, "--data", moved, "--json").json["images"] == 4
     bitvit("eval", run).assert_one_error_line("no such folder", "--data")
-    bitvit("train", "--out", run, "--resume").assert_one_error_line("not there any more", "--data")
+    bitvit("train", "--out", run, "--resume").assert_one_error_line("no longer there", "--data")
     assert bitvit("train", "--out", run, "--resume", "--data", moved).code == 0
     moved.rename(mine)
     (mine / "cat" / "99.png").write_bytes((mine / "cat" / "0.png").read_bytes())

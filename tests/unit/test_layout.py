@@ -18,6 +18,7 @@ EXCEPTIONS = {
     "program/test_huge_integers.py": "of the validator in cpp/program, with the engine",
     "program/test_limits.py": "of the validator in cpp/program, with the engine",
     "program/test_malformed_files.py": "of the validator in cpp/program, with the engine",
+    "program/test_memory_bounds.py": "of what operators declare in cpp/ops, with the engine",
     "program/test_operator_homes.py": "of cpp/ops, program/operators, docs/format.md and tests/operators together",
     "quantizers/test_comparison_quantizers.py": "of the estimators of the compared methods, a few lines for each",
     "quantizers/test_react_quantizers.py": "of the estimators that BinaryViT and BHViT share, a few lines for each",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from timm.layers import PatchEmbed
 from torch import Tensor, nn
 
+from bitvit.charge import Call, Charge
 from bitvit.layers import (
     PoolingBranches,
     PositionEmbedding,
@@ -18,10 +19,9 @@ from bitvit.layers import (
     step_linear,
 )
 from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
-from bitvit.models.pyramid import ResidualBlock
 
 
-class PoolingBlock(ResidualBlock):
+class PoolingBlock(nn.Module):
     """A binary FFN beside average pooling, on a map [B, H, W, C]."""
 
     def __init__(self, channels: int) -> None:
@@ -34,6 +34,10 @@ class PoolingBlock(ResidualBlock):
         h = self.norm(x)
         y: Tensor = x + self.mlp(h) + self.branches(h)
         return y
+
+    def charge(self, call: Call) -> Charge:
+        """The residual sums."""
+        return Charge(other_flops=2 * call.elements_out)
 
 
 class PoolingMixer(nn.Module):
