@@ -47,17 +47,11 @@ def test_chain(chain: str, side: int, width: int, seed: int) -> None:
     builder = ProgramBuilder(rng, (side, side))
     wide = Value("f32", (n_rows, width))
 
-    def pixels(channels: int) -> str:
-        tensors = {
-            "weight": rng.integers(-128, 128, (channels, 1, 1, 3), dtype=np.int8),
-            "scale": f32(rng, channels, 3) / np.float32(500),
-            "bias": f32(rng, channels),
-        }
-        value = Value("f32", (n_rows, channels))
-        return builder.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
-
-    others = [pixels(width), builder.op("repeat_channels", [pixels(64)], wide, attrs={"times": width // 64})]
-    running, asked = pixels(width), []
+    others = [
+        builder.pixels(width),
+        builder.op("repeat_channels", [builder.pixels(64)], wide, attrs={"times": width // 64}),
+    ]
+    running, asked = builder.pixels(width), []
     for i, kind in enumerate(chain.split(", ")):
         inputs = [running]
         if kind == "kAdd":  # in either order; what is repeated is read once

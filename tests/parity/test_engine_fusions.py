@@ -38,21 +38,12 @@ def test_expansion(size: tuple[int, int, int, int, int]) -> None:
     builder = ProgramBuilder(rng, (side, side))
     wide = Value("f32", (n_rows, n_outputs))
 
-    def pixels(channels: int) -> str:
-        tensors = {
-            "weight": rng.integers(-128, 128, (channels, 1, 1, 3), dtype=np.int8),
-            "scale": f32(rng, channels, 3) / np.float32(500),
-            "bias": f32(rng, channels),
-        }
-        value = Value("f32", (n_rows, channels))
-        return builder.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
-
     def parameters(channels: int, *names: str) -> dict[str, np.ndarray]:
         return {name: f32(rng, channels) / np.float32(2) for name in names}
 
-    other = pixels(width)
+    other = builder.pixels(width)
     bit_rows = Value("sign", (n_rows, n_inputs))
-    bits = builder.op("sign", [pixels(n_inputs)], bit_rows, tensors=parameters(n_inputs, "threshold"))
+    bits = builder.op("sign", [builder.pixels(n_inputs)], bit_rows, tensors=parameters(n_inputs, "threshold"))
     weight = {"weight": weight_bits(rng, n_outputs, n_inputs), **parameters(n_outputs, "scale", "bias")}
     product = builder.op("binary_linear", [bits], wide, tensors=weight)
     repeated = builder.op("repeat_channels", [other], wide, attrs={"times": times})

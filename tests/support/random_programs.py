@@ -41,6 +41,17 @@ class ProgramBuilder:
         self.program.ops.append(Op(kind, tuple(inputs), tuple(names), attrs or {}, parameters))
         return names[0]
 
+    def pixels(self, channels: int) -> str:
+        """Random sums of the colours of each pixel."""
+        height, width, _ = self.shape("image")
+        tensors = {
+            "weight": self.rng.integers(-128, 128, (channels, 1, 1, 3), dtype=np.int8),
+            "scale": f32(self.rng, channels, 3) / np.float32(500),
+            "bias": f32(self.rng, channels),
+        }
+        value = Value("f32", (height * width, channels))
+        return self.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
+
     def rows(self, kind: str, x: str, *parameters: str, attrs: dict[str, Any] | None = None) -> str:
         """A float operator [N, C] -> [N, C] with parameters [C]."""
         n, c = self.shape(x)

@@ -24,19 +24,7 @@ from bitvit.program import (
 )
 from bitvit.program.schema import AnyArray
 from bitvit.runtime import Engine, available_isas
-
-POINTS = {"weight": "w", "scale": "s", "bias": "b"}
-
-
-def start(side: int) -> tuple[dict[str, Value], list[Op], dict[str, AnyArray]]:
-    """A value `x` of one channel for each pixel of a square image."""
-    values = {"image": Value("u8", (side, side, 3)), "x": Value("f32", (side * side, 1))}
-    tensors: dict[str, AnyArray] = {
-        "w": np.ones((1, 1, 1, 3), np.int8),
-        "s": np.ones((1, 3), np.float32),
-        "b": np.zeros(1, np.float32),
-    }
-    return values, [Op("patch_conv_u8", ("image",), ("x",), {"patch": 1}, POINTS)], tensors
+from tests.support.malformed_files import point_network
 
 
 def finished(side: int, values: dict[str, Value], ops: list[Op], tensors: dict[str, AnyArray], last: str) -> BitvitFile:
@@ -48,7 +36,7 @@ def finished(side: int, values: dict[str, Value], ops: list[Op], tensors: dict[s
 
 def large_values(side: int = 4096) -> BitvitFile:
     """x and 15 sums of x with itself, all needed at the end."""
-    values, ops, tensors = start(side)
+    values, ops, tensors = point_network(side)
     sums = [f"y{i}" for i in range(15)]
     for name in sums:
         values[name] = Value("f32", (side * side, 1))
@@ -63,7 +51,7 @@ def large_values(side: int = 4096) -> BitvitFile:
 
 def thin_masks() -> BitvitFile:
     """Bits in rows of one: 64 times the memory of bits in rows of 64."""
-    values, ops, tensors = start(2048)
+    values, ops, tensors = point_network(2048)
     tensors["threshold"] = np.zeros(1, np.float32)
     for i in range(16):
         values[f"m{i}"] = Value("sign", (2048 * 2048, 1))
@@ -78,7 +66,7 @@ def thin_masks() -> BitvitFile:
 
 def one_tensor_often(n: int = 300, width: int = 1 << 16) -> BitvitFile:
     """A tensor that operators of one kind share: 16 MiB as the kernels want it."""
-    values, ops, tensors = start(1)
+    values, ops, tensors = point_network(1)
     values["xk"] = Value("f32", (1, width))
     ops.append(Op("repeat_channels", ("x",), ("xk",), {"times": width}))
     tensors["W"] = np.ones((1, width), np.float32)
@@ -90,7 +78,7 @@ def one_tensor_often(n: int = 300, width: int = 1 << 16) -> BitvitFile:
 
 def one_tensor_in_many_ways(n: int = 300) -> BitvitFile:
     """A tensor of grouped convolutions: each dilation is a use of its own."""
-    values, ops, tensors = start(2)
+    values, ops, tensors = point_network(2)
     values["xk"] = Value("f32", (4, 1 << 12))
     values["s"] = Value("sign", (4, 1 << 12))
     tensors["threshold"] = tensors["zeros"] = np.zeros(1 << 12, np.float32)
@@ -126,7 +114,7 @@ def repeated_parameters(n: int = 16_000) -> BitvitFile:
 
 def pools(side: int = 1024, kernel: int = 63, n: int = 1, kind: str = "average") -> BitvitFile:
     """Windows of many cells at every cell: much work for a few hundred bytes."""
-    values, ops, tensors = start(side)
+    values, ops, tensors = point_network(side)
     attributes = {"grid": [side, side], "kind": kind, "kernel": kernel, "stride": 1, "padding": kernel // 2}
     for i in range(n):
         values[f"y{i}"] = Value("f32", (side * side, 1))
@@ -136,7 +124,7 @@ def pools(side: int = 1024, kernel: int = 63, n: int = 1, kind: str = "average")
 
 def wide_stencils(n: int = 200, width: int = 1 << 21) -> BitvitFile:
     """Operators that need a row of zeros as wide as theirs."""
-    values, ops, tensors = start(1)
+    values, ops, tensors = point_network(1)
     values["y0"] = Value("f32", (1, width))
     ops.append(Op("repeat_channels", ("x",), ("y0",), {"times": width}))
     attributes = {"grid": [1, 1], "groups": [[[1, 0]]], "wrap": False, "divisor": 1}
@@ -150,7 +138,7 @@ def wide_stencils(n: int = 200, width: int = 1 << 21) -> BitvitFile:
 
 def wide_heads(width: int = 1 << 21, planes: int = 8) -> BitvitFile:
     """Attention of few numbers whose kernels need much memory for sums."""
-    values, ops, tensors = start(1)
+    values, ops, tensors = point_network(1)
     tensors |= {"t": np.zeros(1, np.float32), "e": np.ones(2, np.float32)}
     tensors |= {"r": np.ones((planes, 1), np.float32), "c": np.ones(planes, np.float32)}
     values["q"] = Value("sign", (1, 1, 1))
@@ -171,7 +159,7 @@ def wide_heads(width: int = 1 << 21, planes: int = 8) -> BitvitFile:
 
 def many_keys() -> BitvitFile:
     """A row of attention as long as an image is large."""
-    values, ops, tensors = start(2048)
+    values, ops, tensors = point_network(2048)
     side = 2048 * 2048
     tensors |= {"t": np.zeros(1, np.float32), "e": np.ones(2, np.float32), "one": np.ones((1, 1), np.float32)}
     tensors["r"] = np.ones(1, np.float32)
@@ -192,7 +180,7 @@ def many_keys() -> BitvitFile:
 
 def many_scores(side: int = 128) -> BitvitFile:
     """Mask bits of all pairs of rows, whose statistics need the 32 times as large numbers behind them."""
-    values, ops, tensors = start(side)
+    values, ops, tensors = point_network(side)
     rows = side * side
     tensors |= {"t": np.zeros(1, np.float32), "e": np.ones(2, np.float32), "one": np.ones((1, 1), np.float32)}
     tensors["r"] = np.ones(1, np.float32)
@@ -282,7 +270,7 @@ def test_a_shared_tensor_gives_the_same_answer_in_every_layout() -> None:
     bits[:, 1] &= 31
     floats = rng.standard_normal((8, 1)).astype(np.float32)
     for name in ("same", "other"):
-        values, ops, tensors = start(4)
+        values, ops, tensors = point_network(4)
         tensors |= {"t": np.zeros(16, np.float32), "o": np.ones(8, np.float32), "same": bits, "f": floats}
         tensors |= {"t13": np.zeros(13, np.float32), "r": floats}
         if name == "other":
@@ -318,7 +306,7 @@ def test_a_shared_tensor_gives_the_same_answer_in_every_layout() -> None:
 
 
 def test_too_many_operators() -> None:
-    values, ops, tensors = start(4)
+    values, ops, tensors = point_network(4)
     for i in range((1 << 14) + 1):
         values[f"y{i}"] = Value("f32", (16, 1))
         ops.append(Op("gelu", ("x",), (f"y{i}",)))
