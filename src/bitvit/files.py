@@ -1,4 +1,4 @@
-"""Files: written completely or not at all, locked, and which of them are images."""
+"""Files: written completely or not at all, and locked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ from typing import BinaryIO
 
 from bitvit.errors import OutputError
 
-__all__ = ["IMAGE_SUFFIXES", "hold_lock", "open_regular_file", "read_regular_file", "write_atomically"]
-
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"},
-)
-"""Names of image files, in lower case: what training and prediction look for in a folder."""
+__all__ = ["hold_lock", "open_regular_file", "read_regular_file", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

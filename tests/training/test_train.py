@@ -65,6 +65,28 @@ def test_a_run_that_learned_nothing_says_so_after_each_phase(tmp_path: Path) -> 
     assert list(report.warnings) == stored["warnings"]
 
 
+@pytest.mark.parametrize("is_split", [True, False])
+def test_a_class_whose_validation_images_are_bad_is_trained_and_named(tmp_path: Path, is_split: bool) -> None:
+    generator = np.random.default_rng(3)
+    photos = tmp_path / "photos"
+    for part, count in (("train", 6), ("val", 3)) if is_split else ((".", 5),):
+        for name in ("cat [x]", "dog", "émeu"):
+            (photos / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (20, 20, 3), np.uint8)
+                Image.fromarray(pixels).save(photos / part / name / f"{number}.png")
+    held_out = build_data(str(photos)).val
+    for position in range(len(held_out)):
+        if held_out.target(position) == 0:
+            Path(held_out.describe(position)).write_bytes(b"no image")
+    lines: list[str] = []
+    recipe = tiny_recipe(tmp_path / "data", data__name=str(photos), data__folder=None, data__on_error="skip")
+    report = train(recipe, tmp_path / "run", note=lines.append)
+    assert "note: no validation images are left of 'cat [x]'" in lines
+    said = "no validation image is of class 'cat [x]': how well it is recognized is unknown"
+    assert said in report.warnings and f"warning: {said}" in lines
+
+
 def assert_same_weights(found: Path, expected: Path) -> None:
     found_weights, expected_weights = weights(found), weights(expected)
     assert found_weights.keys() == expected_weights.keys()

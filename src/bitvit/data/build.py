@@ -21,9 +21,10 @@ from bitvit.data.image_set import Data, ImageSet, join
 from bitvit.data.segmentation.build import build_segmentation_data, is_segmentation, load_segmentation
 from bitvit.data.segmentation.segmentation_set import join_pairs
 from bitvit.data.splits import add_label_noise, fold_split, limit_samples_per_class, stratified_split
+from bitvit.data.target_set import absent_classes
 from bitvit.data.timm_sets import TIMM_PREFIXES, load_timm
 from bitvit.runtime.preprocessing import Decoding
-from bitvit.text import printable
+from bitvit.text import listed, printable
 
 __all__ = ["DATA_NAMES", "EvaluationData", "Part", "build_data", "build_evaluation"]
 
@@ -118,10 +119,9 @@ def _unknown(name: str, folder: Path) -> str:
 
 def _note_unjudged(val: ImageSet, notes: list[str]) -> None:
     """Name the classes of a single image, which a split leaves to training."""
-    alone = [f"'{printable(val.labels[index], 60)}'" for index in np.flatnonzero(val.class_counts() == 0)]
+    alone = absent_classes(val)
     if alone:
-        shown = ", ".join(alone[:8]) + (", ..." if len(alone) > 8 else "")
-        notes.append(f"too few images to hold one out, so never evaluated: {shown}")
+        notes.append(f"too few images to hold one out, so never evaluated: {listed(alone, 8)}")
 
 
 def _check_classes(part: ImageSet, what: str, *, need_all: bool, where: str = "") -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from bitvit.data.errors import DataError
 from bitvit.data.image_set import ArraySource, Data, ImageSet
-from bitvit.data.target_set import TargetSet
+from bitvit.data.target_set import TargetSet, absent_classes
 from bitvit.errors import ImageError
 from bitvit.runtime.ahead import map_ahead
 from bitvit.runtime.decoding import Decoded, decode
@@ -58,15 +58,12 @@ def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, 
     if bad:
         notes.append(_say(bad, total, on_error))
         data = replace(data, train=_without(data.train, train_bad), val=_without(data.val, val_bad))
-        for part, what in ((data.train, "training"), (data.val, "validation")):
-            counts = np.bincount(part.targets, minlength=len(part.labels))
-            if not len(part) or (what == "training" and (counts == 0).any()):
-                empty = printable(part.labels[int(np.argmin(counts))])
-                raise DataError(
-                    f"without the images that cannot be read, class '{empty}' has no {what} images: {bad[0]}"
-                )
-            if what == "validation" and (counts == 0).any():
-                notes.append(_say_unjudged(part, counts))
+        _demand_classes(data.train, bad)
+        if not len(data.val):
+            raise DataError(f"none of the {len(val_bad)} validation images can be read: {bad[0]}")
+        unjudged = absent_classes(data.val)
+        if unjudged:
+            notes.append(f"no validation images are left of {listed(unjudged, _SHOWN)}")
     if data.train.decoding.value_range is None and train_values:
         data, note = _with_range(data, [*train_values, *val_values])
         notes.append(note)
@@ -139,9 +136,14 @@ def _say(bad: Sequence[str], total: int, on_error: OnError) -> str:
     raise DataError(f"{many}: {shown}. Fix or remove them, or skip them with data.on_error=skip (--on-error skip)")
 
 
-def _say_unjudged(images: ImageSet, counts: np.ndarray[Any, Any]) -> str:
-    empty = [f"'{printable(images.labels[index], 60)}'" for index in np.flatnonzero(counts == 0)]
-    return f"no validation images are left of {listed(empty, _SHOWN)}"
+def _demand_classes(train: ImageSet, bad: Sequence[str]) -> None:
+    empty = absent_classes(train)
+    if empty:
+        many = "a class" if len(empty) == 1 else f"{len(empty)} of {len(train.labels)} classes"
+        raise DataError(
+            f"none of the training images of {many} can be read: {listed(empty, _SHOWN)}. Mend them or remove the "
+            f"folder; the first that cannot be read: {bad[0]}"
+        )
 
 
 def _with_range(data: Data, extremes: list[tuple[float, float, bool]]) -> tuple[Data, str]:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from bitvit.program import Preprocessing
+from bitvit.text import printable
 
-__all__ = ["TargetSet"]
+__all__ = ["TargetSet", "absent_classes"]
 
 
 class TargetSet(Protocol):
@@ -43,3 +44,8 @@ class TargetSet(Protocol):
 
     def batches(self, preprocessing: Preprocessing, batch_size: int) -> Iterator[tuple[npt.NDArray[np.uint8], Any]]:
         """Yield all images in order as uint8 `[B,H,W,C]`, with their targets."""
+
+
+def absent_classes(images: TargetSet) -> list[str]:
+    """Return the names of the classes that none of the images is of or shows, in quotes, as a terminal shows them."""
+    return [f"'{printable(images.labels[index], 60)}'" for index in np.flatnonzero(images.class_counts() == 0)]

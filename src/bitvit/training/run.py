@@ -13,12 +13,14 @@ from torch import nn
 from bitvit.checkpoints import load_checkpoint
 from bitvit.data import DATA_NAMES, Data, build_data, check_data, files_digest
 from bitvit.data.summary import summary_lines
+from bitvit.data.target_set import absent_classes
 from bitvit.files import hold_lock, write_atomically
 from bitvit.program import Preprocessing
 from bitvit.runtime.decoding import Decoding
 from bitvit.runtime.pixel_depth import range_of_bits
 from bitvit.tasks import Classes, task_named
 from bitvit.tasks.objective import Objective, ObjectivePlan
+from bitvit.text import listed
 from bitvit.training.data_fingerprint import data_fingerprint
 from bitvit.training.errors import TrainingError
 from bitvit.training.estimate import Estimate, estimate
@@ -38,6 +40,7 @@ from bitvit.training.student import Student
 __all__ = ["Run", "data_of", "train"]
 
 _EXAMPLES = 6
+_NAMES = 5
 
 
 def data_of(recipe: Recipe) -> Data:
@@ -231,7 +234,7 @@ class Run:
                 self.history += self.folder.read_history(phase.name)
                 for line in self._doubts(results):
                     self.warn(line)
-        for warning in results[-1].evaluation.warnings():
+        for warning in (*results[-1].evaluation.warnings(), *self._unjudged()):
             self.warn(warning)
         report = TrainingReport(
             folder=self.folder.path,
@@ -254,6 +257,13 @@ class Run:
         else:
             learned = nothing_learned(last, self.recipe, len(self.data.train), teachers is None)
         return [line for line in (learned, last.warning()) if line is not None]
+
+    def _unjudged(self) -> list[str]:
+        """Return what cannot be known of classes that are not in the validation images, in at most one line."""
+        absent = absent_classes(self.data.val)
+        if not absent:
+            return []
+        return [f"no validation image is of class {listed(absent, _NAMES)}: how well it is recognized is unknown"]
 
     def _write(self, report: TrainingReport) -> None:
         if self.history:

@@ -60,7 +60,18 @@ def test_bad_images_can_be_skipped(folder: Path) -> None:
 def test_a_class_of_bad_images_only_is_named(folder: Path) -> None:
     for path in (folder / "train" / "dog").iterdir():
         path.write_text("no image")
-    with pytest.raises(DataError, match="class 'dog' has no training images"):
+    with pytest.raises(DataError, match="none of the training images of a class can be read: 'dog'"):
+        check_data(build_data(str(folder)), "skip")
+    for path in (folder / "train" / "cat").iterdir():
+        path.write_text("no image")
+    with pytest.raises(DataError, match="none of the training images of 2 of 2 classes can be read: 'cat', 'dog'"):
+        check_data(build_data(str(folder)), "skip")
+
+
+def test_validation_images_none_of_which_can_be_read(folder: Path) -> None:
+    for path in (folder / "val").rglob("*.jpg"):
+        path.write_text("no image")
+    with pytest.raises(DataError, match=r"none of the 4 validation images can be read: .*cat.*0\.jpg"):
         check_data(build_data(str(folder)), "skip")
 
 
