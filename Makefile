@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
-# Warnings of the C++ compiler are errors here, but not where somebody only installs bitvit.
-WERROR := --config-settings=cmake.define.BITVIT_WERROR=ON
+# Warnings of the C++ compiler are errors here, but not where somebody only installs bitvit. The C library is made of the
+# same objects, and tests/c tries it.
+BUILD_OPTIONS := --config-settings=cmake.define.BITVIT_WERROR=ON --config-settings=cmake.define.BITVIT_C=ON
 
 # Two stamps: dependencies follow pyproject.toml, the compiled core follows the C++ sources.
 INSTALLED := $(VENV)/.installed
@@ -52,13 +53,13 @@ $(INSTALLED): pyproject.toml
 	$(PIP) install --quiet "pip>=25.1" "scikit-build-core>=0.11" "nanobind>=2.4" "nlohmann-json>=3.12"
 	@command -v cmake >/dev/null || $(PIP) install --quiet cmake
 	@command -v ninja >/dev/null || $(PIP) install --quiet ninja
-	$(PIP) install --quiet --no-build-isolation $(WERROR) --editable ".[train,hub,onnx]" --group dev
+	$(PIP) install --quiet --no-build-isolation $(BUILD_OPTIONS) --editable ".[train,hub,onnx]" --group dev
 	@$(BIN)/python -c 'import torchvision, timm, lightning' || \
 		{ echo "torch, torchvision, timm and lightning do not work together in $(VENV): remove it and run make setup"; exit 1; }
 	@touch $@
 
 $(CORE): $(INSTALLED) $(CORE_SOURCES)
-	$(PIP) install --quiet --no-build-isolation $(WERROR) --no-deps --editable .
+	$(PIP) install --quiet --no-build-isolation $(BUILD_OPTIONS) --no-deps --editable .
 	@touch $@
 
 demo: $(CORE)

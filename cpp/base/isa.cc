@@ -13,7 +13,11 @@
 namespace bitvit {
 namespace {
 
-#if defined(__x86_64__)
+#if defined(BITVIT_PORTABLE_ONLY)
+
+std::vector<Isa> DetectIsas() { return {Isa::kPortable}; }
+
+#elif defined(__x86_64__)
 
 uint64_t ReadXcr0() {
   uint32_t low, high;

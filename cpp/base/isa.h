@@ -14,19 +14,20 @@ enum class Isa {
 #undef BITVIT_INSTRUCTION_SET
 };
 
-// BITVIT_IF_<architecture>(code): the code where this is compiled for that architecture, else nothing.
+// BITVIT_IF_<architecture>(code): the code where this is compiled for that architecture, else nothing. A build with
+// BITVIT_PORTABLE_ONLY (CMakeLists.txt) has the kernels of no architecture.
 #define BITVIT_IF_any(...) __VA_ARGS__
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(BITVIT_PORTABLE_ONLY)
 #define BITVIT_IF_x86(...) __VA_ARGS__
 #else
 #define BITVIT_IF_x86(...)
 #endif
-#if defined(__aarch64__)
+#if defined(__aarch64__) && !defined(BITVIT_PORTABLE_ONLY)
 #define BITVIT_IF_arm(...) __VA_ARGS__
 #else
 #define BITVIT_IF_arm(...)
 #endif
-#if defined(__wasm__)
+#if defined(__wasm__) && !defined(BITVIT_PORTABLE_ONLY)
 #define BITVIT_IF_wasm(...) __VA_ARGS__
 #else
 #define BITVIT_IF_wasm(...)

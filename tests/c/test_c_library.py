@@ -22,7 +22,7 @@ from bitvit import _core
 from bitvit.program import to_bytes
 from bitvit.program.schema import BitvitFile, Op, Preprocessing, Program, Value
 from bitvit.runtime.orientation import turned
-from tests.support.native_builds import ROOT, built, fnv1a, installed, require, run
+from tests.support.native_builds import ROOT, c_library, fnv1a, installed, require, run
 from tests.support.tiny_file import tiny_file
 
 HEADER = (ROOT / "cpp/c/bitvit.h").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ HEADER = (ROOT / "cpp/c/bitvit.h").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return installed(built("c", "-DBITVIT_C=ON", "-DBITVIT_WERROR=ON"), tmp_path_factory.mktemp("prefix"))
+    return installed(c_library(), tmp_path_factory.mktemp("prefix"))
 
 
 @pytest.fixture(scope="module")

@@ -34,12 +34,13 @@ def run(command: Sequence[object], timeout_s: float = 1200, **options: object) -
     return str(done.stdout)
 
 
-def built(name: str, *options: str) -> Path:
+def built(name: str, *options: str, target: str = "all") -> Path:
     """Configure and build the sources of this repository; returns the build folder.
 
     Args:
         name: of the build: equal names share a folder, so they must have equal options.
         options: for CMake, such as ``-DBITVIT_C=ON``.
+        target: what is built.
     """
     require("cmake")
     folder = ROOT / "build/tests" / name
@@ -49,8 +50,18 @@ def built(name: str, *options: str) -> Path:
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         python = f"-DPython_EXECUTABLE={sys.executable}"  # knows where the headers for JSON are
         run(["cmake", "-S", ROOT, "-B", folder, *generator, python, "-DBITVIT_PYTHON=OFF", *options])
-        run(["cmake", "--build", folder, "--parallel", str(len(os.sched_getaffinity(0)))])
+        run(["cmake", "--build", folder, "--target", target, "--parallel", str(len(os.sched_getaffinity(0)))])
     return folder
+
+
+def c_library() -> Path:
+    """A build folder with the C library: that of `make core`, or one of the tests' own where bitvit came otherwise."""
+    version = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    for folder in (ROOT / "build").glob(f"{version}-{version}*"):
+        cache = (folder / "CMakeCache.txt").read_text(encoding="utf-8")
+        if "BITVIT_C:BOOL=ON" in cache:
+            return folder
+    return built("c", "-DBITVIT_C=ON", "-DBITVIT_WERROR=ON")
 
 
 def installed(build: Path, prefix: Path) -> Path:
