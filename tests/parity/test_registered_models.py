@@ -22,6 +22,7 @@ from bitvit.runtime import Engine, available_isas
 from tests.support.random_models import Images, perturb, random_images
 
 BINARY = [name for name in list_models(packable=True) if not name.startswith("deit_")]
+COUNT = 3  # images; other batches: test_packed_models.py, whose networks are smaller
 TEACHERS = [name for name in list_models() if name.startswith("deit_")]
 
 
@@ -71,7 +72,7 @@ def test_all_families_are_here() -> None:
 def test_registered_model(name: str, tmp_path: Path) -> None:
     model = create_model(name)
     perturb(model, seed=3)
-    images = random_images(model, count=5, seed=4)
+    images = random_images(model, COUNT, seed=4)
     calibrate(model, images.normalized)
     _check_gradients(model, images)
     _check_packed(model, images, tmp_path / "model.bitvit")
@@ -101,7 +102,7 @@ SIZES = [
 def test_other_image_sizes(name: str, size: int, tmp_path: Path) -> None:
     model = create_model(name, img_size=size)
     perturb(model, seed=6)
-    images = random_images(model, count=5, seed=7, size=size)
+    images = random_images(model, COUNT, seed=7, size=size)
     calibrate(model, images.normalized)
     _check_gradients(model, images)
     _check_packed(model, images, tmp_path / "model.bitvit")

@@ -85,7 +85,7 @@ def chosen_images(
         UsageError: no data set is known.
         DataError: it is missing or damaged, holds images that cannot be read, or has classes unknown to the network.
     """
-    from bitvit.data import build_evaluation, check_images
+    from bitvit.data import DataOptions, build_evaluation, check_images
     from bitvit.runtime.preprocessing import MAX_PIXELS, Decoding
 
     named = data_choices(arguments)
@@ -96,16 +96,19 @@ def chosen_images(
     kept = ("val_fraction", "split_seed", "folds", "fold", "layout") if same else ()
     choice = {**{key: stored[key] for key in kept if stored.get(key) is not None}, **named, **place}
     name, folder = str(choice.pop("name")), choice.pop("folder", None)
-    decoding = Decoding(max_pixels=int(stored.get("max_pixels") or MAX_PIXELS))
+    unused = ("samples_per_class", "label_noise", "on_error")
+    options = DataOptions(
+        **{key: value for key, value in choice.items() if key not in unused},
+        decoding=Decoding(max_pixels=int(stored.get("max_pixels") or MAX_PIXELS)),
+        task=task,
+    )
     found = build_evaluation(
         name,
         None if folder is None else Path(folder),
+        options,
         labels=labels,
         part=part,
         was_trained_on=same,
-        decoding=decoding,
-        task=task,
-        **{key: value for key, value in choice.items() if key not in ("samples_per_class", "label_noise", "on_error")},
     )
     if remark is not None:
         found = replace(found, notes=(remark, *found.notes))

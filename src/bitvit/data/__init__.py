@@ -7,11 +7,13 @@ from bitvit.data.checking import check_data, check_images
 from bitvit.data.errors import DataError
 from bitvit.data.folder import files_digest
 from bitvit.data.image_set import Data, ImageSet
+from bitvit.data.options import DataOptions
 
 __all__ = [
     "DATA_NAMES",
     "Data",
     "DataError",
+    "DataOptions",
     "EvaluationData",
     "ImageSet",
     "Part",

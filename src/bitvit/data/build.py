@@ -18,12 +18,12 @@ from bitvit.data.flowers102 import load_flowers102
 from bitvit.data.folder import ClassOrder, Layout, load_image_folder
 from bitvit.data.idx import has_idx_files, load_fashion_mnist, load_idx_folder
 from bitvit.data.image_set import Data, ImageSet, join
+from bitvit.data.options import DataOptions
 from bitvit.data.segmentation.build import build_segmentation_data, is_segmentation, load_segmentation
 from bitvit.data.segmentation.segmentation_set import join_pairs
 from bitvit.data.splits import add_label_noise, fold_split, limit_samples_per_class, stratified_split
 from bitvit.data.target_set import absent_classes
 from bitvit.data.timm_sets import TIMM_PREFIXES, load_timm
-from bitvit.runtime.preprocessing import Decoding
 from bitvit.text import listed, printable
 
 __all__ = ["DATA_NAMES", "EvaluationData", "Part", "build_data", "build_evaluation"]
@@ -37,6 +37,8 @@ _PUBLISHED = {
 }
 
 Part: TypeAlias = Literal["train", "val", "test", "all"]
+
+_DEFAULT = DataOptions()
 
 
 @dataclass
@@ -134,22 +136,7 @@ def _check_classes(part: ImageSet, what: str, *, need_all: bool, where: str = ""
         raise DataError(f"{place}there are no {what} images: add some, or remove their empty folder")
 
 
-def build_data(
-    name: str,
-    data_dir: str | Path | None = None,
-    *,
-    val_fraction: float = 0.2,
-    split_seed: int = 0,
-    samples_per_class: int | None = None,
-    label_noise: float = 0.0,
-    folds: int | None = None,
-    fold: int | None = None,
-    seed: int = 0,
-    layout: Layout = "auto",
-    class_order: ClassOrder = "natural",
-    decoding: Decoding | None = None,
-    task: str | None = None,
-) -> Data:
+def build_data(name: str, data_dir: str | Path | None = None, options: DataOptions = _DEFAULT) -> Data:
     """Return the data set called `name`, for training.
 
     Args:
@@ -157,50 +144,43 @@ def build_data(
             files. A folder that exists comes before a data set of the same name.
         data_dir: Where its files lie; by default the places of `bitvit.data.locations` are searched. Nothing is
             downloaded.
-        val_fraction: Share of each class that validates, where the data set has no split of its own.
-        split_seed: Seed of that split and of the folds; apart from `seed`, so that runs with several seeds are judged
-            alike.
-        samples_per_class: Train on this many images of each class.
-        label_noise: Share of training images that get a wrong class (validation images keep theirs).
-        folds: Cross-validate on the training images: one of so many folds takes the place of validation.
-        fold: Its number, from 0.
-        seed: Seed of the choice of samples and of the label noise.
-        layout: Of a folder of images, see `load_image_folder`.
-        class_order: Likewise.
-        decoding: How its files become pixels; by default RGB.
-        task: `classification` or `segmentation`; by default what the folder is for (see `is_segmentation`).
+        options: How it is read and divided.
 
     Raises:
         DataError: if the data set is unknown, missing, damaged, or does not fit what is asked of it.
     """
-    if task == "segmentation" or (task is None and is_segmentation(name, data_dir)):
-        unfit = {"samples_per_class": samples_per_class, "label_noise": label_noise or None, "folds": folds}
-        for key, value in unfit.items():
-            if value is not None:
+    if options.task == "segmentation" or (options.task is None and is_segmentation(name, data_dir)):
+        for key in ("samples_per_class", "label_noise", "folds"):
+            if getattr(options, key) != getattr(_DEFAULT, key):
                 raise DataError(f"{key}: is for classification only, but '{printable(name)}' is for segmentation")
         return build_segmentation_data(
-            name, data_dir, val_fraction=val_fraction, split_seed=split_seed, decoding=decoding
+            name,
+            data_dir,
+            val_fraction=options.val_fraction,
+            split_seed=options.split_seed,
+            decoding=options.decoding,
         )
-    if not 0 < val_fraction < 1:
-        raise DataError(f"val_fraction must be between 0 and 1, not {val_fraction:g}")
+    if not 0 < options.val_fraction < 1:
+        raise DataError(f"val_fraction must be between 0 and 1, not {options.val_fraction:g}")
+    folds, fold = options.folds, options.fold
     if (folds is None) != (fold is None):
         raise DataError("cross-validation needs both the number of folds and the fold to validate on")
-    loaded = _load(name, data_dir, layout, class_order)
-    train, val = loaded.split(str(data_dir or name), val_fraction, split_seed)
+    loaded = _load(name, data_dir, options.layout, options.class_order)
+    train, val = loaded.split(str(data_dir or name), options.val_fraction, options.split_seed)
     if len(train.labels) < 2:
         raise DataError(f"data set '{printable(name)}' has {len(train.labels)} class: at least 2 are needed")
     if folds is not None and fold is not None:
-        train, val = fold_split(train, folds, fold, split_seed)
+        train, val = fold_split(train, folds, fold, options.split_seed)
     _check_classes(train, "training", need_all=True)
     _check_classes(val, "validation", need_all=False, where=str(data_dir or name))
     if loaded.val is None and folds is None:
         _note_unjudged(val, loaded.notes)
-    if samples_per_class is not None:
-        train = limit_samples_per_class(train, samples_per_class, seed)
-    if label_noise:
-        train = add_label_noise(train, label_noise, seed)
-    if decoding is not None:
-        train, val = train.decoded(decoding), val.decoded(decoding)
+    if options.samples_per_class is not None:
+        train = limit_samples_per_class(train, options.samples_per_class, options.seed)
+    if options.label_noise:
+        train = add_label_noise(train, options.label_noise, options.seed)
+    if options.decoding is not None:
+        train, val = train.decoded(options.decoding), val.decoded(options.decoding)
     return Data(name, train, val, notes=tuple(loaded.notes))
 
 
@@ -224,41 +204,30 @@ class EvaluationData:
 def build_evaluation(
     name: str,
     data_dir: str | Path | None = None,
+    options: DataOptions = _DEFAULT,
     *,
     labels: Sequence[str],
     part: Part | None = None,
     was_trained_on: bool = False,
-    val_fraction: float = 0.2,
-    split_seed: int = 0,
-    folds: int | None = None,
-    fold: int | None = None,
-    layout: Layout = "auto",
-    decoding: Decoding | None = None,
-    task: str = "classification",
 ) -> EvaluationData:
     """Return images of the data set called `name` to evaluate a network on.
 
     Args:
         name: as in `build_data`.
         data_dir: as in `build_data`.
+        options: how it is read, what the network is for (by default classification), and how the images were divided
+            in training. What changes training images, and the order of classes, does not count here.
         labels: the network's classes. The data set may have any of them, in any order.
         part: which images; by default the held-out ones of a data set that has some, else all, but if the network
             was trained on this very data set those that were held out then.
         was_trained_on: whether it was.
-        val_fraction: the share that was held out then.
-        split_seed: seed of the split then.
-        folds: number of folds then, None where it was not cross-validation.
-        fold: the fold that was held out then.
-        layout: as in `build_data`.
-        decoding: as in `build_data`.
-        task: what the network is for.
 
     Raises:
         DataError: if the data set is missing or damaged, has classes that the network does not know, or lacks the part.
     """
-    if task == "segmentation":
-        return _segmentation_evaluation(name, data_dir, tuple(labels), part, was_trained_on, val_fraction, split_seed)
-    loaded = _load(name, data_dir, layout, "natural", labels if _is_folder(name) else None)
+    if options.task == "segmentation":
+        return _segmentation_evaluation(name, data_dir, options, tuple(labels), part, was_trained_on)
+    loaded = _load(name, data_dir, options.layout, "natural", labels if _is_folder(name) else None)
     where = str(data_dir or name)
     has_split = loaded.val is not None or loaded.test is not None
     is_default = part is None
@@ -270,12 +239,13 @@ def build_evaluation(
         images = join([found for found in (loaded.train, loaded.val, loaded.test) if found is not None])
     elif part == "test":
         images = _demand(loaded.test if loaded.test is not None else loaded.val, where, "test", has_split)
-    elif folds is not None and fold is not None:
-        images = fold_split(loaded.split(where, val_fraction, split_seed)[0], folds, fold, split_seed)[part == "val"]
+    elif options.folds is not None and options.fold is not None:
+        whole, _ = loaded.split(where, options.val_fraction, options.split_seed)
+        images = fold_split(whole, options.folds, options.fold, options.split_seed)[part == "val"]
     elif part == "val" and loaded.val is not None:
         images = loaded.val
     else:
-        images = loaded.split(where, val_fraction, split_seed)[part == "val"]
+        images = loaded.split(where, options.val_fraction, options.split_seed)[part == "val"]
     notes = list(loaded.notes)
     if not len(images):
         raise DataError(f"{where}: there are no images to evaluate")
@@ -288,8 +258,8 @@ def build_evaluation(
             f"{where}: evaluated on the {len(images)} of its {len(loaded.train)} images that training did not see; "
             "--split all takes all"
         )
-    if decoding is not None:
-        images = images.decoded(decoding)
+    if options.decoding is not None:
+        images = images.decoded(options.decoding)
     return EvaluationData(name, images, part, tuple(dict.fromkeys(notes)))
 
 
@@ -325,13 +295,12 @@ def _in_order_of(images: ImageSet, labels: tuple[str, ...], where: str) -> tuple
 def _segmentation_evaluation(
     name: str,
     data_dir: str | Path | None,
+    options: DataOptions,
     labels: tuple[str, ...],
     part: Part | None,
     was_trained_on: bool,
-    val_fraction: float,
-    split_seed: int,
 ) -> EvaluationData:
-    train, val, has_split = load_segmentation(name, data_dir, val_fraction, split_seed)
+    train, val, has_split = load_segmentation(name, data_dir, options.val_fraction, options.split_seed)
     if part is None:
         part = "val" if was_trained_on or has_split else "all"
     parts = {"train": [train], "val": [val], "test": [val], "all": [train, val]}

@@ -122,6 +122,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         seed: int,
         phase: str,
         epoch: Callable[[], int],
+        *,
         rank: int = 0,
         world_size: int = 1,
         classes: npt.NDArray[np.int64] | None = None,

@@ -42,7 +42,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Which images: the arguments of `bitvit.data.build_data`, and how they are brought to the network's size."""
+    """Which images, the fields of `bitvit.data.DataOptions`, and how they are brought to the network's size."""
 
     name: str = "digits"
     folder: str | None = None

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from bitvit.checkpoints import load_checkpoint
-from bitvit.data import DATA_NAMES, Data, build_data, check_data, files_digest
+from bitvit.data import DATA_NAMES, Data, DataOptions, build_data, check_data, files_digest
 from bitvit.data.summary import summary_lines
 from bitvit.data.target_set import absent_classes
 from bitvit.files import hold_lock, write_atomically
@@ -55,9 +55,7 @@ def data_of(recipe: Recipe) -> Data:
         value_range=None if choice.bit_depth is None else range_of_bits(choice.bit_depth),
         max_pixels=choice.max_pixels,
     )
-    data = build_data(
-        choice.name,
-        choice.folder,
+    options = DataOptions(
         val_fraction=choice.val_fraction,
         split_seed=choice.split_seed,
         samples_per_class=choice.samples_per_class,
@@ -70,7 +68,7 @@ def data_of(recipe: Recipe) -> Data:
         decoding=decoding,
         task=recipe.task.name,
     )
-    return check_data(data, choice.on_error)
+    return check_data(build_data(choice.name, choice.folder, options), choice.on_error)
 
 
 def _digest_of(recipe: Recipe) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitvit.data import DataError, build_data, check_data, check_images
+from bitvit.data import DataError, DataOptions, build_data, check_data, check_images
 from bitvit.data.splits import random_stream
 from bitvit.runtime.decoding import Decoding
 
@@ -113,7 +113,7 @@ def test_twelve_bit_images_get_the_range_of_all_of_them(folder: Path) -> None:
     assert any("12 images are deeper than 8 bits" in note and "data.bit_depth" in note for note in data.notes)
     brightest = max(int(np.asarray(data.train.image(i)).max()) for i in range(12))
     assert brightest > 240
-    told = check_data(build_data(str(folder), decoding=Decoding(value_range=(0, 16383))))
+    told = check_data(build_data(str(folder), options=DataOptions(decoding=Decoding(value_range=(0, 16383)))))
     assert told.train.decoding.value_range == (0, 16383)
     assert told.notes == ()
 

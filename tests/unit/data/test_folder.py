@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitvit.data import DataError, ImageSet, build_data
+from bitvit.data import DataError, DataOptions, ImageSet, build_data
 from bitvit.errors import ImageError
 from bitvit.program import Preprocessing
 
@@ -42,10 +42,10 @@ def test_plain_folder_is_split_alike_for_every_seed_but_the_splits_own(tmp_path:
     def names(images: ImageSet) -> list[str]:
         return [images.describe(i) for i in range(len(images))]
 
-    first = build_data("folder", tmp_path, val_fraction=0.3, seed=1)
+    first = build_data("folder", tmp_path, DataOptions(val_fraction=0.3, seed=1))
     assert (len(first.train), len(first.val)) == (21, 9)
-    assert names(build_data("folder", tmp_path, val_fraction=0.3, seed=2).val) == names(first.val)
-    assert names(build_data("folder", tmp_path, val_fraction=0.3, split_seed=2).val) != names(first.val)
+    assert names(build_data("folder", tmp_path, DataOptions(val_fraction=0.3, seed=2)).val) == names(first.val)
+    assert names(build_data("folder", tmp_path, DataOptions(val_fraction=0.3, split_seed=2)).val) != names(first.val)
 
 
 def test_bad_folders_are_named(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_digits_are_split_and_as_published() -> None:
 
 def test_settings_of_the_paper_apply_to_training_images_only() -> None:
     plain = build_data("digits")
-    data = build_data("digits", samples_per_class=20, label_noise=0.4, seed=3)
+    data = build_data("digits", options=DataOptions(samples_per_class=20, label_noise=0.4, seed=3))
     assert len(data.train) == 200
     true = {int(index): int(target) for index, target in zip(plain.train.indices, plain.train.targets, strict=True)}
     wrong = sum(true[int(i)] != int(t) for i, t in zip(data.train.indices, data.train.targets, strict=True))
@@ -116,10 +116,10 @@ def test_settings_of_the_paper_apply_to_training_images_only() -> None:
 
 def test_contradictory_settings_are_refused() -> None:
     with pytest.raises(DataError, match="both"):
-        build_data("digits", folds=5)
+        build_data("digits", options=DataOptions(folds=5))
     with pytest.raises(DataError, match="val_fraction"):
-        build_data("digits", val_fraction=1.0)
-    assert len(build_data("digits", folds=5, fold=4).val) == 287
+        build_data("digits", options=DataOptions(val_fraction=1.0))
+    assert len(build_data("digits", options=DataOptions(folds=5, fold=4)).val) == 287
 
 
 def test_data_needs_no_torch() -> None:

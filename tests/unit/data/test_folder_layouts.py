@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitvit.data import DataError, build_data, build_evaluation
+from bitvit.data import DataError, DataOptions, build_data, build_evaluation
 from bitvit.data.folder import natural_key, split_role
 from bitvit.data.summary import summary_lines
 
@@ -96,9 +96,9 @@ def test_a_class_called_train_needs_a_word(tmp_path: Path) -> None:
         fill(tmp_path / label)
     with pytest.raises(DataError, match="'Train' looks like a split and 'bus', 'car' like classes"):
         build_data(str(tmp_path))
-    assert build_data(str(tmp_path), layout="classes").labels == ("bus", "car", "Train")
+    assert build_data(str(tmp_path), options=DataOptions(layout="classes")).labels == ("bus", "car", "Train")
     layout(tmp_path / "second", "train", "val", "rest")
-    assert build_data(str(tmp_path / "second"), layout="split").labels == ("cat", "dog")
+    assert build_data(str(tmp_path / "second"), options=DataOptions(layout="split")).labels == ("cat", "dog")
 
 
 def test_flat_images_in_a_split_are_refused(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_one_known_split_below_every_class_is_enough(tmp_path: Path, names: tupl
             fill(tmp_path / label / name)
     with pytest.raises(DataError, match="below a class, so held-out images would be trained on"):
         build_data(str(tmp_path))
-    assert build_data(str(tmp_path), layout="classes").labels == ("cat", "dog", "eel")
+    assert build_data(str(tmp_path), options=DataOptions(layout="classes")).labels == ("cat", "dog", "eel")
 
 
 def test_folders_of_every_class_are_named(tmp_path: Path) -> None:
@@ -171,12 +171,12 @@ def test_class_order_is_natural_and_can_be_chosen(tmp_path: Path) -> None:
         fill(tmp_path / name)
     folder = str(tmp_path)
     assert build_data(folder).labels == ("apple", "class 1", "Class 9", "class 10", "Zebra")
-    assert build_data(folder, class_order="alphabetical").labels == tuple(sorted(names))
-    assert build_data(folder, class_order=names).labels == tuple(names)
+    assert build_data(folder, options=DataOptions(class_order="alphabetical")).labels == tuple(sorted(names))
+    assert build_data(folder, options=DataOptions(class_order=names)).labels == tuple(names)
     with pytest.raises(DataError, match="leaves out 'apple'"):
-        build_data(folder, class_order=[name for name in names if name != "apple"])
+        build_data(folder, options=DataOptions(class_order=[name for name in names if name != "apple"]))
     with pytest.raises(DataError, match="names 'plum'"):
-        build_data(folder, class_order=[*names, "plum"])
+        build_data(folder, options=DataOptions(class_order=[*names, "plum"]))
 
 
 def test_natural_order_is_that_of_timm() -> None:
@@ -230,7 +230,7 @@ def test_linked_folders_are_followed_once_and_never_in_circles(tmp_path: Path) -
     (cat / "loop").symlink_to(cat)
     (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "data")
     (tmp_path / "data" / "train" / "eel").symlink_to(tmp_path / "elsewhere")
-    data = build_data(str(tmp_path / "data"), layout="auto")
+    data = build_data(str(tmp_path / "data"), options=DataOptions(layout="auto"))
     assert data.labels == ("cat", "dog", "eel")
     # The link back leads from `elsewhere` to all other images, each of them once.
     assert len({data.train.describe(i) for i in range(len(data.train))}) == len(data.train)
@@ -299,7 +299,8 @@ def test_splits_in_other_words_are_refused(tmp_path: Path, names: tuple[str, ...
     layout(tmp_path, *names)
     with pytest.raises(DataError, match=r"like splits with these classes: .*rename them to train, val and test"):
         build_data(str(tmp_path))
-    assert build_data(str(tmp_path), layout="classes").labels == tuple(sorted(names, key=natural_key))
+    as_classes = DataOptions(layout="classes")
+    assert build_data(str(tmp_path), options=as_classes).labels == tuple(sorted(names, key=natural_key))
 
 
 def test_deeper_folders_of_classes_are_no_splits(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bitvit.data import Data, build_data
+from bitvit.data import Data, DataOptions, build_data
 from bitvit.program import Preprocessing
 from bitvit.tasks import Classes, Distillation, TaskSettings
 from bitvit.tasks.classification.augmentation import BatchMixer
@@ -39,7 +39,7 @@ STRONG = [
 
 @pytest.fixture(scope="module")
 def data() -> Data:
-    return build_data("digits", samples_per_class=4)
+    return build_data("digits", options=DataOptions(samples_per_class=4))
 
 
 def training_images(data: Data, seed: int = 0) -> TrainingImages:
@@ -107,7 +107,10 @@ def test_few_images_are_taken_several_times_and_augmented_anew(data: Data) -> No
 @pytest.mark.parametrize(("world_size", "batch_size"), [(2, 8), (3, 12), (4, 8)])
 def test_processes_share_a_batch_in_mirrored_pairs(world_size: int, batch_size: int) -> None:
     single = list(EpochBatches(30, batch_size, 5, "stage2", lambda: 2))
-    parts = [list(EpochBatches(30, batch_size, 5, "stage2", lambda: 2, rank, world_size)) for rank in range(world_size)]
+    parts = [
+        list(EpochBatches(30, batch_size, 5, "stage2", lambda: 2, rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
     for number, batch in enumerate(single):
         shares = [part[number] for part in parts]
         assert sorted(key for share in shares for key in share) == sorted(batch)

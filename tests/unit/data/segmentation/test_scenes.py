@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitvit.data import DataError, build_data, build_evaluation
+from bitvit.data import DataError, DataOptions, build_data, build_evaluation
 from bitvit.data.segmentation import build_segmentation_data, compose_scenes, write_scenes
 
 
@@ -43,7 +43,9 @@ def test_scenes_have_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     fingerprints = {build_data(name).train.fingerprint() for name in ("scenes/digits/9", "scenes/digits/8")}
     assert data.train.fingerprint() in fingerprints
     assert len(fingerprints) == 2
-    everything = build_evaluation("scenes/digits/9", labels=data.labels, part="all", task="segmentation").images
+    everything = build_evaluation(
+        "scenes/digits/9", labels=data.labels, part="all", options=DataOptions(task="segmentation")
+    ).images
     np.testing.assert_array_equal(everything.target(10), val.masks[1])
     monkeypatch.chdir(tmp_path)
     write_scenes(Path("scenes/digits"), "digits", 3, 2, size=32)
