@@ -5,8 +5,8 @@ python benchmarks/performance_page.py --check    # fails where page and files di
 
 The page marks each table: `<!-- table: FILE PART -->` before and `<!-- end -->` behind it. Parts of a file:
 `networks` (milliseconds per image by model and engine; `--networks` stores what `benchmarks/latency.py --json`
-printed), `operators`, `threads_before` (from measurements of the past), and `threads`, `callers`, `batch` (from
-`benchmarks/threads.py --store`).
+printed), `operators`, `threads_before` (from measurements of the past), and `threads`, `distance`, `callers`,
+`batch` (from `benchmarks/threads.py --store`).
 """
 
 from __future__ import annotations
@@ -88,6 +88,21 @@ def _threads(stored: dict[str, Any]) -> str:
 _STATISTICS = ("fastest_ms", "median_ms", "mean_ms")
 
 
+def _distance(stored: dict[str, Any]) -> str:
+    """One thread and all, by whether the processors share a cache."""
+    rows = []
+    for model, found in stored["threads"]["models"].items():
+        for row in found["distance"]:
+            cells = [
+                f"{one:.2f}, {many:.2f} ({one / many:.2f}x)" for one, many in (row["fastest_ms"], row["median_ms"])
+            ]
+            near = f"{'yes' if row['shares_cache'] else 'no'} ({row['exchange_ns']:.0f} ns)"
+            rows.append([f"`{model}`", near, str(row["threads"]), str(row["turns"]), *cells])
+    return _markdown(
+        ["ms per image: 1 thread, all threads (speed-up)", "one cache", "all", "turns", "least", "median"], rows
+    )
+
+
 def _callers(stored: dict[str, Any]) -> str:
     rows = []
     for model, found in stored["threads"]["models"].items():
@@ -111,6 +126,7 @@ PARTS = {
     "operators": _operators,
     "threads_before": _threads_before,
     "threads": _threads,
+    "distance": _distance,
     "callers": _callers,
     "batch": _batch,
 }

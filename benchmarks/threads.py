@@ -3,10 +3,11 @@
 python benchmarks/threads.py --json > threads.json
 python benchmarks/threads.py --store docs/performance/NAME.json --note "what kind of machine"
 
-For each model, with random weights: one thread and as many as there are processors, in turns, with 0, 1 and 2 processes
-that keep computing beside it; images per second of one and of eight Python threads that share a model of one thread;
-and one thread with batches of 1 and 8. `--store` puts the result into the file's `threads`, from which
-`benchmarks/performance_page.py` makes the table of docs/performance.md.
+For each model, with random weights: one thread and as many as there are processors, in turns of 20 calls, with 0, 1 and
+2 processes that keep computing beside it; the speed-up by how near the processors are to each other; images per second
+of one and of eight Python threads that share a model of one thread; and one thread with batches of 1 and 8. `--store`
+puts the result into the file's `threads`, from which `benchmarks/performance_page.py` makes the tables of
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bitvit.bench.latency import Contender, machine, measure
+from bitvit import _core
+from bitvit.bench.latency import Contender, Timing, machine, measure
 from bitvit.bench.machine_load import LoadWatch, busy_neighbours
 from bitvit.bench.subject import Subject, subject_of_model
 from bitvit.files import write_atomically
@@ -33,6 +35,11 @@ MODELS = ("gsb_deit_small_patch16_224", "bhvit_small_patch4_224", "gsb_deit_micr
 NEIGHBOURS = (0, 1, 2)
 CALLERS = 8
 BATCH = 8
+# As a loop over images calls: the threads of a call are awake from the second call of a turn on.
+BLOCK = 20
+# A cache line goes between the processors of one core complex, which share a cache, and back in 40 to 80 ns; between
+# those of two in 200 ns and more.
+SHARED_CACHE_NS = 120.0
 
 
 def _contender(engine: Engine, subject: Subject, batch: int = 1) -> Contender:
@@ -48,16 +55,47 @@ def by_neighbours(subject: Subject, rounds: int, neighbours: Sequence[int] = NEI
     counts = (1, default_threads())
     engines = {n: Engine(subject.file.program, subject.file.tensors, threads=n) for n in counts}
     (timing,) = measure([_contender(engines[1], subject)], rounds=5)
-    rounds = max(rounds, round(1e3 / (len(engines) * timing.median_ms)))
+    rounds = max(rounds, round(1e3 / (len(engines) * timing.median_ms))) // BLOCK + 1
     rows = []
     for busy in neighbours:
         with busy_neighbours(busy):
             watch = LoadWatch()
-            timings = measure([_contender(engine, subject) for engine in engines.values()], rounds=rounds)
+            timings = measure([_contender(e, subject) for e in engines.values()], rounds=rounds, block=BLOCK)
             load = watch.read().to_dict()
         for n, timing in zip(engines, timings, strict=True):
             row = {"busy": busy, "threads": n, "fastest_ms": timing.fastest_ms, "median_ms": timing.median_ms}
             rows.append({**row, "mean_ms": timing.mean_ms, "load": load})
+    return rows
+
+
+def by_distance(subject: Subject, rounds: int) -> list[dict[str, Any]]:
+    """One thread and all of them, by whether the processors share a cache.
+
+    A hypervisor may move the processors of a virtual machine at any time, so turns count only where the exchange of a
+    cache line was equally fast before and after.
+    """
+    counts = (1, default_threads())
+    engines = [Engine(subject.file.program, subject.file.tensors, threads=n) for n in counts]
+    found: dict[bool, list[tuple[float, list[Timing]]]] = {}
+    for _ in range(max(3, rounds // 5)):
+        before = _core.exchange_ns()
+        timings = measure([_contender(engine, subject) for engine in engines], rounds=3, block=BLOCK)
+        after = _core.exchange_ns()
+        if (before < SHARED_CACHE_NS) == (after < SHARED_CACHE_NS):
+            found.setdefault(before < SHARED_CACHE_NS, []).append((min(before, after), timings))
+    rows = []
+    for is_shared in sorted(found, reverse=True):
+        turns = found[is_shared]
+        one, many = ([timings[i] for _, timings in turns] for i in (0, 1))
+        row: dict[str, Any] = {
+            "shares_cache": is_shared,
+            "exchange_ns": statistics.median(ns for ns, _ in turns),
+            "threads": counts[1],
+            "turns": len(turns),
+        }
+        for key, of_turns in (("fastest_ms", min), ("median_ms", statistics.median)):
+            row[key] = [of_turns(getattr(timing, key) for timing in timings) for timings in (one, many)]
+        rows.append(row)
     return rows
 
 
@@ -120,6 +158,7 @@ def main() -> int:
         subject = subject_of_model(name)
         models[name] = {
             "neighbours": by_neighbours(subject, arguments.rounds, arguments.neighbours),
+            "distance": by_distance(subject, arguments.rounds),
             "callers": by_callers(subject, arguments.rounds),
             "batch": by_batch(subject, arguments.rounds),
         }

@@ -78,7 +78,15 @@ def _fuzz(target: str, seconds: float) -> int:
     print("+", " ".join(command), flush=True)
     found = subprocess.run(command, capture_output=True, text=True, errors="replace", env={**os.environ, **ENVIRONMENT})
     numbers = dict(re.findall(r"stat::(\w+):\s+(\d+)", found.stderr))
-    print(f"{target}: {numbers.get('number_of_executed_units', '?')} executions", flush=True)
+    reached = re.findall(r"cov: (\d+)", found.stderr)
+    figures = {
+        "executions": numbers.get("number_of_executed_units", "?"),
+        **{name: count for name, count in numbers.items() if name.startswith("files_")},
+        "edges": reached[-1] if reached else "?",
+        "slowest_s": numbers.get("slowest_unit_time_sec", "?"),
+        "peak_mb": numbers.get("peak_rss_mb", "?"),
+    }
+    print(f"{target}:", ", ".join(f"{name} {figure}" for name, figure in figures.items()), flush=True)
     if found.returncode != 0:
         print(found.stdout[-2000:], found.stderr[-6000:], sep="\n", flush=True)
     return found.returncode

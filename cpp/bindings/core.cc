@@ -11,6 +11,7 @@
 #include "base/isa.h"
 #include "bindings/convert.h"
 #include "bindings/errors.h"
+#include "bindings/exchange.h"
 #include "bindings/image.h"
 #include "bindings/model.h"
 #include "bindings/operators.h"
@@ -80,6 +81,9 @@ NB_MODULE(_core, m) {
 
   m.def("popcount_peak", &PopcountPeak, nb::arg("isa") = "", nb::call_guard<nb::gil_scoped_release>(),
         "Bit products per second of xor, popcount and add alone, on registers.");
+
+  m.def("exchange_ns", &ExchangeNs, nb::call_guard<nb::gil_scoped_release>(),
+        "Nanoseconds that a cache line takes to another thread's processor and back; NaN where none answers.");
 
   BindImage(m);
   BindModel(m);

@@ -151,6 +151,7 @@ void BindEngine(nb::module_& m) {
       .def_prop_ro("isa", [](const Engine& engine) { return std::string(IsaName(engine.isa())); })
       .def_prop_ro("threads", &Engine::n_threads)
       .def_prop_ro("arena_bytes", &Engine::arena_bytes)
+      .def_prop_ro("planning_steps", &Engine::planning_steps)
       .def("scratch_bytes", &ScratchBytes, nb::arg("step"), nb::arg("n_parts") = 1)
       .def_prop_ro("workspace_bytes", &Engine::workspace_bytes)
       .def_prop_ro("most_workspaces", &Engine::most_workspaces)

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/engine.h"
+#include "engine/planning_steps.h"
 #include "ops/declaration.h"
 
 namespace bitvit {
@@ -37,6 +38,7 @@ class ChainFinder {
   // end_.
   size_t Repetition(size_t value) const {
     for (size_t s = first_; s < end_; ++s) {
+      ++planning_steps;
       const bool repeats = Output(s) == value && steps_[s].declaration->repeats_channels && uses_[value] == 1;
       if (repeats && values_[steps_[s].inputs[0]].width() % kPointwiseBlock == 0) return s;
     }

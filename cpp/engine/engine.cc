@@ -8,6 +8,7 @@
 #include "base/process_lock.h"
 #include "base/red_zones.h"
 #include "engine/memory_plan.h"
+#include "engine/planning_steps.h"
 
 namespace bitvit {
 namespace {
@@ -38,7 +39,9 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
   const HelperCounts helpers = PrepareHelpers(n_threads);
   n_lanes_ = std::min(n_threads, helpers.n_helpers + 1);
   std::vector<size_t> operand_offsets;
+  bitvit::planning_steps = 0;
   const WorkspaceSizes sizes = PlanWorkspace(&operand_offsets);
+  planning_steps_ = bitvit::planning_steps;
   arena_bytes_ = sizes.arena_bytes;
   // A thread's own memory is worth less than the limit on all of it.
   while (n_lanes_ > 1 && sizes.WorkspaceBytes(n_lanes_) > WorkspacePool::kMostBytes) --n_lanes_;

@@ -42,6 +42,7 @@ class Engine {
   size_t n_threads() const { return n_threads_; }
   Isa isa() const { return isa_; }
   size_t arena_bytes() const { return arena_bytes_; }
+  size_t planning_steps() const { return planning_steps_; }  // that building took (engine/planning_steps.h)
   // All memory of one call; how many calls may have such memory at a time, and how many have had it.
   size_t workspace_bytes() const { return workspaces_->sizes().WorkspaceBytes(n_lanes_); }
   size_t most_workspaces() const { return workspaces_->most(); }
@@ -91,7 +92,7 @@ class Engine {
   const Kernels& kernels_;
   RowGroups groups_;
   std::vector<size_t> offsets_;
-  size_t arena_bytes_ = 0;
+  size_t arena_bytes_ = 0, planning_steps_ = 0;
   std::unique_ptr<WorkspacePool> workspaces_;
   mutable Sharing sharing_;
 };

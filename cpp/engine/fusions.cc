@@ -1,6 +1,7 @@
 #include "engine/fusions.h"
 
 #include "engine/engine.h"
+#include "engine/planning_steps.h"
 #include "ops/declaration.h"
 #include "ops/operator.h"
 
@@ -36,6 +37,7 @@ class FusionFinder {
   // The next step that reads the value, or end_.
   size_t Reader(size_t value, size_t after) const {
     for (size_t s = after + 1; s < end_; ++s) {
+      ++planning_steps;
       for (const size_t input : steps_[s].inputs) {
         if (input == value) return s;
       }
@@ -46,6 +48,7 @@ class FusionFinder {
   // The step of the group that writes the value, or end_.
   size_t Writer(size_t value) const {
     for (size_t s = first_; s < end_; ++s) {
+      ++planning_steps;
       if (Output(s) == value) return s;
     }
     return end_;

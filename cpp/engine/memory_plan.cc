@@ -7,6 +7,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/red_zones.h"
+#include "engine/planning_steps.h"
 
 namespace bitvit {
 namespace {
@@ -27,6 +28,7 @@ MemoryPlan PlanBySize(const std::vector<Lifetime>& lifetimes) {
   for (const size_t i : order) {
     const size_t size = AlignUp(lifetimes[i].size_bytes);
     size_t offset = 0;
+    planning_steps += placed.size();
     for (const size_t j : placed) {
       if (lifetimes[j].last < lifetimes[i].first || lifetimes[j].first > lifetimes[i].last) continue;
       if (offset + size <= plan.offsets[j]) break;
@@ -103,6 +105,7 @@ MemoryPlan PlanByTime(const std::vector<Lifetime>& lifetimes) {
   std::stable_sort(by_last.begin(), by_last.end(),
                    [&](size_t a, size_t b) { return lifetimes[a].last < lifetimes[b].last; });
   FreeBlocks blocks;
+  planning_steps += 2 * lifetimes.size();
   auto ended = by_last.begin();
   for (const size_t i : by_first) {
     for (; ended != by_last.end() && lifetimes[*ended].last < lifetimes[i].first; ++ended) {

@@ -7,6 +7,7 @@
 #include "base/aligned_buffer.h"
 #include "engine/engine.h"
 #include "engine/memory_plan.h"
+#include "engine/planning_steps.h"
 #include "ops/declaration.h"
 
 namespace bitvit {
@@ -127,6 +128,7 @@ class Finder {
   size_t BestCut(size_t first, size_t last) const {
     // What a step writes crosses every cut behind it, up to its last reader: changes of the crossing from cut to cut.
     std::vector<int64_t> changes(last - first + 2, 0);
+    planning_steps += last - groups_.stages.back().first + changes.size();
     for (size_t s = groups_.stages.back().first; s < last; ++s) {
       const size_t out = steps_[s].outputs[0], begin = std::max(s + 1, first), end = std::min(last_reader_[out], last);
       if (begin > end) continue;
@@ -169,6 +171,7 @@ class Finder {
     // Other steps of the group may read it too, but only the row they work on.
     for (size_t reader = groups_.stages[stage].first; reader < s; ++reader) {
       const std::vector<size_t>& inputs = steps_[reader].inputs;
+      planning_steps += inputs.size();
       for (size_t i = 0; i < inputs.size(); ++i) {
         if (inputs[i] != value) continue;
         const OperatorDeclaration& declaration = *steps_[reader].declaration;
@@ -217,6 +220,7 @@ class Finder {
     std::vector<Lifetime> lifetimes;
     for (size_t s = stage.first; s < stage.end; ++s) {
       for (const size_t i : steps_[s].inputs) {
+        planning_steps += ids.size();
         const auto local = std::find(ids.begin(), ids.end(), i);
         if (local == ids.end()) continue;
         size_t& last = lifetimes[static_cast<size_t>(local - ids.begin())].last;
@@ -234,6 +238,7 @@ class Finder {
     size_t bytes_of_row = 1;
     for (size_t moment = 0; moment < n_steps; ++moment) {
       size_t alive = 0;
+      planning_steps += lifetimes.size();
       for (const Lifetime& l : lifetimes) alive += l.first <= moment && moment <= l.last ? l.size_bytes : 0;
       bytes_of_row = std::max(bytes_of_row, alive);
     }

@@ -21,6 +21,8 @@ constexpr size_t kBatch = 3;
 // Numbers up to here overflow in no operator: beyond, docs/format.md leaves open what comes out.
 constexpr float kLargest = 1 << 20;
 
+bitvit::Tally n_run("files_run"), n_compared("files_compared");
+
 bool IsTame(const float* values, size_t n) {
   for (size_t i = 0; i < n; ++i) {
     if (!(std::fabs(values[i]) <= kLargest)) return false;
@@ -99,5 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       std::abort();
     }
   }
+  n_run.Count();
+  if (is_comparable) n_compared.Count();
   return 0;
 }

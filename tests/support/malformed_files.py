@@ -118,6 +118,51 @@ def many_values_at_once(n: int) -> bytes:
     return unchecked(4, values, ops, tensors, "x")
 
 
+def chain(n: int) -> bytes:
+    """n operators, each of which reads the one before and the first."""
+    values, ops, tensors = point_network(4)
+    before = "x"
+    for i in range(n):
+        values[f"y{i}"] = Value("f32", (16, 1))
+        ops.append(Op("add", (before, "x"), (f"y{i}",)))
+        before = f"y{i}"
+    return unchecked(4, values, ops, tensors, before)
+
+
+def repetitions(n: int) -> bytes:
+    """n repetitions of channels, each looked for from the sum that reads it."""
+    values, ops, tensors = point_network(4)
+    values["x16"] = Value("f32", (16, 16))
+    ops.append(Op("repeat_channels", ("x",), ("x16",), {"times": 16}))
+    before = "x16"
+    for i in range(n // 2):
+        widths = {"r": 32, "y": 32, "s": 32, "m": 16}
+        values |= {f"{name}{i}": Value("f32", (16, width)) for name, width in widths.items()}
+        ops += [
+            Op("repeat_channels", (before,), (f"r{i}",), {"times": 2}),
+            Op("repeat_channels", ("x16",), (f"y{i}",), {"times": 2}),
+            Op("add", (f"r{i}", f"y{i}"), (f"s{i}",)),
+            Op("mean_channels", (f"s{i}",), (f"m{i}",), {"group": 2}),
+        ]
+        before = f"m{i}"
+    values["end"] = Value("f32", (16, 1))
+    ops.append(Op("mean_channels", (before,), ("end",), {"group": 16}))
+    return unchecked(4, values, ops, tensors, "end")
+
+
+def cuts(n: int) -> bytes:
+    """Groups that have to be cut: every other operator needs the whole of what the one before has written."""
+    values, ops, tensors = point_network(4)
+    before = "x"
+    attributes = {"grid": [4, 4], "groups": [[[0, 1]]], "wrap": True, "divisor": 1}
+    for i in range(n // 2):
+        values |= {f"{name}{i}": Value("f32", (16, 1)) for name in "yz"}
+        ops.append(Op("add", (before, "x"), (f"y{i}",)))
+        ops.append(Op("stencil", (f"y{i}",), (f"z{i}",), attributes))
+        before = f"z{i}"
+    return unchecked(4, values, ops, tensors, before)
+
+
 def large_resize(size: int) -> bytes:
     return edited_json("preprocessing", lambda content: content.update(resize_size=size))
 
@@ -166,4 +211,13 @@ FILES: dict[str, tuple[Callable[[], bytes], type[ProgramError] | None]] = {
     "escape sequences": (lambda: odd_labels("\x1b[31m", "\x9b2J", "\u202e"), None),
     "not finite": (not_finite, None),
     "a million objects": (lambda: many_small_objects(1_000_000), SizeLimitError),
+}
+
+# Valid networks of any number of operators, and sizes; the last two are compared. Up to 2048 values the plan of memory
+# looks at all of them for each.
+GROWING: dict[str, tuple[Callable[[int], bytes], tuple[int, ...]]] = {
+    "values at once": (many_values_at_once, (1000, 2000, 4000, 8000)),
+    "chain": (chain, (4000, 8000)),
+    "repetitions": (repetitions, (2000, 4000)),
+    "cuts": (cuts, (4000, 8000, 16000)),
 }

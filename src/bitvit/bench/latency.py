@@ -60,15 +60,17 @@ class Timing:
 
 
 def measure(
-    contenders: Sequence[Contender], rounds: int = 20, seconds: float = 60.0, pause: float = 0.0
+    contenders: Sequence[Contender], rounds: int = 20, seconds: float = 60.0, pause: float = 0.0, block: int = 1
 ) -> list[Timing]:
-    """Time contenders in turns: in each round, every one runs once.
+    """Time contenders in turns: in each round, every one runs once, or a block of several times.
 
     Args:
         contenders: what to time; each runs twice beforehand, to warm up.
         rounds: rounds wanted, at least 3.
         seconds: no further round starts after this time (3 rounds are always made).
-        pause: seconds of rest before each run, so that threads of the one before that still spin do not slow it down.
+        pause: seconds of rest before each turn, so that threads of the one before that still spin do not slow it down.
+        block: runs in a turn; all are timed. A loop over images runs one network again and again, and its threads are
+            awake from the second run on.
 
     Returns:
         Times in the order of the contenders.
@@ -84,9 +86,10 @@ def measure(
         for contender, own in zip(contenders, times, strict=True):
             if pause:
                 time.sleep(pause)
-            before = time.perf_counter_ns()
-            contender.run()
-            own.append((time.perf_counter_ns() - before) / 1e6)
+            for _ in range(block):
+                before = time.perf_counter_ns()
+                contender.run()
+                own.append((time.perf_counter_ns() - before) / 1e6)
     return [_summary(contender, own) for contender, own in zip(contenders, times, strict=True)]
 
 

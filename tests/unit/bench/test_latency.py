@@ -39,6 +39,14 @@ def test_contenders_take_turns_and_warm_up_is_not_counted(clock: list[float]) ->
     assert (second.median_ms, second.rounds, second.size_bytes) == (10, 5, 5)
 
 
+def test_a_turn_can_be_a_block_of_runs(clock: list[float]) -> None:
+    log: list[str] = []
+    contenders = [_taking(clock, [float(i) for i in range(99)], log, name) for name in "ab"]
+    first, _ = measure(contenders, rounds=3, block=2)
+    assert log == list("aabb") + list("aabb") * 3
+    assert (first.fastest_ms, first.rounds) == (2, 6)
+
+
 def test_the_time_limit_stops_after_three_rounds(clock: list[float]) -> None:
     (timing,) = measure([_taking(clock, [1000.0] * 99, [], "slow")], rounds=50, seconds=0.5)
     assert timing.rounds == 3

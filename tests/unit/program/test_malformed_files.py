@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bitvit import _core
 from bitvit.program import Interpreter, read_bytes
 from bitvit.runtime import Engine
-from tests.support.malformed_files import FILES
+from tests.support.malformed_files import FILES, GROWING
 
 MOST_MIB = 256
 
@@ -33,7 +34,6 @@ def test_verdict(kind: str) -> None:
 BUILD = """
 import resource, sys
 from bitvit.program import open_model
-resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     engine = open_model(sys.argv[1]).engine([], 2)
@@ -44,9 +44,24 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 
 
 @pytest.mark.parametrize("kind", ["300 uses of 1 MB", "8000 values at once", "a million objects", "windows of 63"])
-def test_memory_and_processor_time(kind: str, tmp_path: Path) -> None:
-    """Much less than a minute of processor time, which a build that grows with the cube would need eight times over."""
+def test_memory(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "file.bitvit"
     path.write_bytes(FILES[kind][0]())
     run = subprocess.run([sys.executable, "-c", BUILD, str(path)], capture_output=True, text=True, check=True)
     assert int(run.stdout) < MOST_MIB, run.stderr
+
+
+# The loops of planning look through one group of operators (256 of them at most), or through 2048 values at most.
+MOST_STEPS_OF_AN_OPERATOR = 3000
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_building_takes_steps_in_proportion(name: str) -> None:
+    """Counted, not timed: twice the operators take about twice the steps, and none takes more than a constant."""
+    make, sizes = GROWING[name]
+    steps = []
+    for n in sizes:
+        model = _core.read_model(make(n))
+        steps.append(max(model.engine([], threads).planning_steps for threads in (1, 2)))
+        assert steps[-1] <= MOST_STEPS_OF_AN_OPERATOR * model.n_operators, (n, steps)
+    assert steps[-1] / steps[-2] <= 1.25 * sizes[-1] / sizes[-2], (sizes, steps)
