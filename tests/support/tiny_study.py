@@ -17,6 +17,7 @@ title: Tiny
 recipe: gsb-micro
 overrides:
   batch_size: 4
+  least_steps: 0
   data.name: idx
   data.folder: {folder}
   model.name: test_gsb_deit

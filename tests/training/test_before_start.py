@@ -16,7 +16,7 @@ from bitvit.data.image_set import ArraySource
 from bitvit.errors import BitvitError
 from bitvit.export import PackedModel
 from bitvit.program.errors import SizeLimitError
-from bitvit.training import EpochRecord, RecipeError, Run, train
+from bitvit.training import EpochRecord, Recipe, RecipeError, Run, train
 from tests.support.tiny_training import tiny_recipe
 
 
@@ -46,6 +46,14 @@ def refused(recipe: object, out: Path, data: Data | None = None) -> str:
 )
 def test_recipes_that_would_fail_in_a_later_phase(tmp_path: Path, overrides: dict[str, object], message: str) -> None:
     assert message in refused(tiny_recipe(tmp_path / "data", **overrides), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"model.image_size": 128}, {"teacher.model": "test_resnet"}, {"data.channels": 1}]
+)
+def test_the_recipe_for_photos_can_be_started_with_few_of_them(tmp_path: Path, changes: dict[str, object]) -> None:
+    recipe = Recipe.load("bhvit-micro-64", changes)
+    Run(recipe, tmp_path / "run", data=own_images(["a", "b"], 80)).check()
 
 
 def test_unknown_tasks_and_their_unknown_keys(tmp_path: Path) -> None:

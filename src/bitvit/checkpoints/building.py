@@ -13,6 +13,7 @@ from bitvit.checkpoints.errors import ModelError
 from bitvit.errors import UsageError
 from bitvit.layers import is_staged
 from bitvit.models import create_model
+from bitvit.models.entrypoints import record_input_size
 from bitvit.models.input_channels import normalization
 from bitvit.models.output_kind import is_for_pixels
 from bitvit.program import Preprocessing
@@ -73,6 +74,11 @@ def _create(name: str, kwargs: dict[str, Any]) -> nn.Module:
     except UsageError:
         raise
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        if "img_size" in kwargs and "unexpected keyword argument 'img_size'" in str(error):
+            # One of timm's convolutional networks, which take images of any size.
+            model = _create(name, {key: value for key, value in kwargs.items() if key != "img_size"})
+            record_input_size(model, kwargs["img_size"])
+            return model
         raise ModelError(f"model '{name}' cannot be built with {kwargs}: {error}") from None
     return model
 

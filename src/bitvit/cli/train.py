@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ EXAMPLES = (
 )
 
 _DATA_ONLY = "gsb-micro"  # any recipe will do to find out which images are meant
+_NETWORKS = ("model.name", "model.weights", "model.scheme", "model.kwargs", "model.init", "teacher.model")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     folders = _folders(arguments)
     if arguments.resume and not any((folder / "recipe.yaml").is_file() for folder in folders.values()):
         raise UsageError(f"{arguments.out}: there is no run to resume; leave out --resume to start one")
-    source, chosen, data = _source(arguments, changes, folders)
-    changes = [*chosen, *changes]
+    source, data = _source(arguments, changes, folders)
     if arguments.show_recipe:
         print(Recipe.load(source, changes).to_yaml(), end="")
         return 0
@@ -123,22 +122,22 @@ def _folders(arguments: argparse.Namespace) -> dict[int | None, Path]:
 
 def _source(
     arguments: argparse.Namespace, changes: list[str], folders: dict[int | None, Path]
-) -> tuple[str, Sequence[str], Data | None]:
-    """Return the recipe to start from, what the images change in it, and the data set if it had to be looked at."""
+) -> tuple[str, Data | None]:
+    """Return the recipe to start from, and the data set if it had to be looked at."""
     from bitvit.training import Recipe, choose_recipe, data_of
 
     if arguments.recipe is not None:
-        return arguments.recipe, (), None
+        return arguments.recipe, None
     if arguments.resume:
         stored = next(folder / "recipe.yaml" for folder in folders.values() if (folder / "recipe.yaml").is_file())
         _refuse_lost_images(Recipe.load(stored, changes).data)
-        return str(stored), (), None
-    if any(change.startswith(("model.", "teacher.model")) for change in changes):
-        return _DATA_ONLY, (), None  # whoever names a network does not want another one chosen
+        return str(stored), None
+    if any(change.startswith(_NETWORKS) for change in changes):
+        return _DATA_ONLY, None  # whoever names a network does not want another one chosen
     data = data_of(Recipe.load(_DATA_ONLY, changes))
-    choice = choose_recipe(data, settled={change.partition("=")[0] for change in changes})
+    choice = choose_recipe(data)
     print_note(f"recipe {choice.name}: {choice.reason} (--recipe chooses another)")
-    return choice.name, choice.changes, data
+    return choice.name, data
 
 
 def _refuse_lost_images(choice: DataChoice) -> None:

@@ -60,17 +60,11 @@ class DefaultRecipe:
         name: of the recipe.
         image_side: pixels of a side of the network's images.
         largest_side: it suits images whose shorter side is at most that long; None: of any size.
-        least_images: it suits sets of at least that many training images.
-        scheduled_images: its epochs are meant for at least that many training images; fewer are seen in more epochs.
-        needs_gpu: on a CPU it would take days.
     """
 
     name: str
     image_side: int
     largest_side: int | None = None
-    least_images: int = 0
-    scheduled_images: int = 0
-    needs_gpu: bool = False
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         classes: npt.NDArray[np.int64] | None = None,
         least_steps: int = 0,
     ) -> None:
-        if batch_size > n_images:
+        if batch_size > n_images and not least_steps:
             raise RecipeError(
                 f"batch_size: {batch_size} is more than the {n_images} training images; "
                 f"set batch_size={n_images // 2 * 2 or 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bitvit.training.batches import steps_per_epoch
 from bitvit.training.recipe import Recipe, Schedule
 from bitvit.training.report import PhaseResult
 
@@ -38,7 +39,7 @@ def _advice(result: PhaseResult, recipe: Recipe, train_images: int, teacher_lear
     if result.phase != "teacher" and not teacher_learned:
         return "its teacher learned nothing; fix that first"
     schedule: Schedule = {"teacher": recipe.teacher, "stage1": recipe.stage1, "stage2": recipe.stage2}[result.phase]
-    steps = max(train_images // recipe.batch_size, 1)
+    steps = max(steps_per_epoch(train_images, recipe.batch_size, recipe.least_steps), 1)
     updates = result.epochs * steps
     if updates < _ENOUGH_UPDATES:
         enough = -(-2 * _ENOUGH_UPDATES // steps)

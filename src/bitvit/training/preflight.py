@@ -58,7 +58,7 @@ def check_before_start(run: Run) -> None:
         for key in ("color_jitter", "auto_augment"):
             if getattr(recipe.augmentation, key, None):
                 raise RecipeError(f"augmentation.{key}: is for grey and RGB images, not for 4 channels; switch it off")
-    if recipe.batch_size > len(data.train):
+    if recipe.batch_size > len(data.train) and not recipe.least_steps:
         raise RecipeError(
             f"batch_size: {recipe.batch_size} is more than the {len(data.train)} training images; "
             f"set batch_size={len(data.train) // 2 * 2 or 1}"

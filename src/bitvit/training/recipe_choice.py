@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
-import torch
 from PIL import Image
 
 from bitvit.data import Data
 from bitvit.data.target_set import TargetSet
 from bitvit.errors import ImageError
-from bitvit.tasks import DefaultRecipe, task_named
-from bitvit.training.recipe import Recipe
+from bitvit.tasks import task_named
 
 __all__ = ["RecipeChoice", "choose_recipe"]
 
@@ -30,60 +26,34 @@ class RecipeChoice:
 
     Attributes:
         name: of the recipe.
-        changes: values that replace the recipe's, `section.key=value`.
         reason: one line.
     """
 
     name: str
-    changes: tuple[str, ...]
     reason: str
 
 
-def choose_recipe(data: Data, *, settled: Collection[str] = (), has_gpu: bool | None = None) -> RecipeChoice:
-    """Return the first of the task's recipes that suits the images' size and number.
+def choose_recipe(data: Data) -> RecipeChoice:
+    """Return the first of the task's recipes that suits the images' size.
 
-    Sizes are those of some training images; most files say theirs without being decoded. A network that begins from
-    scratch needs some thousand updates, however few images there are, so with fewer images than a recipe's schedule is
-    made for, its epochs grow in proportion.
+    Sizes are those of some training images; most files say theirs without being decoded. The recipes themselves suit
+    any number of images, as an epoch of few takes them several times (`least_steps`).
 
     Args:
         data: with the training images.
-        settled: keys (`section.key`) that somebody has chosen a value for, and that are left alone.
-        has_gpu: whether training has a GPU; by default what PyTorch finds.
     """
-    if has_gpu is None:
-        has_gpu = torch.cuda.is_available()
     height, width = _median_size(data.train)
     side, count = min(height, width), len(data.train)
-    suiting = [entry for entry in task_named(data.task).recipes if _suits(entry, side, count)]
-    chosen = next(entry for entry in suiting if has_gpu or not entry.needs_gpu)
+    chosen = next(
+        entry for entry in task_named(data.task).recipes if entry.largest_side is None or side <= entry.largest_side
+    )
     parts = [
         f"{count} training images, mostly about {width} x {height} pixels",
         f"the network sees them at {chosen.image_side} x {chosen.image_side}",
     ]
     if max(height, width) > _LONG * side:
         parts.append("of each, only the middle square (crop them to what matters)")
-    if suiting[0] is not chosen:
-        parts.append(f"with a GPU {suiting[0].name} would be chosen")
-    changes: tuple[str, ...] = ()
-    if count < chosen.scheduled_images:
-        changes = _for_few(Recipe.load(chosen.name), count, chosen.scheduled_images / count, settled)
-    if changes:
-        parts.append(f"{', '.join(changes)}, because the images are few")
-    return RecipeChoice(chosen.name, changes, "; ".join(parts))
-
-
-def _suits(entry: DefaultRecipe, side: int, count: int) -> bool:
-    return (entry.largest_side is None or side <= entry.largest_side) and count >= entry.least_images
-
-
-def _for_few(recipe: Recipe, images: int, times: float, settled: Collection[str]) -> tuple[str, ...]:
-    epochs = {f"{name}.epochs": getattr(recipe, name).epochs for name in ("teacher", "stage1", "stage2")}
-    epochs["validation.every_epochs"] = recipe.validation.every_epochs
-    changes = [f"{key}={ceil(count * times)}" for key, count in epochs.items() if count]
-    if images < recipe.batch_size:
-        changes.append(f"batch_size={max(images // 2 * 2, 1)}")
-    return tuple(change for change in changes if change.partition("=")[0] not in settled)
+    return RecipeChoice(chosen.name, "; ".join(parts))
 
 
 def _median_size(images: TargetSet) -> tuple[int, int]:

@@ -102,6 +102,7 @@ def test_few_images_are_taken_several_times_and_augmented_anew(data: Data) -> No
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert target == same == also
     assert steps_per_epoch(40, 8) == steps_per_epoch(40, 8, 5) == 5
+    assert [len(batch) for batch in EpochBatches(5, 8, 0, "stage1", lambda: 0, least_steps=2)] == [8, 8]
 
 
 @pytest.mark.parametrize(("world_size", "batch_size"), [(2, 8), (3, 12), (4, 8)])

@@ -20,7 +20,7 @@ def result(phase: str, right: int, epochs: int = 40) -> PhaseResult:
     return PhaseResult(phase, "model", Path("x"), epochs, 1.0, evaluation)
 
 
-RECIPE = Recipe.load("gsb-micro-64")
+RECIPE = Recipe.load("gsb-micro", {"least_steps": 0})
 
 
 @pytest.mark.parametrize("phase", ["teacher", "stage1", "stage2"])
@@ -52,3 +52,9 @@ def test_other_reasons() -> None:
     assert lost is not None and "its teacher learned nothing; fix that first" in lost
     loaded = nothing_learned(result("teacher", 12, epochs=0), RECIPE, 20_000, True)
     assert loaded is not None and "data.class_order" in loaded
+
+
+def test_updates_are_those_of_epochs_that_take_few_images_several_times() -> None:
+    recipe = Recipe.load("gsb-micro", {"least_steps": 10})
+    line = nothing_learned(result("teacher", 12), recipe, 144, True)  # 3 times 144 images are 13 batches of 32
+    assert line is not None and "520 updates only: try teacher.epochs=231" in line

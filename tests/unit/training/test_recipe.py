@@ -19,8 +19,6 @@ def test_packaged_recipes_of_gsb_are_the_papers_and_the_small_ones() -> None:
         "gsb-demo",
         "gsb-flowers102",
         "gsb-micro",
-        "gsb-micro-64",
-        "gsb-photos",
     ]
 
 

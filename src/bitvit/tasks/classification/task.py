@@ -26,9 +26,8 @@ class Classification(Task):
     metrics = (Metric("top1", "top-1"), Metric("top5", "top-5"), Metric("balanced_accuracy", "balanced accuracy"))
     settings = TaskSettings
     recipes = (
-        DefaultRecipe("gsb-micro", 32, largest_side=48, scheduled_images=1400),
-        DefaultRecipe("gsb-photos", 224, least_images=5000, needs_gpu=True),
-        DefaultRecipe("gsb-micro-64", 64, scheduled_images=1400),
+        DefaultRecipe("gsb-micro", 32, largest_side=48),
+        DefaultRecipe("bhvit-micro-64", 64),
     )
 
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> ClassificationScorer:
