@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from bitvit.checkpoints import CheckpointError, load_checkpoint
-from bitvit.data import DataError
+from bitvit.data import DataError, build_data
+from bitvit.errors import OutputError
 from bitvit.files import hold_lock
 from bitvit.training import EpochRecord, RecipeError, Run, TrainingError, train
 from bitvit.training.estimate import describe_cpu
@@ -164,6 +165,28 @@ def test_images_that_moved_are_the_same_images(tmp_path: Path) -> None:
     other = tiny_recipe(tmp_path / "idx", **longer, data__name=str(tmp_path / "others"), data__folder=None)
     with pytest.raises(DataError, match="'dog' is gone, 'cow' is new"):
         train(other, tmp_path / "run", resume=True)
+
+
+def test_a_run_does_not_lie_among_its_own_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loss curve would be an image of a class called `run`."""
+    folder_of_images(tmp_path / "photos")
+    recipe = tiny_recipe(tmp_path / "idx", **SHORT, data__name=str(tmp_path / "photos"), data__folder=None)
+    monkeypatch.chdir(tmp_path / "photos")
+    (tmp_path / "link").symlink_to("photos")
+    for out in ("run", "deeper/../runs/a", str(tmp_path / "link" / "run")):
+        with pytest.raises(TrainingError, match="lies in the folder of the images"):
+            train(recipe, out)
+    assert sorted(path.name for path in (tmp_path / "photos").iterdir()) == ["cat", "dog"]
+    assert train(recipe, tmp_path / "photos run").folder.is_dir()
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "data", **SHORT)
+    (tmp_path / "run").symlink_to(tmp_path / "gone")
+    with pytest.raises(OutputError, match="run: it is a link that leads nowhere"):
+        train(recipe, tmp_path / "run")
+    with pytest.raises(DataError, match="run: this is a link that leads nowhere"):
+        build_data(str(tmp_path / "run"))
 
 
 def test_a_damaged_state_is_one_line_of_ours(tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def _resolve(path: str | Path) -> Path:
         inside = found / FINAL_FILE
         if not inside.is_file():
             unfinished = (found / "recipe.yaml").is_file()
-            reason = "training has not finished there; continue it with --resume" if unfinished else "not a run folder"
+            waiting = "training has not finished there; wait for it, or continue it with --resume"
+            reason = waiting if unfinished else "not a run folder"
             raise CheckpointError(f"{found}: has no {FINAL_FILE} ({reason})")
         return inside
     if not found.is_file():

@@ -108,6 +108,8 @@ def _unknown(name: str, folder: Path) -> str:
     shown = printable(name)
     if folder.is_file():
         return f"{shown}: this is a file, expected a folder of images or the name of a data set"
+    if folder.is_symlink():
+        return f"{shown}: this is a link that leads nowhere"
     looks_like_path = "/" in name or "\\" in name or folder.is_absolute()
     close = difflib.get_close_matches(name, DATA_NAMES, n=1)
     if looks_like_path:

@@ -24,7 +24,7 @@ ClassOrder: TypeAlias = "Literal['natural', 'alphabetical'] | Sequence[str]"
 Role: TypeAlias = Literal["train", "val", "test"]
 
 _ROLES: dict[str, Role] = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "devel", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }  # fmt: skip

@@ -220,8 +220,10 @@ def _without_end_mark(source: str | os.PathLike[str] | IO[bytes], max_pixels: in
 
 def _deep_colours(image: Image.Image) -> npt.NDArray[np.uint16] | None:
     """Return the colours of an image with 16 bits per channel, `[H,W,C]`; Pillow itself would drop the lower 8."""
-    if not isinstance(image, ImageFile) or image.format not in ("PNG", "TIFF") or not pixel_depth.deep_planes(image):
+    if not isinstance(image, ImageFile) or image.format not in ("PNG", "TIFF"):
         return None
+    if not pixel_depth.deep_planes(image):
+        return pixel_depth.grey_and_alpha(image)
     tiles = list(image.tile)
     stream = getattr(image, "fp", None)
     if stream is None or not stream.seekable():
@@ -286,7 +288,8 @@ def _from_values(pixels: PixelValues, image: Image.Image, applied: int | None, d
     prepared = turned(Image.fromarray(np.ascontiguousarray(eight_bits)), orientation_to_apply(image, applied))
     extremes = note = None
     if pixels.declared is None:
-        extremes = _extremes(values)
+        has_alpha = values.ndim == 3 and values.shape[2] in (2, 4) and decoding.channels != 4
+        extremes = _extremes(values[..., :-1] if has_alpha else values)
         if extremes is None:
             note = "none of its values is finite: read as black"
         elif decoding.value_range is None:

@@ -21,6 +21,7 @@ __all__ = [
     "declared_range",
     "deep_planes",
     "fitting_range",
+    "grey_and_alpha",
     "is_deep",
     "range_of_bits",
     "to_8_bit",
@@ -39,6 +40,8 @@ _BYTE_MODES = {
     for mode in ("RGB", "RGBA", "RGBX")
     for order in "LBN"
 }
+_GREY_AND_ALPHA = "LA;16B"
+"""Raw mode of which Pillow keeps the high bytes, as RGBA; a pixel's four bytes are read as they are instead."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,17 @@ def deep_planes(image: ImageFile) -> bool:
     return len(image.tile) > 0 and all(_raw_mode(tile) in _BYTE_MODES for tile in image.tile)
 
 
+def grey_and_alpha(image: ImageFile) -> npt.NDArray[np.uint16] | None:
+    """Load an image of grey values and transparency of 16 bits, `[H,W,2]`; None if this is none."""
+    if not image.tile or any(_raw_mode(tile) != _GREY_AND_ALPHA for tile in image.tile) or image.mode != "RGBA":
+        return None
+    image.tile = [_with_raw_mode(tile, "RGBA") for tile in image.tile]
+    image.load()
+    samples = np.asarray(image).astype(np.uint16)
+    values: npt.NDArray[np.uint16] = (samples[..., 0::2] << np.uint16(8)) | samples[..., 1::2]
+    return values
+
+
 def with_byte(image: ImageFile, low: bool) -> None:
     """Have Pillow load the low or the high byte of every sample of an image for which `deep_planes` holds."""
     image.tile = [_with_raw_mode(tile, _BYTE_MODES[_raw_mode(tile)][int(low)]) for tile in image.tile]
@@ -197,7 +211,7 @@ def with_byte(image: ImageFile, low: bool) -> None:
 def _raw_mode(tile: Any) -> str:
     arguments = tile[3]
     mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    return mode if isinstance(mode, str) and re.fullmatch(r"RGB[AX]?;16[LBN]", mode) else ""
+    return mode if isinstance(mode, str) and re.fullmatch(r"RGB[AX]?;16[LBN]|LA;16B", mode) else ""
 
 
 def _with_raw_mode(tile: Any, mode: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +19,7 @@ from bitvit.models import set_stage
 from bitvit.models.output_kind import is_for_pixels
 from bitvit.program import BitvitFile, to_bytes
 from bitvit.training.distribution_guidance import paired_layers
-from bitvit.training.errors import RecipeError
+from bitvit.training.errors import RecipeError, TrainingError
 from bitvit.training.optimization import create_optimizer
 from bitvit.training.seeding import isolated_randomness
 from bitvit.training.teacher import Teacher, teacher_spec
@@ -32,12 +34,14 @@ def check_before_start(run: Run) -> None:
     """Refuse a run that is certain to fail later: in an hour, or when its model is exported.
 
     Raises:
-        RecipeError, ModelError, DataError, CheckpointError: for the first reason; the message says what to change.
+        RecipeError, ModelError, DataError, CheckpointError, TrainingError: for the first reason; the message says what
+            to change.
     """
     recipe, data = run.recipe, run.data
     if data.task != recipe.task.name:
         raise RecipeError(f"task.name: is {recipe.task.name}, but data set '{data.name}' is for {data.task}")
     _check_labels(data.labels)
+    _check_place(run)
     answers_pixels = is_for_pixels(run.student.model)
     if answers_pixels != run.task.is_for_pixels:
         what = ("one answer per image", "one answer per pixel")
@@ -76,6 +80,19 @@ def check_before_start(run: Run) -> None:
         _check_teacher(run)
     if run.student.is_binary and recipe.stage2.epochs and not is_comparison_only(run.student.model):
         _export_trial(run)
+
+
+def _check_place(run: Run) -> None:
+    """Refuse a run among its own images: its pictures would be those of a class from then on."""
+    images, out = run.images_folder, run.folder.path
+    if images is None:
+        return
+    inner, outer = Path(os.path.realpath(out)), Path(os.path.realpath(images))  # a loop of links is no error here
+    if outer in inner.parents:
+        raise TrainingError(
+            f"{out}: lies in the folder of the images ({images}), so its pictures would be taken for a class: choose "
+            "a folder outside of it"
+        )
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:

@@ -71,10 +71,11 @@ def data_of(recipe: Recipe) -> Data:
     return check_data(build_data(choice.name, choice.folder, options), choice.on_error)
 
 
-def _digest_of(recipe: Recipe) -> str | None:
+def _own_folder(recipe: Recipe) -> Path | None:
+    """Return the user's folder of images, if they are in one."""
     choice = recipe.data
     folder = Path((choice.folder if choice.name in ("folder", "idx") else None) or choice.name)
-    return files_digest(folder) if folder.is_dir() and choice.name not in DATA_NAMES[:-2] else None
+    return folder if folder.is_dir() and choice.name not in DATA_NAMES[:-2] else None
 
 
 class Run:
@@ -108,7 +109,9 @@ class Run:
         self.recipe = recipe
         self.folder = RunFolder(Path(out).expanduser())
         self.data = data if data is not None else data_of(recipe)
-        self.files = _digest_of(recipe)
+        self.images_folder = _own_folder(recipe)
+        """The user's folder of images, if they are in one."""
+        self.files = None if self.images_folder is None else files_digest(self.images_folder)
         """What tells the folder of images from others, wherever it lies; None if the images are of no folder."""
         self.task = task_named(recipe.task.name)
         self.classes = Classes(self.data.labels, self.data.colors)

@@ -111,6 +111,8 @@ class RunFolder:
         try:
             content = [entry for entry in self.path.iterdir() if not entry.name.startswith(".")]
         except FileNotFoundError:
+            if self.path.is_symlink():
+                raise OutputError(f"cannot write to {self.path}: it is a link that leads nowhere") from None
             return
         except OSError as error:
             raise OutputError(f"cannot write to {self.path}: {error.strerror}") from None

@@ -34,6 +34,7 @@ def layout(root: Path, *folders: str, count: int = 3) -> Path:
         ("Val", "val"), ("valid", "val"), ("Validation", "val"), ("DEV", "val"), ("eval", "val"), ("val images", "val"),
         ("test", "test"), ("Testing", "test"), ("test-data", "test"), ("Holdout", "test"),
         ("hold-out", "test"), ("Held_Out", "test"), ("hold out 2", "test"),
+        ("trainval", "train"), ("Train_Val", "train"),
         ("Trainset", "train"), ("TrainData", "train"), ("imagesTest", "test"), ("valset", "val"),
         ("DATATRAIN", "train"), ("testament", None), ("restrain", None), ("valley", None), ("dataset", None),
         ("train station", None), ("contest", None), ("trains", None), ("cats", None), ("images", None), ("7", None),

@@ -134,6 +134,21 @@ def test_grey_and_alpha_of_16_bits() -> None:
     assert np.abs(grey(png_16(values)).astype(int) - (TWELVE_BITS >> 4)).max() <= 1
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("opaque", [4095, 65535])
+def test_transparency_says_nothing_of_the_depth(channels: int, opaque: int) -> None:
+    """12 bits beside an opaque channel of 16: nearly black, and doubted as such."""
+    values = np.dstack([COLOURS[..., : channels - 1], np.full(COLOURS.shape[:2], opaque, np.uint16)])
+    plain = decode(io.BytesIO(png_16(values)))
+    assert plain.note is not None and "nearly black" in plain.note
+    assert plain.extremes == (float(values[..., :-1].min()), float(values[..., :-1].max()), True)
+    pixels = np.asarray(open_image(io.BytesIO(png_16(values)), Decoding(3, range_of_bits(12))))
+    expected = ((values[..., :-1].astype(int) * 510 + 4095) // 8190).astype(np.uint8)
+    np.testing.assert_array_equal(pixels, np.broadcast_to(expected, (*expected.shape[:2], 3)))
+    values[..., -1] = 0
+    assert np.asarray(open_image(io.BytesIO(png_16(values)))).min() == 255, "transparent is white"
+
+
 def test_float_files_beyond_8_bits() -> None:
     values = TWELVE_BITS.astype(np.float32)
     doubted = decode(io.BytesIO(tiff(values)))
