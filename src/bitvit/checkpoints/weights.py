@@ -181,6 +181,16 @@ def load_pretrained(model: nn.Module, path: Path) -> bool:
     if broken:
         raise CheckpointError(f"{path}: NaN or infinity in {len(broken)} tensors, such as {broken[0]}")
     own = model.state_dict()
+    rounded = [
+        name for name, value in state.items()
+        if name in own and own[name].is_floating_point() and not value.is_floating_point()
+    ]  # fmt: skip
+    if rounded:
+        kind = str(state[rounded[0]].dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"{path}: {rounded[0]} is {kind}, a network's weights are floating-point numbers: a quantized checkpoint "
+            "cannot be a teacher"
+        )
     heads = {name for name in own if name.split(".")[0] in HEADS}
     has_head = any(name in state and state[name].shape == own[name].shape for name in heads)
     state = {name: value for name, value in state.items() if name not in heads or value.shape == own[name].shape}

@@ -37,7 +37,8 @@ class Teacher:
         if own.image_size != student.image_size:
             raise RecipeError(
                 f"teacher.model: takes images of {own.image_size[0]} x {own.image_size[1]}, the student of "
-                f"{student.image_size[0]} x {student.image_size[1]}: choose models of one image size"
+                f"{student.image_size[0]} x {student.image_size[1]}: choose models of one image size, or set "
+                "model.image_size"
             )
         self._model = model.eval().requires_grad_(False)
         self._dtype = next(model.parameters()).dtype

@@ -7,7 +7,7 @@ import pytest
 from bitvit.checkpoints import ModelError, ModelSpec, build_model, preprocessing_for
 
 
-@pytest.mark.parametrize("name", ["resnet10t", "resnet18_micro_64", "test_resnet", "deit_micro_distilled_patch8_32"])
+@pytest.mark.parametrize("name", ["resnet10t", "resnet18_micro_128", "test_resnet", "deit_micro_distilled_patch8_32"])
 def test_networks_of_any_kind_take_the_images_of_the_size_that_is_asked_for(name: str) -> None:
     model = build_model(ModelSpec(name, 3, 96))
     assert preprocessing_for(model).image_size == (96, 96)

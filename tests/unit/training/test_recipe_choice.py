@@ -27,9 +27,9 @@ def made(height: int, width: int, count: int) -> Data:
         (8, 8, 40, "gsb-micro"),
         (32, 32, 40, "gsb-micro"),
         (48, 640, 40, "gsb-micro"),
-        (49, 49, 40, "bhvit-micro-64"),
-        (640, 480, 40, "bhvit-micro-64"),
-        (1200, 1600, 5000, "bhvit-micro-64"),
+        (49, 49, 40, "bhvit-micro-128"),
+        (640, 480, 40, "bhvit-micro-128"),
+        (1200, 1600, 5000, "bhvit-micro-128"),
         (32, 32, 5000, "gsb-micro"),
     ],
 )
@@ -39,7 +39,7 @@ def test_the_size_decides(height: int, width: int, count: int, expected: str) ->
     assert f"{count} training images" in choice.reason and f"{width} x {height}" in choice.reason
 
 
-@pytest.mark.parametrize("name", ["gsb-micro", "bhvit-micro-64"])
+@pytest.mark.parametrize("name", ["gsb-micro", "bhvit-micro-128"])
 @pytest.mark.parametrize("count", [7, 144, 1000, 20_000])
 def test_chosen_recipes_make_enough_updates_of_any_number_of_images(name: str, count: int) -> None:
     recipe = Recipe.load(name)
@@ -59,7 +59,7 @@ def test_sizes_of_files_come_from_their_headers(tmp_path: Path) -> None:
     for number, side in enumerate((20, 100, 100)):
         Image.new("L", (side, side)).save(tmp_path / f"{number}.png")
     whole = ImageSet.whole(FileSource(tuple(sorted(tmp_path.glob("*.png")))), [0, 1, 1], ["a", "b"])
-    assert choose_recipe(Data("made", whole, whole)).name == "bhvit-micro-64"
+    assert choose_recipe(Data("made", whole, whole)).name == "bhvit-micro-128"
 
 
 @pytest.mark.parametrize("task", task_names())

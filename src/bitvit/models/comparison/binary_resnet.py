@@ -1,7 +1,7 @@
 """ResNet-18 with binary 3 x 3 convolutions, by six published methods; and its full-precision form for small images.
 
 ``{xnor,bireal,irnet,rbnn,recu,reactnet}_resnet18_{224,32}`` (the papers' widths), ``*_resnet18_micro_32`` (widths 16 to
-128) and ``test_*_resnet18``; ``resnet18_{224,32,micro_32,micro_64}`` and ``test_resnet18`` are real.
+128) and ``test_*_resnet18``; ``resnet18_{224,32,micro_32,micro_128}`` and ``test_resnet18`` are real.
 """
 
 from collections.abc import Callable, Sequence
@@ -253,9 +253,9 @@ VARIANTS = {
     for method in _METHODS
     for pattern, (image_size, num_classes, shape) in _SIZES.items()
 }
-VARIANTS["resnet18_micro_64"] = Variant(
-    "ResNet-18 with widths 16 to 128, full precision, 64 pixels: a teacher that learns from few photos.",
-    *(64, 10, {"method": None, "widths": (16, 32, 64, 128)}),
+VARIANTS["resnet18_micro_128"] = Variant(
+    "ResNet-18 with widths 16 to 128, full precision, 128 pixels: a teacher that learns from few photos.",
+    *(128, 10, {"method": None, "widths": (16, 32, 64, 128)}),
 )
 
 register_family(

@@ -40,6 +40,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointImportError(f"there is no checkpoint file {path}")
+    if path.suffix == ".bitvit":
+        raise CheckpointImportError(
+            f"{path} is a packed network, which cannot be trained from: give the run folder or its model.safetensors"
+        )
     if not path.stat().st_size:
         raise CheckpointImportError(f"{path} is empty")
     try:

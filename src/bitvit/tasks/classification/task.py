@@ -27,7 +27,7 @@ class Classification(Task):
     settings = TaskSettings
     recipes = (
         DefaultRecipe("gsb-micro", 32, largest_side=48),
-        DefaultRecipe("bhvit-micro-64", 64),
+        DefaultRecipe("bhvit-micro-128", 128),
     )
 
     def scorer(self, classes: Classes, preprocessing: Preprocessing) -> ClassificationScorer:
