@@ -13,7 +13,7 @@ namespace bitvit {
 // for the last ones).
 #define BITVIT_ERROR_CODES(X)                                                                                \
   X(UnreadableFile, "the file does not exist, is not a regular file, or cannot be read")                     \
-  X(NotABitvitFile, "the file is no safetensors container, or one that was not written by bitvit")           \
+  X(NotABitvitFile, "the file is not a safetensors container, or was not written by bitvit")                 \
   X(TruncatedFile, "the file is shorter than its header says")                                               \
   X(Checksum, "the content does not match the checksum")                                                     \
   X(NewerFormat, "the file has a later format version than this reader knows")                               \
@@ -28,8 +28,8 @@ namespace bitvit {
   X(OperatorParameter, "a parameter is missing or unknown")                                                  \
   X(MissingTensor, "the Program names a tensor that the file does not hold")                                 \
   X(UnusedTensor, "the file holds a tensor that the Program does not use")                                   \
-  X(TensorType, "a tensor has another element type than its operator needs")                                 \
-  X(TensorShape, "a tensor has another shape than its operator needs")                                       \
+  X(TensorType, "a tensor does not have the element type that its operator needs")                           \
+  X(TensorShape, "a tensor does not have the shape that its operator needs")                                 \
   X(NonFinite, "a number is not finite")                                                                     \
   X(TensorContent, "a tensor holds values that its operator does not allow")                                 \
   X(Labels, "the labels or colors do not fit the Program's output")                                          \
@@ -38,7 +38,7 @@ namespace bitvit {
   X(UnavailableIsa, "this machine does not have the instruction set")                                        \
   X(Input, "an array given to run() does not fit the Program")                                               \
   X(OutputValue, "a result is not finite, or names no class")                                                \
-  X(OutOfMemory, "the machine has not enough memory")
+  X(OutOfMemory, "there is not enough memory")
 
 enum class ErrorCode {
 #define BITVIT_CODE(Name, meaning) k##Name,

@@ -3,7 +3,8 @@
 
 namespace bitvit {
 
-// Runs work(argument) on a new, detached thread that no signal is delivered to. False: the operating system gives none.
+// Runs work(argument) on a new, detached thread that no signal is delivered to. Returns false if the system cannot
+// start one.
 bool StartThread(void (*work)(void* argument), void* argument);
 
 }  // namespace bitvit

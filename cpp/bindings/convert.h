@@ -14,7 +14,7 @@ namespace bitvit {
 
 using InputArray = nanobind::ndarray<nanobind::ro, nanobind::c_contig, nanobind::device::cpu>;
 
-// The sizes of a shape: those beyond 64 bits become the nearest that has 64, what is no integer becomes -1.
+// The sizes of a shape: those beyond 64 bits become the nearest 64-bit number, and anything but an integer becomes -1.
 std::vector<long long> ToShape(nanobind::handle sizes);
 std::map<std::string, Attribute> ToAttributes(const nanobind::dict& attributes);
 // Copies: nobody can change them between the checks and their use.

@@ -34,8 +34,7 @@ class ChainFinder {
   size_t OutputPlace(size_t s) const { return InputPlace(s, steps_[s].inputs.size()); }
   size_t Output(size_t s) const { return steps_[s].outputs[0]; }
 
-  // The step that repeats channels and writes the value for one reader alone, in which case that can do without; or
-  // end_.
+  // The step that repeats channels and writes the value for a single reader, which can then do without it; or end_.
   size_t Repetition(size_t value) const {
     for (size_t s = first_; s < end_; ++s) {
       ++planning_steps;
@@ -45,7 +44,7 @@ class ChainFinder {
     return end_;
   }
 
-  // Appends step s, which reads the chain's result as input number `running`. Returns false if it is no link.
+  // Appends step s, which reads the chain's result as input number `running`. Returns false if it is not a link.
   bool Append(size_t s, size_t running, Chain& chain) {
     const Step& step = steps_[s];
     ChainLink link{{}, kNoOperand, OutputPlace(s)};

@@ -49,7 +49,7 @@ class Engine {
   size_t n_workspaces() const { return workspaces_->n_made(); }
 
   // Runs the Program on each image of a batch. inputs[i] and outputs[i]: the stored form of the values (ops/value.h),
-  // one image behind the other. Any number of threads may call it at once: each call has a workspace of its own
+  // one image after the other. Any number of threads may call it at once: each call has a workspace of its own
   // (engine/workspace.h). Unless the outcome is kDone, the outputs are undefined.
   RunOutcome Run(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
                  Interrupt& interrupt) const;

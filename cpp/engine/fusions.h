@@ -1,4 +1,4 @@
-// Operators that do the work of steps behind them as well: the first product of a pyramid's MLP that of a sum, rprelu,
+// Operators that also do the work of the steps after them: the first product of a pyramid's MLP that of a sum, rprelu,
 // sign and mean_channels, a stencil that of an affine and a sum (ops/operator.h). What passes between them is never
 // written.
 #pragma once
@@ -16,7 +16,7 @@ struct Step;
 struct Fusion {
   size_t step;
   std::vector<size_t> inputs, outputs;  // operands
-  std::vector<size_t> taken;            // the steps behind it
+  std::vector<size_t> taken;            // the steps after it
   std::vector<size_t> unwritten;        // values
 };
 

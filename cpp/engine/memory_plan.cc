@@ -119,7 +119,7 @@ MemoryPlan PlanByTime(const std::vector<Lifetime>& lifetimes) {
   return plan;
 }
 
-// One behind the other, with red zones between them.
+// One after the other, with red zones between them.
 MemoryPlan PlanApart(const std::vector<Lifetime>& lifetimes) {
   MemoryPlan plan = {{}, kRedZoneBytes};
   for (const Lifetime& lifetime : lifetimes) {

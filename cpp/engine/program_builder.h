@@ -19,7 +19,7 @@ class ProgramBuilder {
   Result<size_t> AddValue(const std::string& type, const std::vector<long long>& shape);
   Result<size_t> AddValue(Value value);  // within the limits of one value
 
-  // Adds an operator behind those before it. `tensors` must stay alive until Build is done.
+  // Adds an operator after those before it. `tensors` must stay alive until Build is done.
   Status AddOperator(const std::string& kind, const std::vector<long long>& inputs,
                      const std::vector<long long>& outputs, std::map<std::string, Attribute> attributes,
                      std::map<std::string, Tensor> tensors);

@@ -126,7 +126,7 @@ class Finder {
 
   // The step from first to last before which to cut a group, such that least has to go through the arena.
   size_t BestCut(size_t first, size_t last) const {
-    // What a step writes crosses every cut behind it, up to its last reader: changes of the crossing from cut to cut.
+    // What a step writes crosses every cut after it, up to its last reader: changes of the crossing from cut to cut.
     std::vector<int64_t> changes(last - first + 2, 0);
     planning_steps += last - groups_.stages.back().first + changes.size();
     for (size_t s = groups_.stages.back().first; s < last; ++s) {

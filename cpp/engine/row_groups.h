@@ -35,7 +35,7 @@ struct Stage {
 };
 
 inline constexpr size_t kTileGrain = 8;
-inline constexpr size_t kRunStep = static_cast<size_t>(-1);  // else the number of a chain; behind them, a fusion's
+inline constexpr size_t kRunStep = static_cast<size_t>(-1);  // else the number of a chain; after them, a fusion's
 inline constexpr size_t kRunNothing = static_cast<size_t>(-2);
 inline constexpr size_t kNotLocal = static_cast<size_t>(-1);
 

@@ -85,7 +85,7 @@ class WorkspacePool {
   // Waits for a free one where there are enough; an empty lease: there is no memory, or the call was interrupted. A
   // nested call, which a signal handler makes on the thread of a call that it interrupted, cannot wait for that one.
   Lease Borrow(Interrupt& interrupt, bool is_nested);
-  // An empty lease where there is none at once.
+  // An empty lease if none is free at once.
   Lease BorrowAtOnce(bool beyond_most = false);
 
  private:

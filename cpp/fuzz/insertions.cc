@@ -159,7 +159,7 @@ class Inserter {
     }
   }
 
-  // Bits in rows, 1 where a row goes on behind its last one: cleared.
+  // Bits in rows, 1 where a row goes on after its last one: cleared.
   void SignTensor(const std::string& parameter, Axes shape, uint64_t n_bits) {
     shape.push_back(Bytes(n_bits));
     Tensor(parameter, "U8", shape);

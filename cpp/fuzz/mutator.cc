@@ -1,21 +1,19 @@
 #include "fuzz/mutator.h"
 
-#include <algorithm>
 #include <cstring>
-#include <set>
 
 #include "fuzz/arena_json.h"
 #include "fuzz/insertions.h"
 #include "fuzz/random.h"
+#include "fuzz/random_json.h"
+#include "fuzz/repair.h"
 
 namespace bitvit {
 namespace {
 
 using json = ArenaJson;
 
-constexpr size_t kMostOperators = 400, kMostLabels = 4096;
-
-std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+constexpr size_t kMostOperators = 400;
 
 bool IsList(const json& object, const char* key) { return object.contains(key) && object[key].is_array(); }
 
@@ -49,7 +47,7 @@ class Mutator {
                   program_["values"].is_object() && !program_["values"].empty();
     is_program_ = is_program_ && IsSound(program_);
     for (uint64_t n = 1 + random_.Below(4); n > 0; --n) Change();
-    if (is_program_ && !random_.OneIn(8)) Repair();
+    if (is_program_ && !random_.OneIn(8)) Repair(program_, parts_);
     if (is_program_) parts_.metadata["program"] = Dump(program_);
   }
 
@@ -95,50 +93,6 @@ class Mutator {
     return std::next(values.begin(), static_cast<std::ptrdiff_t>(random_.Below(values.size()))).key();
   }
 
-  // A number near another, or one where something overflows or runs over an edge.
-  int64_t Integer(int64_t near) {
-    switch (random_.Below(5)) {
-      case 0:
-        return near + 1;
-      case 1:
-        return near - 1;
-      case 2:
-        return near * random_.Of<int64_t>({2, 3, 8});
-      case 3:
-        return random_.Of<int64_t>({0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 129, 255, 257});
-      default:
-        return random_.Of<int64_t>({-1, -63, 4096, 8192, 32767, 32768, 65536, 1 << 24, (1 << 24) + 1, INT32_MAX,
-                                    int64_t{1} << 32, int64_t{1} << 40, INT64_MAX, INT64_MIN});
-    }
-  }
-
-  json Number(const json& near) {
-    if (near.is_number_integer()) return Integer(near.get<int64_t>() % (int64_t{1} << 40));
-    return random_.Of<double>({0.0, -0.0, 0.5, -1.5, 1e-45, 1e-30, 1e30, 3.4e38, -3.4e38, 1e39, 1e300, 0.1});
-  }
-
-  json Anything() {
-    switch (random_.Below(9)) {
-      case 0:
-        return nullptr;
-      case 1:
-        return random_.OneIn(2);
-      case 2:
-        return "";
-      case 3:
-        return random_.Of<std::string>(
-            {"max", "average", "greater", "ones", "f32", "sign", "image", "\x1b[31m", "[/x]"});
-      case 4:
-        return json::array();
-      case 5:
-        return json::object();
-      case 6:
-        return 9223372036854775808ull;
-      default:
-        return Number(random_.OneIn(2) ? json(1) : json(1.0));
-    }
-  }
-
   void Insert() {
     json& operators = program_["ops"];
     if (operators.empty() || operators.size() > kMostOperators) return;
@@ -157,7 +111,7 @@ class Mutator {
     const json& axis = shape[random_.Below(shape.size())];
     if (!axis.is_number_unsigned()) return;
     const uint64_t old = axis.get<uint64_t>();
-    const auto wanted = static_cast<uint64_t>(Integer(static_cast<int64_t>(old % (1 << 24))));
+    const auto wanted = static_cast<uint64_t>(values_.Integer(static_cast<int64_t>(old % (1 << 24))));
     const uint64_t once_more = random_.OneIn(2) ? 0 : old;  // or multiples as well
     const auto changed = [&](uint64_t n) -> uint64_t {
       if (n == old) return wanted;
@@ -198,7 +152,7 @@ class Mutator {
       return;
     }
     json& axis = shape[random_.Below(shape.size())];
-    axis = Number(axis.is_number() ? axis : json(1));
+    axis = values_.Number(axis.is_number() ? axis : json(1));
   }
 
   void ChangeKindOrType() {
@@ -219,7 +173,7 @@ class Mutator {
     }
     if (leaves.empty()) return;
     json& leaf = *random_.Of(leaves);
-    leaf = leaf.is_number() && !random_.OneIn(6) ? Number(leaf) : Anything();
+    leaf = leaf.is_number() && !random_.OneIn(6) ? values_.Number(leaf) : values_.Anything();
   }
 
   // Readers of what it wrote read what it read.
@@ -286,7 +240,7 @@ class Mutator {
       case 0:
         if (!part.shape.empty()) {
           uint64_t& axis = part.shape[random_.Below(part.shape.size())];
-          axis = static_cast<uint64_t>(Integer(static_cast<int64_t>(axis % (1 << 24))));
+          axis = static_cast<uint64_t>(values_.Integer(static_cast<int64_t>(axis % (1 << 24))));
         }
         return;
       case 1:
@@ -325,7 +279,7 @@ class Mutator {
     }
     if (key == "other") {
       if (random_.OneIn(2) || parts_.metadata.empty()) {
-        parts_.metadata[random_.Of<std::string>({"colors", "x", ""})] = Dump(Anything());
+        parts_.metadata[random_.Of<std::string>({"colors", "x", ""})] = Dump(values_.Anything());
       } else {
         parts_.metadata.erase(parts_.metadata.begin());
       }
@@ -347,68 +301,13 @@ class Mutator {
       return;
     }
     json& leaf = *random_.Of(leaves);
-    leaf = leaf.is_number() && !random_.OneIn(4) ? Number(leaf) : Anything();
+    leaf = leaf.is_number() && !random_.OneIn(4) ? values_.Number(leaf) : values_.Anything();
     text = Dump(content);
-  }
-
-  // Labels, colors and preprocessing follow the Program; what no operator uses is left out.
-  void Repair() {
-    std::set<std::string> values, tensors;
-    const auto use = [](const json& name, std::set<std::string>& into) {
-      if (name.is_string()) into.insert(name.get<std::string>());
-    };
-    for (const char* end : {"input", "output"}) {
-      if (program_.contains(end)) use(program_[end], values);
-    }
-    for (const json& op : program_["ops"]) {
-      for (const json& name : op["in"]) use(name, values);
-      for (const json& name : op["out"]) use(name, values);
-      if (!op.contains("tensors") || !op["tensors"].is_object()) continue;
-      for (const json& name : op["tensors"]) use(name, tensors);
-    }
-    json& declared = program_["values"];
-    for (auto value = declared.begin(); value != declared.end();) {
-      value = values.count(value.key()) != 0 ? std::next(value) : declared.erase(value);
-    }
-    std::vector<TensorPart>& parts = parts_.tensors;
-    parts.erase(std::remove_if(parts.begin(), parts.end(),
-                               [&](const TensorPart& part) { return tensors.count(part.name) == 0; }),
-                parts.end());
-    if (declared.empty()) declared["x"] = {{"type", "f32"}, {"shape", {1, 1}}};
-    const json image = ShapeOf("input"), output = ShapeOf("output");
-    json preprocessing = json::parse(parts_.metadata["preprocessing"], nullptr, false);
-    if (preprocessing.is_object() && image.size() == 3 && image[0].is_number_unsigned() &&
-        image[1].is_number_unsigned() && image[2].is_number_unsigned() && image[2].get<uint64_t>() <= 4) {
-      preprocessing["image_size"] = {image[0], image[1]};
-      preprocessing["channels"] = image[2];
-      preprocessing["resize_size"] = std::max(image[0].get<uint64_t>(), image[1].get<uint64_t>());
-      for (const char* key : {"mean", "std"}) {
-        preprocessing[key] = json::array();
-        for (uint64_t i = image[2].get<uint64_t>(); i > 0; --i) preprocessing[key].push_back(0.5);
-      }
-      parts_.metadata["preprocessing"] = Dump(preprocessing);
-    }
-    if (output.size() != 2 || !output[1].is_number_unsigned()) return;
-    const uint64_t n_classes = output[1].get<uint64_t>();
-    json labels = json::parse(parts_.metadata["labels"], nullptr, false);
-    if (!labels.is_array() || n_classes > kMostLabels || labels.size() == n_classes) return;
-    while (labels.size() > n_classes) labels.erase(labels.size() - 1);
-    while (labels.size() < n_classes) labels.push_back(std::to_string(labels.size()));
-    parts_.metadata["labels"] = Dump(labels);
-    if (parts_.metadata.count("colors") == 0) return;
-    json colors = json::array();
-    for (uint64_t i = 0; i < n_classes; ++i) colors.push_back({i % 256, 0, 255});
-    parts_.metadata["colors"] = Dump(colors);
-  }
-
-  json ShapeOf(const char* end) {
-    if (!program_.contains(end) || !program_[end].is_string()) return json::array();
-    const std::string name = program_[end].get<std::string>();
-    return program_["values"].contains(name) ? program_["values"][name]["shape"] : json::array();
   }
 
   Parts& parts_;
   Random random_;
+  RandomJson values_{random_};
   json program_;
   bool is_program_ = false;
 };

@@ -8,7 +8,7 @@
 
 namespace bitvit {
 
-// One to four changes of metadata, Program and tensors, by `seed`. Most files are repaired behind it: labels and
+// One to four changes of metadata, Program and tensors, by `seed`. Most files are then repaired: labels and
 // preprocessing follow the Program, what nothing uses is left out.
 void Mutate(Parts& parts, uint64_t seed);
 

@@ -47,8 +47,8 @@ struct AxisWeights {
 };
 
 // For every interpolation but nearest. With s = max(n_in / n_out, 1) and the centre c = (o + 1/2) n_in / n_out of
-// output o, input i weighs filter((i + 1/2 - c) / s), divided by the sum of all weights of the output, as binary64, and
-// rounded (halves away from 0). Error: OutOfMemory.
+// output o, input i has the weight filter((i + 1/2 - c) / s), divided by the sum of all weights of the output, as
+// binary64, and rounded (halves away from 0). Error: OutOfMemory.
 Result<AxisWeights> MakeAxisWeights(Interpolation interpolation, const AxisWindow& window);
 
 // Nearest: the input of each output. Like Pillow it adds up steps, so rounding may lead beyond the last input: n_in

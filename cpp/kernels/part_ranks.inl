@@ -6,7 +6,7 @@
 namespace bitvit::BITVIT_ISA {
 namespace {
 
-// v holds kRanks ranks one behind the other, each the numbers whose places are equal modulo kRanks. Parts each of them
+// v holds kRanks ranks one after the other, each the numbers whose places are equal modulo kRanks. Parts each of them
 // into even and odd places until there are kGroup ranks of a vector each.
 template <size_t kGroup, size_t kRanks>
 BITVIT_INLINE void part_ranks(f32x16* v) {

@@ -102,33 +102,24 @@ BITVIT_INLINE f32x16 broadcast_lane(const f32x16& x, int i) {
 #endif
 }
 
-// Lanes 0, 2, 4, ... and 1, 3, 5, ... of the 32 lanes of a and b.
-BITVIT_INLINE f32x16 even_lanes(const f32x16& a, const f32x16& b) {
+// Lanes kFirst, kFirst + 2, ... of the 32 lanes of a and b.
+template <int kFirst>
+BITVIT_INLINE f32x16 every_second_lane(const f32x16& a, const f32x16& b) {
 #if defined(__AVX512F__)
-  const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i order = _mm512_add_epi32(even, _mm512_set1_epi32(kFirst));
   return {{(native_f32)_mm512_permutex2var_ps((__m512)a.v[0], order, (__m512)b.v[0])}};
 #else
   f32x16 r;
   for (int i = 0; i < 16; ++i) {
-    const f32x16& source = i < 8 ? a : b;
-    r.v[i / kNativeLanes][i % kNativeLanes] = source.v[i % 8 * 2 / kNativeLanes][i % 8 * 2 % kNativeLanes];
+    const int from = i % 8 * 2 + kFirst;
+    r.v[i / kNativeLanes][i % kNativeLanes] = (i < 8 ? a : b).v[from / kNativeLanes][from % kNativeLanes];
   }
   return r;
 #endif
 }
-BITVIT_INLINE f32x16 odd_lanes(const f32x16& a, const f32x16& b) {
-#if defined(__AVX512F__)
-  const __m512i order = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-  return {{(native_f32)_mm512_permutex2var_ps((__m512)a.v[0], order, (__m512)b.v[0])}};
-#else
-  f32x16 r;
-  for (int i = 0; i < 16; ++i) {
-    const f32x16& source = i < 8 ? a : b;
-    r.v[i / kNativeLanes][i % kNativeLanes] = source.v[(i % 8 * 2 + 1) / kNativeLanes][(i % 8 * 2 + 1) % kNativeLanes];
-  }
-  return r;
-#endif
-}
+BITVIT_INLINE f32x16 even_lanes(const f32x16& a, const f32x16& b) { return every_second_lane<0>(a, b); }
+BITVIT_INLINE f32x16 odd_lanes(const f32x16& a, const f32x16& b) { return every_second_lane<1>(a, b); }
 
 // The first n lanes of x (1 <= n <= 16), the others of y.
 BITVIT_INLINE f32x16 first_lanes(const f32x16& x, const f32x16& y, size_t n) {

@@ -228,7 +228,7 @@ class BinaryConv final : public Operator {
       }
     } else {
       for (size_t g = 0; g < n_groups; ++g, units += n_units) {
-        units[n_units - 1] = 0;  // perhaps partly behind the last tap
+        units[n_units - 1] = 0;  // perhaps partly after the last tap
         for (size_t t = 0; t < n_taps; ++t) {
           CopyTap(taps[t], g * width_, reinterpret_cast<std::byte*>(units) + t * tap_bytes_);
         }

@@ -104,7 +104,7 @@ class BinaryLinear final : public BinaryProduct {
     return {offset_.as<int32_t>(), is_mask_ ? 1 : -2, scale_.as<float>(), bias_.as<float>()};
   }
 
-  // Makes `to` the outputs' numbers in the order of the expansion. `from` may be what `to` held.
+  // Writes the outputs' numbers to `to` in the order of the expansion. `from` may be what `to` held.
   template <typename T>
   void Reorder(size_t group, const T* from, AlignedBuffer& to) const {
     const AlignedBuffer reordered(shape_.n_outputs * sizeof(T));

@@ -1,4 +1,4 @@
-// Holds an operator of a Program against its declaration.
+// Checks an operator of a Program against its declaration.
 #pragma once
 
 #include "ops/operands.h"

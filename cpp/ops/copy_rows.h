@@ -10,7 +10,7 @@
 
 namespace bitvit {
 
-// Copies a part of each input, one behind the other.
+// Copies a part of each input, one after the other.
 class CopyRows final : public Operator {
  public:
   struct Part {

@@ -1,5 +1,5 @@
 // The declaration of an operator: everything about it that is not its computation. It is the one place that names its
-// inputs, outputs, attributes, parameters, limits, traits and cost; cpp/ops/check.cc holds a Program against it, and
+// inputs, outputs, attributes, parameters, limits, traits and cost; cpp/ops/check.cc checks a Program against it, and
 // bitvit._core.operators() shows it to Python.
 //
 // An operator is a file of cpp/ops with
@@ -29,7 +29,7 @@ enum class Presence { kRequired, kOptional, kRepeated };
 // `type`: element types and axes, such as "sign|mask [N,K]"; several forms are separated by " | ". An axis is an
 // expression (ops/expression.h). A name that has no value yet gets that of the axis; all others must agree. "_" is any
 // size, "..." at the end any further axes, the same wherever it appears. The element type `bits` of a parameter is sign
-// bits packed along the last axis into bytes; `same` of an output is the type of the first input. " or heads" behind
+// bits packed along the last axis into bytes; `same` of an output is the type of the first input. " or heads" after
 // "[N,C]": the output may be [N,H,D] with H D = C.
 struct Operand {
   std::string_view name, type;

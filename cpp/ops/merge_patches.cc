@@ -6,7 +6,7 @@ namespace bitvit {
 
 namespace {
 
-// merge_patches of bits: the rows of the patch's cells one behind the other, bit by bit.
+// merge_patches of bits: the rows of the patch's cells one after the other, bit by bit.
 class MergeBits final : public Operator {
  public:
   explicit MergeBits(const Operands& operands)

@@ -43,7 +43,7 @@ class Operands {
 
   bool Has(const char* parameter) const { return spec_.tensors.count(parameter) != 0; }
   const Tensor& Parameter(const char* name) const { return spec_.tensors.at(name); }
-  // Copied to aligned memory, `slack` zero elements behind. Operators with the same tensor share it.
+  // Copied to aligned memory, with `slack` zero elements after it. Operators with the same tensor share it.
   AlignedBuffer Floats(const char* parameter, size_t slack = 16) const;
   // What `make` gives, an AlignedBuffer. `number` tells several layouts of one parameter apart.
   template <typename Make>

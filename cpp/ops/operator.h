@@ -89,8 +89,8 @@ class RunContext {
   RowRange range_ = {};
 };
 
-// Operators behind a product y [N,O] that can be computed with it (kernels/binary_gemm, BinaryExpansion): a sum with
-// channels that repeat, rprelu, sign and the means of `group` neighbouring channels.
+// Operators that follow a product y [N,O] and can be computed with it (kernels/binary_gemm, BinaryExpansion): a sum
+// with channels that repeat, rprelu, sign and the means of `group` neighbouring channels.
 struct Expansion {
   size_t other_width, group;
   const float* rprelu[3];

@@ -14,7 +14,7 @@ namespace bitvit {
 struct Pattern {
   std::vector<std::string_view> types;
   std::vector<std::string_view> axes;
-  bool has_rest = false;         // "..." behind the axes
+  bool has_rest = false;         // "..." after the axes
   bool may_split_heads = false;  // " or heads"
 
   bool HasType(std::string_view type) const;

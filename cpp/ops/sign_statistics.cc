@@ -1,4 +1,4 @@
-// sign_statistics, mask_statistics: bits by statistics of the very image.
+// sign_statistics, mask_statistics: bits by statistics of the image itself.
 #include "ops/bits_operator.h"
 #include "ops/operands.h"
 #include "ops/operator.h"

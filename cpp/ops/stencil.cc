@@ -84,7 +84,7 @@ Status CheckTaps(Operands& operands) {
   BITVIT_ASSIGN(const GroupTaps taps, ReadTaps(operands));
   const size_t n_groups = operands.Size("groups");
   const size_t n_divisions = operands.Size("divisor") > 1 ? n_groups : 0;
-  operands.Bind("operations", taps.taps.size() - n_groups + n_divisions);  // the first tap of a sum is no addition
+  operands.Bind("operations", taps.taps.size() - n_groups + n_divisions);  // the first tap of a sum adds nothing
   return {};
 }
 

@@ -179,7 +179,7 @@ Result<Container> ReadContainer(const std::byte* data, size_t size, std::shared_
     }
     key = value.next();
   }
-  // One tensor behind the other, without gaps, from the first byte to the last.
+  // One tensor after the other, without gaps, from the first byte to the last.
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.begin < b.begin; });
   const uint64_t n_data = size - kLengthBytes - header_size;
   uint64_t end = 0;

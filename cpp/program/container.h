@@ -15,7 +15,7 @@ using TensorMap = std::map<std::string, Tensor>;
 
 struct Container {
   std::map<std::string, std::string> metadata;
-  TensorMap tensors;  // those that lie aligned point into the file, the others are copies
+  TensorMap tensors;  // aligned ones point into the file, the others are copies
 };
 
 // The format's name of an element type: "F32".

@@ -28,14 +28,14 @@ class Json {
   bool boolean() const { return integer() != 0; }
   int64_t integer() const;
   double number() const;  // of an integer, too
-  // Of a number without fraction and exponent; beyond 64 bits the nearest that has 64.
+  // Of a number without fraction and exponent; beyond 64 bits, the nearest 64-bit number.
   std::optional<int64_t> whole() const;
   std::string_view string() const;
   size_t size() const;  // of an array or object
 
   // The children in order: elements of an array; of an object key, value, key, value, ...
   Json first() const;
-  Json next() const;  // behind this value and all that is in it
+  Json next() const;  // after this value and all that is in it
 
  private:
   friend class JsonDocument;
@@ -57,7 +57,7 @@ class JsonDocument {
   struct Node {
     JsonType type;
     uint32_t size;  // children (of an object: members), bytes of a string, or 1 for an integer beyond 64 bits
-    uint32_t end;   // index behind the value and all that is in it
+    uint32_t end;   // index after the value and all that is in it
     union {
       int64_t integer;
       double number;
@@ -66,7 +66,7 @@ class JsonDocument {
   };
 
   std::vector<Node> nodes_;
-  std::string text_;  // all strings, one behind the other
+  std::string text_;  // all strings, one after the other
 };
 
 // `what` begins the message. Integers beyond 64 bits become numbers. Errors: `range_error` for a number beyond

@@ -38,7 +38,7 @@ Status ReadValue(std::string_view name, const Json& json, ProgramMaker& maker) {
   return maker.AddValue(std::string(name), type, shape);
 }
 
-// Null and objects are no attributes.
+// Null and objects are not attributes.
 Result<Attribute> ReadAttribute(const Json& json, const std::string& what) {
   switch (json.type()) {
     case JsonType::kBoolean:

@@ -15,10 +15,11 @@ from bitvit.models import create_model, list_models
 from bitvit.program import BitvitFile
 from bitvit.program.schema import AnyArray
 from bitvit.runtime import Engine
+from tests.support.onnx_session import session_of
 from tests.support.random_models import perturb, random_images
 
 onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 from bitvit.interchange import compare_with_engine, to_onnx  # noqa: E402
 
@@ -31,14 +32,6 @@ OFTEN |= {"test_binary_deit_odd", "test_gsb_deit_odd_fpn"}
 def networks(task: str) -> list[object]:
     names = sorted(list_models("test_*", packable=True, task=task))
     return [pytest.param(name, marks=() if name in OFTEN else pytest.mark.ecosystem) for name in names]
-
-
-def session_of(model: object) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    content = model.SerializeToString()  # type: ignore[attr-defined]
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def packed_file_of(name: str, size: tuple[int, int] | None = None) -> tuple[BitvitFile, AnyArray]:

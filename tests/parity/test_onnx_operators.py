@@ -7,11 +7,12 @@ import pytest
 
 from bitvit.program import declarations, run_operator
 from bitvit.program.schema import AnyArray
+from tests.support.onnx_session import session_of
 from tests.support.operator_cases import OperatorCase
 from tests.support.operator_homes import CASES, EDGES, operator_case
 
 onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 from bitvit.interchange.onnx_export import OPSET  # noqa: E402
 from bitvit.interchange.onnx_graph import OnnxGraph  # noqa: E402
@@ -30,14 +31,6 @@ COMPARE_ROUNDED = {
     "mask_statistics",
     "sign_statistics",
 }
-
-
-def session_of(model: object) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    content = model.SerializeToString()  # type: ignore[attr-defined]
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def numbers(type_: str, array: AnyArray) -> AnyArray:

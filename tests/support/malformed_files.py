@@ -98,6 +98,11 @@ def large_windows(side: int, kernel: int, kind: str) -> bytes:
 
 def shared_weights(n: int, width: int) -> bytes:
     """One tensor that n operators use."""
+    return unchecked(1, *shared_weights_network(n, width), f"y{n - 1}")
+
+
+def shared_weights_network(n: int, width: int) -> tuple[dict[str, Value], list[Op], dict[str, AnyArray]]:
+    """Results `y0`, `y1`, ... of n operators with one tensor."""
     values, ops, tensors = point_network(1)
     values["xk"] = Value("f32", (1, width))
     ops.append(Op("repeat_channels", ("x",), ("xk",), {"times": width}))
@@ -105,7 +110,7 @@ def shared_weights(n: int, width: int) -> bytes:
     for i in range(n):
         values[f"y{i}"] = Value("f32", (1, 1))
         ops.append(Op("linear_f32", ("xk",), (f"y{i}",), {}, {"weight": "W", "bias": "b"}))
-    return unchecked(1, values, ops, tensors, f"y{n - 1}")
+    return values, ops, tensors
 
 
 def many_values_at_once(n: int) -> bytes:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from bitvit.models import get_stage, set_stage
+
 
 @dataclass
 class Images:
@@ -54,3 +56,15 @@ def random_images(model: nn.Module, count: int, seed: int, size: int | None = No
     floats = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255.0
     mean, std = (torch.tensor(config[key]).view(3, 1, 1) for key in ("mean", "std"))
     return Images(images, (floats - mean) / std)
+
+
+def assert_stages_switch(model: nn.Module, images: Tensor) -> None:
+    """Stage 1 has other activations; going back restores the answer."""
+    model.eval()
+    with torch.no_grad():
+        full = model(images)
+        set_stage(model, "weights")
+        assert get_stage(model) == "weights"
+        assert not torch.equal(model(images), full)
+        set_stage(model, "full")
+        assert torch.equal(model(images), full)

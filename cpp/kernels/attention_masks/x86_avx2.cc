@@ -1,7 +1,6 @@
 // Keys in the lanes of the table lookup (kernels/nibble_avx2.inl), two queries at a time of eight whose softmax is one
-// task. Within a strip, keys are
-// ordered so that the 32-bit results that the bytes of four registers interleave to are in order: byte 4 g + i of the
-// first half is key 8 g + i, of the second half key 8 g + 4 + i (i < 4).
+// task. Keys of a strip are ordered so that the 32-bit results, to which the bytes of four registers interleave, are in
+// order: byte 4 g + i of the first half is key 8 g + i, of the second half key 8 g + 4 + i (i < 4).
 //
 // Where the counts fit in bytes, the softmax table is looked up by vpshufb too: 16 entries at a time, each of the four
 // bytes of a float by itself.

@@ -58,7 +58,7 @@ WordRows prepare_rows(const uint64_t* x, const BinaryGemmShape& shape, void* scr
   for (size_t r = 0; r < shape.n_rows; ++r) {
     for (size_t w = 0; w < n_words; w += kMaxWords) {
       const size_t n = n_words - w < kMaxWords ? n_words - w : kMaxWords;
-      // What is written behind the n words is written over by the next ones.
+      // What is written after the n words is overwritten by the next ones.
       store_wide(prefixes + r * n_words + w, prefix_xor_wide(load_first_wide(words + 4 * (r * stride + w), n)));
     }
   }

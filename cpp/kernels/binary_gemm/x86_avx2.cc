@@ -97,15 +97,6 @@ BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const Binary
   });
 }
 
-void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
-            const BinaryGemmShape& shape, void* scratch) {
-  if (parameters.factor == -2) {
-    linear_of<true>(x, packed, parameters, y, y_stride, shape, scratch);
-  } else {
-    linear_of<false>(x, packed, parameters, y, y_stride, shape, scratch);
-  }
-}
-
 void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
                const BinaryGemmShape& shape, void* scratch) {
   const size_t n_words = (shape.n_outputs + 63) / 64;
@@ -166,6 +157,11 @@ size_t register_peak(size_t n_rounds) {
 }
 
 }  // namespace
+}  // namespace bitvit::avx2
+
+#include "kernels/binary_gemm/linear_of_factor.inl"
+
+namespace bitvit::avx2 {
 
 const BinaryGemmKernels& binary_gemm_kernels() {
   static constexpr BinaryGemmKernels kKernels = {packed_bytes,  pack, scratch_bytes, linear, threshold,

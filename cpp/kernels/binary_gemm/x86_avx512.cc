@@ -2,8 +2,12 @@
 #include "kernels/binary_gemm/binary_gemm.h"
 #include "kernels/binary_gemm/expansion_avx512.inl"
 #include "kernels/binary_gemm/multiply_avx512.inl"
+#include "kernels/popcount_peak/popcount_peak.h"
 
 namespace bitvit::avx512 {
+
+const PopcountPeakKernels& popcount_peak_kernels();
+
 namespace {
 
 // z = offset - 2 p or offset + p; at most kBinaryGemmMaxInputs, so floats hold it exactly.
@@ -23,15 +27,6 @@ BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const Binary
                      const wide_f32 z = kIsSign ? subtract_twice(float_offset, to_floats(p)) : to_floats(offset + p);
                      store_first_wide(y + r * y_stride + o, z * scale + bias, valid);
                    });
-  }
-}
-
-void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
-            const BinaryGemmShape& shape, void* scratch) {
-  if (parameters.factor == -2) {
-    linear_of<true>(x, packed, parameters, y, y_stride, shape, scratch);
-  } else {
-    linear_of<false>(x, packed, parameters, y, y_stride, shape, scratch);
   }
 }
 
@@ -58,21 +53,15 @@ void threshold(const uint64_t* x, const void* packed, const BinaryThresholdParam
   }
 }
 
-size_t register_peak(size_t n_rounds) {
-  u32x16 words[kMaxWords], sums[4] = {}, x = broadcast_wide(1);
-  BITVIT_UNROLL
-  for (size_t i = 0; i < kMaxWords; ++i) words[i] = broadcast_wide(static_cast<uint32_t>(n_rounds + i));
-  for (size_t r = 0; r < n_rounds; ++r) {
-    BITVIT_UNROLL
-    for (size_t i = 0; i < kMaxWords; ++i) sums[i % 4] += popcount_wide(words[i] ^ x);
-    x += words[0];
-  }
-  volatile uint32_t sink = (sums[0] ^ sums[1] ^ sums[2] ^ sums[3])[0];
-  (void)sink;
-  return n_rounds * kMaxWords * kLanes * 32;
-}
+// The same operations on the same registers.
+size_t register_peak(size_t n_rounds) { return popcount_peak_kernels().run(n_rounds); }
 
 }  // namespace
+}  // namespace bitvit::avx512
+
+#include "kernels/binary_gemm/linear_of_factor.inl"
+
+namespace bitvit::avx512 {
 
 const BinaryGemmKernels& binary_gemm_kernels() {
   static constexpr BinaryGemmKernels kKernels = {packed_bytes, pack,          scratch_bytes,    linear,

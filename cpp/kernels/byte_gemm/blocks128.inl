@@ -3,7 +3,7 @@
 //   Sum                         four sums of 32 bits,
 //   Lanes, load_lanes(weight)   the weights of kGroup inputs for 16 outputs,
 //   multiply_add(lanes, x, sum) adds the products of kGroup inputs of a row to its 16 sums.
-// Weights as in pack_groups.inl, behind them kOffset * (sum of the weights) of each output.
+// Weights as in pack_groups.inl, followed by kOffset * (sum of the weights) of each output.
 #include "kernels/byte_gemm/byte_gemm.h"
 #include "kernels/byte_gemm/pack_groups.inl"
 

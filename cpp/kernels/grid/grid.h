@@ -15,7 +15,7 @@ struct GridTap {
 struct Stencil {
   size_t height, width, n_channels;
   const GridTap* taps;      // of all groups
-  const size_t* first_tap;  // of each group, and behind the last
+  const size_t* first_tap;  // of each group, and after the last
   size_t n_groups;
   bool wrap;
   float divisor;       // 1: none

@@ -16,7 +16,7 @@ constexpr PointwiseKind kAdd = PointwiseKind::kAdd, kAddRow = PointwiseKind::kAd
 constexpr PointwiseKind kAffine = PointwiseKind::kAffine, kRprelu = PointwiseKind::kRprelu;
 constexpr PointwiseKind kSign = PointwiseKind::kSign, kMask = PointwiseKind::kMask;
 
-// Bits of a chain's name that a link takes; 0 is no kind.
+// Bits of a chain's name that a link takes; 0 is not a kind.
 constexpr int kKindBits = 3;
 
 template <PointwiseKind... kKinds>

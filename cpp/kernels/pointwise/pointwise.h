@@ -1,4 +1,4 @@
-// Several element-wise operators one behind the other, on registers: y = f_n(... f_1(x)). Formulas: docs/format.md,
+// Several element-wise operators one after the other, on registers: y = f_n(... f_1(x)). Formulas: docs/format.md,
 // "Element-wise and rows", "To bits".
 #pragma once
 

@@ -242,7 +242,7 @@ void quantize(const float* x, const float* shift, float step, uint8_t* levels, s
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds small numbers to integers, half to even
   for (size_t i = 0; i < width; ++i) {
     float v = (x[i] + shift[i]) / step;
-    v = v > -128.0f ? v : -128.0f;  // also where v is no number
+    v = v > -128.0f ? v : -128.0f;  // also where v is NaN
     v = v < 127.0f ? v : 127.0f;
     const float rounded = (v + kRound) - kRound;
     levels[i] = static_cast<uint8_t>(static_cast<int32_t>(rounded) + 128);

@@ -34,7 +34,7 @@ class OlderFormatError(ProgramError):
 
 
 class MetadataError(ProgramError):
-    """A metadata entry is missing, is no valid JSON, or has a field that is missing, unknown or of the wrong type."""
+    """A metadata entry is missing, is not valid JSON, or has a field that is missing, unknown or of the wrong type."""
 
 
 class SizeLimitError(ProgramError):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 
 from bitvit.data import ImageSet
+from bitvit.figures import png_of
 from bitvit.reporting.finished_run import FinishedRun
 from bitvit.text import for_figure
 from bitvit.training.evaluation import normalize
@@ -122,10 +121,4 @@ def _gallery(images: ImageSet, worst: Sequence[WorstImage]) -> bytes:
         sure = "" if item.confidence is None else f" ({item.confidence:.0%})"
         lines = [f"is: {item.target}", f"said: {item.answer}{sure}"]
         panel.set_title("\n".join(textwrap.shorten(for_figure(line), 34) for line in lines), fontsize=9, loc="left")
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
-        # Matplotlib's font lacks many scripts: their names appear as boxes here, and as text in the table.
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)

@@ -13,8 +13,7 @@ from bitvit.layers.react_branches import PoolingBranches
 from bitvit.layers.react_downsampling import BinaryDownsampling, FloatDownsampling
 from bitvit.layers.react_linear import ReactLinear, ReactMlp, ReactOptions
 from bitvit.models.binaryvit import BinaryVit
-from bitvit.models.stages import get_stage, set_stage
-from tests.support.random_models import perturb
+from tests.support.random_models import assert_stages_switch, perturb
 
 OPTIONS = ReactOptions()
 CLOSE = {"rtol": 1e-9, "atol": 1e-9}  # float64
@@ -163,10 +162,4 @@ def test_intermediate_maps_match_the_stages() -> None:
 def test_stages_switch_activations() -> None:
     torch.manual_seed(8)
     model = timm.create_model("test_binaryvit").eval()
-    images = torch.randn(2, 3, 16, 16)
-    full = model(images)
-    set_stage(model, "weights")
-    assert get_stage(model) == "weights"
-    assert not torch.equal(model(images), full)
-    set_stage(model, "full")
-    assert torch.equal(model(images), full)
+    assert_stages_switch(model, torch.randn(2, 3, 16, 16))

@@ -12,9 +12,10 @@ from bitvit.export import ExportError, pack
 from bitvit.layers import QuantConv2d, calibrate, is_binary
 from bitvit.layers.information_rectification import InformationRectification
 from bitvit.layers.low_bit_attention import LowBitAttention
-from bitvit.models import create_model, get_stage, list_models, set_stage, start_epoch, teacher_of
+from bitvit.models import create_model, list_models, start_epoch, teacher_of
 from bitvit.training.distribution_guidance import DistributionGuidance, similarity_loss
 from bitvit.training.errors import RecipeError
+from tests.support.random_models import assert_stages_switch
 
 METHODS = ("xnor", "bireal", "irnet", "rbnn", "recu", "reactnet")
 TEST_MODELS = sorted(set(list_models("test_*")) - set(list_models("test_*", packable=True)))
@@ -69,15 +70,7 @@ def test_an_image_does_not_see_its_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in TEST_MODELS if name != "test_resnet18"])
 def test_stages(name: str) -> None:
-    model, images = build(name)
-    model.eval()
-    with torch.no_grad():
-        full = model(images)
-        set_stage(model, "weights")
-        assert get_stage(model) == "weights"
-        assert not torch.equal(model(images), full)
-        set_stage(model, "full")
-        assert torch.equal(model(images), full)
+    assert_stages_switch(*build(name))
 
 
 @pytest.mark.parametrize("name", TEST_MODELS)

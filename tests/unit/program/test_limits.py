@@ -24,7 +24,7 @@ from bitvit.program import (
 )
 from bitvit.program.schema import AnyArray
 from bitvit.runtime import Engine, available_isas
-from tests.support.malformed_files import point_network
+from tests.support.malformed_files import point_network, shared_weights_network
 
 
 def finished(side: int, values: dict[str, Value], ops: list[Op], tensors: dict[str, AnyArray], last: str) -> BitvitFile:
@@ -66,14 +66,7 @@ def thin_masks() -> BitvitFile:
 
 def one_tensor_often(n: int = 300, width: int = 1 << 16) -> BitvitFile:
     """A tensor that operators of one kind share: 16 MiB as the kernels want it."""
-    values, ops, tensors = point_network(1)
-    values["xk"] = Value("f32", (1, width))
-    ops.append(Op("repeat_channels", ("x",), ("xk",), {"times": width}))
-    tensors["W"] = np.ones((1, width), np.float32)
-    for i in range(n):
-        values[f"y{i}"] = Value("f32", (1, 1))
-        ops.append(Op("linear_f32", ("xk",), (f"y{i}",), {}, {"weight": "W", "bias": "b"}))
-    return finished(1, values, ops, tensors, f"y{n - 1}")
+    return finished(1, *shared_weights_network(n, width), f"y{n - 1}")
 
 
 def one_tensor_in_many_ways(n: int = 300) -> BitvitFile:

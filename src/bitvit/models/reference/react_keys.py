@@ -102,6 +102,13 @@ def _block_norms(ours: str, theirs: str) -> Iterator[PrefixRule]:
     yield PrefixRule(f"{ours}.norm2", f"{theirs}.layernorm_after")
 
 
+def _block(block: Any, ours: str, theirs: str) -> Iterator[PrefixRule]:
+    yield from _block_norms(ours, theirs)
+    yield from _attention(block.attention, f"{ours}.attention", f"{theirs}.attention")
+    yield from _mlp(f"{ours}.mlp", theirs)
+    yield from _branches(block.branches, f"{ours}.branches", theirs)
+
+
 def reactdeit_rules(model: ReactDeit) -> Iterator[PrefixRule]:
     """Yield the rules of a ReActDeiT."""
     yield PrefixRule("", "vit.embeddings", {"class_token": "cls_token"})
@@ -110,10 +117,7 @@ def reactdeit_rules(model: ReactDeit) -> Iterator[PrefixRule]:
     blocks: Any = model.blocks
     for index, block in enumerate(blocks):
         ours, theirs = f"blocks.{index}", f"vit.encoder.layer.{index}"
-        yield from _block_norms(ours, theirs)
-        yield from _attention(block.attention, f"{ours}.attention", f"{theirs}.attention")
-        yield from _mlp(f"{ours}.mlp", theirs)
-        yield from _branches(block.branches, f"{ours}.branches", theirs)
+        yield from _block(block, ours, theirs)
     yield from _ends()
 
 
@@ -129,10 +133,7 @@ def binaryvit_rules(model: BinaryVit) -> Iterator[PrefixRule]:
         for inner, block in enumerate(stage.blocks):
             ours, theirs = f"stages.{index}.blocks.{inner}", f"vit.encoder.layer.{number}"
             number += 1
-            yield from _block_norms(ours, theirs)
-            yield from _attention(block.attention, f"{ours}.attention", f"{theirs}.attention")
-            yield from _mlp(f"{ours}.mlp", theirs)
-            yield from _branches(block.branches, f"{ours}.branches", theirs)
+            yield from _block(block, ours, theirs)
     yield from _ends()
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
+from bitvit.figures import png_of
 from bitvit.text import for_figure
 
 __all__ = ["draw_confusion_matrix"]
@@ -43,10 +42,4 @@ def draw_confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[s
             axes.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=7, color=color)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true class")
-    stream = io.BytesIO()
-    with warnings.catch_warnings():
-        # Matplotlib's font lacks many scripts: their names appear as boxes here, and are in report.json.
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    return png_of(figure)
