@@ -24,7 +24,10 @@ class FusionFinder {
     std::vector<Fusion> found;
     for (size_t s = first_; s < end_; ++s) {
       Fusion fusion;
-      if (Expand(s, fusion) || End(s, fusion)) found.push_back(fusion);
+      const bool sums = SumStencils(s, fusion);
+      if (!sums && !Expand(s, fusion) && !End(s, fusion)) continue;
+      found.push_back(fusion);
+      if (sums) s = fusion.taken.back();
     }
     return found;
   }
@@ -94,6 +97,45 @@ class FusionFinder {
               {OutputPlace(sign_step), OutputPlace(mean_step)},
               {repetition, sum_step, rprelu_step, sign_step, mean_step},
               {Output(product), repeated, Output(sum_step), Output(rprelu_step)}};
+    return true;
+  }
+
+  // Steps one behind the other, from the first stencil on: scaled stencils of one value, and sums of the last two
+  // results that have not been added, until one is left.
+  bool SumStencils(size_t first, Fusion& fusion) const {
+    const Step& step = steps_[first];
+    if (step.op->stencil() == nullptr) return false;
+    std::vector<StencilTerm> terms;
+    std::vector<size_t> values;  // that have not been added
+    size_t s = first;
+    while (s < end_) {
+      PointwiseLink affine, sum;
+      const Stencil* const stencil = steps_[s].op->stencil();
+      if (stencil != nullptr) {
+        const bool is_term = steps_[s].inputs[0] == step.inputs[0] && uses_[Output(s)] == 1 && s + 1 < end_ &&
+                             IsLink(s + 1, PointwiseKind::kAffine, &affine) && steps_[s + 1].inputs[0] == Output(s);
+        if (!is_term) break;
+        terms.push_back({stencil, affine.parameters[0], affine.parameters[1], 0});
+        values.push_back(Output(s + 1));
+        s += 2;
+      } else {
+        if (values.size() < 2 || !IsLink(s, PointwiseKind::kAdd, &sum) || steps_[s].inputs.size() != 2) break;
+        const size_t a = values[values.size() - 2], b = values.back();
+        const bool adds_both = (steps_[s].inputs[0] == a && steps_[s].inputs[1] == b) ||
+                               (steps_[s].inputs[0] == b && steps_[s].inputs[1] == a);
+        if (!adds_both || uses_[a] != 1 || uses_[b] != 1) break;
+        values.pop_back();
+        values.back() = Output(s);
+        ++terms.back().n_additions;
+        ++s;
+      }
+    }
+    if (terms.size() < 2 || values.size() != 1 || !steps_[first].op->SumStencils(terms)) return false;
+    fusion = {first, {InputPlace(first, 0)}, {OutputPlace(s - 1)}, {}, {}};
+    for (size_t taken = first; taken < s; ++taken) {
+      if (taken != first) fusion.taken.push_back(taken);
+      if (taken != s - 1) fusion.unwritten.push_back(Output(taken));
+    }
     return true;
   }
 

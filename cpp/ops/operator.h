@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "base/thread_pool.h"
+#include "kernels/grid/grid.h"
 #include "kernels/pointwise/pointwise.h"
 
 namespace bitvit {
@@ -115,10 +117,16 @@ class Operator {
   }
   // Of how many neighbouring channels each output is the mean; 0: it is something else.
   virtual size_t mean_group() const { return 0; }
+  virtual const Stencil* stencil() const { return nullptr; }
   // These take over what follows, where that is possible (engine/fusions.h). From then on Run reads x and `other` and
   // writes bits and means;
   virtual bool Expand(const Expansion& expansion) {
     (void)expansion;
+    return false;
+  }
+  // or Run reads x and writes the sum of stencils of x, of which this operator's is the first;
+  virtual bool SumStencils(const std::vector<StencilTerm>& terms) {
+    (void)terms;
     return false;
   }
   // or Run reads x and, where there is a sum, the other summand, and writes y * scale + bias or its sum.

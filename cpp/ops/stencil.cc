@@ -58,6 +58,20 @@ class StencilOperator final : public Operator {
                 zeros_.as<float>()};
   }
 
+  const Stencil* stencil() const override { return &stencil_; }
+
+  bool SumStencils(const std::vector<StencilTerm>& terms) override {
+    if (stencil_.n_groups != 1 || terms.size() > kMaxStencilTerms) return false;
+    const size_t pattern = kernels_.stencil_sum_pattern(terms.data(), terms.size());
+    if (pattern == kNoStencilSum) return false;
+    sum_ = {pattern, stencil_.height, stencil_.width, stencil_.n_channels, stencil_.wrap, {}, {}, stencil_.zeros};
+    for (size_t t = 0; t < terms.size(); ++t) {
+      sum_.scale[t] = terms[t].scale;
+      sum_.bias[t] = terms[t].bias;
+    }
+    return true;
+  }
+
   bool EndWith(const PointwiseLink& affine, bool has_sum) override {
     end_ = {affine.parameters[0], affine.parameters[1], nullptr};
     has_sum_ = has_sum;
@@ -65,6 +79,12 @@ class StencilOperator final : public Operator {
   }
 
   void Run(const RunContext& context) const override {
+    if (sum_.pattern != kNoStencilSum) {
+      context.Parallel(stencil_.height * stencil_.width, kCellGrain, [&](size_t begin, size_t end, size_t) {
+        kernels_.stencil_sum(context.input<float>(0), sum_, context.output<float>(0), begin, end);
+      });
+      return;
+    }
     const StencilEnd end_here = {end_.scale, end_.bias, has_sum_ ? context.input<float>(1) : nullptr};
     context.Parallel(stencil_.height * stencil_.width, kCellGrain, [&](size_t begin, size_t end, size_t) {
       kernels_.stencil(context.input<float>(0), stencil_, end_here, context.output<float>(0), begin, end);
@@ -78,6 +98,7 @@ class StencilOperator final : public Operator {
   Stencil stencil_;
   StencilEnd end_ = {};
   bool has_sum_ = false;
+  StencilSum sum_ = {kNoStencilSum, 0, 0, 0, false, {}, {}, nullptr};
 };
 
 Status CheckTaps(Operands& operands) {

@@ -1,6 +1,7 @@
 """Operators that do the work of those behind them as well give the interpreter's values to the bit.
 
-These are products with the sum, RPReLU, sign and means of a pyramid's MLP, and stencils with an affine and a sum.
+These are products with the sum, RPReLU, sign and means of a pyramid's MLP, and stencils with an affine and a sum,
+or with all other stencils of a sum.
 """
 
 from __future__ import annotations
@@ -109,3 +110,77 @@ def test_stencil(groups: list[list[list[int]]], divisor: int, wrap: bool, expone
         found = Engine(builder.program, builder.tensors, threads=1, isa=isa).values(image, asked)
         for name in asked:
             assert_same_bits(found[name][0], expected[name], f"{behind}, {isa}")
+
+
+UP, DOWN, LEFT, RIGHT, HERE = [-1, 0], [1, 0], [0, -1], [0, 1], [0, 0]
+UP2, DOWN2, LEFT2, RIGHT2 = [-2, 0], [2, 0], [0, -2], [0, 2]
+# groups of taps and their divisor, and how many sums follow
+SHIFTED_BRANCHES = [
+    ([[HERE, UP, DOWN]], 3, 0),
+    ([[HERE, LEFT, RIGHT]], 3, 1),
+    ([[UP], [DOWN], [LEFT], [RIGHT]], 1, 1),
+    ([[HERE, UP, DOWN, UP2, DOWN2]], 5, 0),
+    ([[HERE, LEFT, RIGHT, LEFT2, RIGHT2]], 5, 1),
+    ([[UP2], [DOWN2], [LEFT2], [RIGHT2]], 1, 2),
+]
+POOLED_BRANCHES = [
+    ([[UP, HERE, DOWN]], 3, 0),
+    ([[LEFT, HERE, RIGHT]], 3, 1),
+    ([[UP2, UP, HERE, DOWN, DOWN2]], 5, 0),
+    ([[LEFT2, LEFT, HERE, RIGHT, RIGHT2]], 5, 2),
+]
+OTHER_ORDER = [
+    (*POOLED_BRANCHES[1][:2], 0),
+    (*POOLED_BRANCHES[0][:2], 1),
+    *POOLED_BRANCHES[2:],
+]  # no kernel of its own
+ONE_MORE = [*POOLED_BRANCHES[:3], (*POOLED_BRANCHES[3][:2], 1), ([[HERE]], 1, 2)]
+
+
+@pytest.mark.parametrize("exponent", [0, -118, 110])  # also sums that no quotient by multiplication is exact for
+@pytest.mark.parametrize(("height", "width", "channels"), [(9, 7, 64), (4, 4, 128), (3, 19, 192), (17, 1, 64)])
+@pytest.mark.parametrize("wrap", [True, False])
+@pytest.mark.parametrize(
+    ("branches", "is_one"),
+    [(SHIFTED_BRANCHES, True), (POOLED_BRANCHES, True), (OTHER_ORDER, False), (ONE_MORE, False)],
+)
+def test_sum_of_stencils(
+    branches: list[tuple[list[list[list[int]]], int, int]],
+    is_one: bool,
+    wrap: bool,
+    height: int,
+    width: int,
+    channels: int,
+    exponent: int,
+) -> None:
+    rng = np.random.default_rng(height)
+    builder = ProgramBuilder(rng, (height, width))
+    value = Value("f32", (height * width, channels))
+    tensors = {
+        "weight": rng.integers(-128, 128, (channels, 1, 1, 3), dtype=np.int8),
+        "scale": np.ldexp(f32(rng, channels, 3), exponent).astype(np.float32),
+        "bias": np.zeros(channels, np.float32),
+    }
+    x = builder.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
+    results: list[str] = []
+    for groups, divisor, n_sums in branches:
+        attrs = {"grid": [height, width], "groups": groups, "wrap": wrap, "divisor": divisor}
+        y = builder.op("stencil", [x], value, attrs=attrs)
+        # The sums of tiny numbers are seen at the end too.
+        scale = {"scale": np.ldexp(f32(rng, channels), -exponent).astype(np.float32), "bias": f32(rng, channels)}
+        results.append(builder.op("affine", [y], value, tensors=scale))
+        for _ in range(n_sums):
+            second = results.pop()
+            results.append(builder.op("add", [results.pop(), second], value))
+    builder.program.output = builder.op("mean_rows", results, Value("f32", (1, channels)))
+    image = rng.integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+    image[:, :2] = 0  # sums of zeros, of either sign
+    with np.errstate(all="ignore"):
+        expected = Interpreter(builder.program, builder.tensors).values(image[0])
+    for isa in available_isas():
+        for threads in (1, 2):
+            engine = Engine(builder.program, builder.tensors, threads=threads, isa=isa)
+            found = engine.values(image, results)
+            assert_same_bits(found[results[0]][0], expected[results[0]], f"{isa}, {threads} threads")
+            taken = [entry["milliseconds"] == 0 for entry in engine.profile(image, 1) if entry["op"] == "stencil"]
+            assert all(taken[1:]) == is_one

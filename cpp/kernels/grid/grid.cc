@@ -1,5 +1,7 @@
 // The kernels of grid.h, once for every instruction set (kernels/vector.h).
 #include "kernels/grid/grid.h"
+#include "kernels/grid/grid_rows.inl"
+#include "kernels/grid/stencil_sum.inl"
 #include "kernels/part_ranks.inl"
 
 namespace bitvit::BITVIT_ISA {
@@ -18,15 +20,6 @@ BITVIT_INLINE void map_channels(float* y, size_t n, F f) {
     const size_t count = n - end;
     store_first(y + end, f([=](const float* p) BITVIT_LAMBDA { return load_first(p + end, count); }), count);
   }
-}
-
-// position + distance modulo size, or negative where it lies outside and does not wrap.
-BITVIT_INLINE int64_t neighbour(size_t position, int32_t distance, size_t size, bool wrap) {
-  const int64_t n = static_cast<int64_t>(size), i = static_cast<int64_t>(position) + distance;
-  if (i >= 0 && i < n) return i;
-  if (!wrap) return -1;
-  const int64_t rest = i % n;
-  return rest < 0 ? rest + n : rest;
 }
 
 // Division by an integer. Up to kMostExact it is a product with the reciprocal, corrected by the remainder, which is
@@ -165,9 +158,7 @@ BITVIT_INLINE void stencil_row(const float* x, const Stencil& s, size_t group, s
 
 void stencil(const float* x, const Stencil& s, const StencilEnd& last_part, float* y, size_t begin, size_t end) {
   const size_t group_width = s.n_channels / s.n_groups;
-  for (size_t n = begin; n < end;) {
-    const size_t row = n / s.width, first = n % s.width;
-    const size_t last = s.width - first < end - n ? s.width : first + (end - n);
+  for_row_parts(s.width, begin, end, [&](size_t row, size_t first, size_t last) BITVIT_LAMBDA {
     for (size_t g = 0; g < s.n_groups; ++g) {
       const size_t c = g * group_width;
       const StencilEnd behind = {last_part.scale == nullptr ? nullptr : last_part.scale + c,
@@ -175,8 +166,7 @@ void stencil(const float* x, const Stencil& s, const StencilEnd& last_part, floa
                                  last_part.other == nullptr ? nullptr : last_part.other + c};
       stencil_row(x + c, s, g, row, first, last, behind, y + c);
     }
-    n += last - first;
-  }
+  });
 }
 
 struct Window {
@@ -304,7 +294,7 @@ void mean_channels(const float* x, size_t group, float* y, size_t n) {
 }  // namespace
 
 const GridKernels& grid_kernels() {
-  static constexpr GridKernels kKernels = {stencil, pool, mean_channels};
+  static constexpr GridKernels kKernels = {stencil, stencil_sum_pattern, stencil_sum, pool, mean_channels};
   return kKernels;
 }
 

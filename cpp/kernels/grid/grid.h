@@ -29,6 +29,26 @@ struct StencilEnd {
   const float* other;  // cell 0
 };
 
+// A term of a sum of stencils of one x: stencil(x) * scale + bias. Then, n_additions times, the last two values that
+// have not been added are replaced by their sum.
+struct StencilTerm {
+  const Stencil* stencil;
+  const float* scale;
+  const float* bias;
+  size_t n_additions;
+};
+
+inline constexpr size_t kMaxStencilTerms = 8;
+inline constexpr size_t kNoStencilSum = static_cast<size_t>(-1);
+
+struct StencilSum {
+  size_t pattern;  // which one of stencil_sums.inc
+  size_t height, width, n_channels;
+  bool wrap;
+  const float *scale[kMaxStencilTerms], *bias[kMaxStencilTerms];
+  const float* zeros;  // n_channels of them
+};
+
 struct Pool {
   size_t height, width, n_channels;
   size_t out_width;
@@ -38,6 +58,9 @@ struct Pool {
 
 struct GridKernels {
   void (*stencil)(const float* x, const Stencil& stencil, const StencilEnd& last, float* y, size_t begin, size_t end);
+  // The pattern of such terms, or kNoStencilSum.
+  size_t (*stencil_sum_pattern)(const StencilTerm* terms, size_t n_terms);
+  void (*stencil_sum)(const float* x, const StencilSum& sum, float* y, size_t begin, size_t end);
   void (*pool)(const float* x, const Pool& pool, float* y, size_t begin, size_t end);
   // y[c] = (x[c g] + x[c g + 1] + ...) / g over n elements of y.
   void (*mean_channels)(const float* x, size_t group, float* y, size_t n);
