@@ -30,9 +30,9 @@ help:
 	@echo "make demo    train, export and run a 1-bit vision transformer on small digits (about 5 minutes)"
 	@echo "make demo-segmentation   the same for a class of every pixel"
 	@echo "make test    run all tests"
-	@echo "make test-everywhere  compare AArch64, 32-bit ARM (under an emulator) and WebAssembly (in Node) with Python, to the bit"
+	@echo "make test-everywhere  compare AArch64, 32-bit ARM (under an emulator) and WebAssembly (in Node and Chromium) with Python, to the bit"
 	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, all networks in ONNX Runtime"
-	@echo "make web     build the npm package into build/web/package"
+	@echo "make web     build the npm package and the page for browsers into build/web"
 	@echo "make results check the published studies against today's recipes"
 	@echo "make docs    build the site into build/site; warnings are errors"
 	@echo "make check   run linters, the type checker and the C++ format check"
@@ -72,11 +72,12 @@ test: $(CORE)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 # Compilers and an emulator for other machines, where they can be installed; tests whose tools are missing are skipped.
-EVERYWHERE := g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user clang-14 lld-14 wasi-libc libc++-14-dev-wasm32 libc++abi-14-dev-wasm32 libclang-rt-14-dev-wasm32 nodejs npm
+EVERYWHERE := g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user clang-14 lld-14 wasi-libc libc++-14-dev-wasm32 libc++abi-14-dev-wasm32 libclang-rt-14-dev-wasm32 nodejs npm chromium
 test-everywhere: $(CORE)
-	@command -v aarch64-linux-gnu-g++ arm-linux-gnueabihf-g++ qemu-aarch64 clang++-14 wasm-ld-14 node npm >/dev/null || \
+	@command -v aarch64-linux-gnu-g++ arm-linux-gnueabihf-g++ qemu-aarch64 clang++-14 wasm-ld-14 node npm chromium >/dev/null || \
 		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends $(EVERYWHERE); } >/dev/null 2>&1 || \
 		echo "not all of these packages can be installed, some tests will be skipped: $(EVERYWHERE)"
+	@$(PIP) install --quiet --group browser || echo "playwright cannot be installed, the tests of the page will be skipped"
 	$(BIN)/python -m pytest -m everywhere tests/everywhere
 
 test-ecosystem: $(CORE)

@@ -78,15 +78,13 @@ std::vector<Isa> DetectIsas() {
   return isas;
 }
 
+#elif defined(__wasm__)
+
+std::vector<Isa> DetectIsas() { return {Isa::kSimd128}; }
+
 #else
 
-std::vector<Isa> DetectIsas() {
-  std::vector<Isa> isas = {Isa::kPortable};
-#if defined(__wasm__)
-  isas.push_back(Isa::kSimd128);  // a browser without it refuses the module as a whole
-#endif
-  return isas;
-}
+std::vector<Isa> DetectIsas() { return {Isa::kPortable}; }
 
 #endif
 

@@ -117,7 +117,6 @@ Result<std::unique_ptr<Engine>> ProgramBuilder::Build(const std::vector<long lon
     spec.attributes = node.attributes;
     spec.tensors = node.tensors;
     spec.kernels = &KernelsFor(selected);
-    spec.portable_kernels = &KernelsFor(Isa::kPortable);
     spec.layouts = &layouts;
     BITVIT_ASSIGN(std::unique_ptr<Operator> op, MakeOperator(spec));
     steps.push_back({FindOperator(node.kind), std::move(op), node.inputs, node.outputs});

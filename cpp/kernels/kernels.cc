@@ -14,8 +14,14 @@ const Kernels& KernelsFor(Isa isa) {
 #include "base/instruction_sets.inc"
 #undef BITVIT_INSTRUCTION_SET
     default:  // of another architecture
-      return portable::kernels();
+      return KernelsFor(AvailableIsas().back());
   }
 }
+
+namespace portable {
+const ValueProductKernels& value_product_kernels();
+}
+
+const ValueProductKernels& UnlimitedValueProduct() { return portable::value_product_kernels(); }
 
 }  // namespace bitvit

@@ -24,4 +24,7 @@ struct Kernels {
 // The instruction set must be available on this machine.
 const Kernels& KernelsFor(Isa isa);
 
+// For more than kValueProductMaxKeys keys: the portable kernels.
+const ValueProductKernels& UnlimitedValueProduct();
+
 }  // namespace bitvit

@@ -18,7 +18,6 @@ class Operands {
   explicit Operands(const OperatorSpec& spec) : spec_(spec) {}
 
   const Kernels& kernels() const { return *spec_.kernels; }
-  const Kernels& portable_kernels() const { return *spec_.portable_kernels; }
   const Value& input(size_t i) const { return spec_.inputs[i]; }
   const Value& output(size_t i) const { return spec_.outputs[i]; }
   size_t n_inputs() const { return spec_.inputs.size(); }

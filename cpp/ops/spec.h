@@ -47,10 +47,9 @@ struct OperatorSpec {
   std::map<std::string, Tensor> tensors;
   // Whether plane 0 of input i has no zeros (trait gives_dense_plane of the operator that writes it).
   std::vector<bool> is_dense_plane;
-  // Those of the instruction set in use, and the portable ones; layouts of operators before it. Only needed to make the
-  // operator, not to check it.
+  // Those of the instruction set in use; layouts of operators before it. Only needed to make the operator, not to check
+  // it.
   const Kernels* kernels = nullptr;
-  const Kernels* portable_kernels = nullptr;
   Layouts* layouts = nullptr;
 };
 

@@ -1,3 +1,4 @@
+#include "kernels/kernels.h"
 #include "ops/operands.h"
 #include "ops/operator.h"
 
@@ -15,7 +16,7 @@ class ValueProduct final : public Operator {
         row_scale_(operands.Floats("row_scale")),
         column_scale_(operands.Floats("column_scale")) {
     const bool fits = shape_.n_keys <= kValueProductMaxKeys;
-    kernels_ = fits ? &operands.kernels().value_product : &operands.portable_kernels().value_product;
+    kernels_ = fits ? &operands.kernels().value_product : &UnlimitedValueProduct();
     head_bytes_ = AlignUp(kernels_->packed_bytes(shape_));
   }
 

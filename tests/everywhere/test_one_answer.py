@@ -62,7 +62,7 @@ SERVERS: dict[str, Callable[[], str]] = {
 SETS = {
     "cortex-a53": "portable neon",
     "cortex-a76": "portable neon neon_dotprod",
-    "wasm": "portable simd128",
+    "wasm": "simd128",
 }
 
 

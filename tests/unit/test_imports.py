@@ -29,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "hub": set(),
     "trained": set(),
     "model_files": {"hub", "trained"},
+    "web": {"files", "program"},
     "publishing": {"hub", "program", "tasks", "text", "trained"},
     "program": {"files", "lazy_attributes"},
     "runtime": {"program", "image_files", "text", "lazy_attributes", "model_files", "trained"},
@@ -99,6 +100,7 @@ THIRD_PARTY = {
     "trained": set[str](),
     "text": set[str](),
     "image_files": {"PIL"},
+    "web": {"PIL"},
     "runtime": {"numpy", "PIL"},
 }
 

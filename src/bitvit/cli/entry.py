@@ -25,7 +25,7 @@ from bitvit.trained import trained_model
 # In the order of a user's work. Each module has HELP, EXAMPLES, add_arguments(parser) and run(arguments) -> exit code.
 COMMANDS = (
     *("train", "study", "eval", "import", "export", "push", "predict", "info"),
-    *("report", "bench", "complexity", "inspect", "models"),
+    *("web", "report", "bench", "complexity", "inspect", "models"),
 )
 
 EXIT_OK = 0
