@@ -63,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train one run, or one for each fold."""
     load_pytorch("lightning.pytorch")
-    from bitvit.training import Recipe, train
+    from bitvit.training import Recipe, is_first_process, train
 
+    is_first = is_first_process()
     choices = _choices(arguments)
     task = _task(arguments)
     if task is not None:
@@ -88,11 +89,13 @@ def run(arguments: argparse.Namespace) -> int:
             folder,
             arguments.resume,
             data=data if fold is None else None,
-            progress=True,
-            note=print_note,
+            progress=is_first,
+            note=print_note if is_first else lambda line: None,
             estimates=True,
         )
         reports.append(report)
+    if not is_first:
+        return 0
     if None not in folders:
         return _print_folds(reports, arguments.json)
     if arguments.json:

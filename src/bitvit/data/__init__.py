@@ -5,7 +5,7 @@ from __future__ import annotations
 from bitvit.data.build import DATA_NAMES, EvaluationData, Part, build_data, build_evaluation
 from bitvit.data.checking import check_data, check_images
 from bitvit.data.errors import DataError
-from bitvit.data.folder import files_digest
+from bitvit.data.files_digest import files_digest
 from bitvit.data.image_set import Data, ImageSet
 from bitvit.data.options import DataOptions
 

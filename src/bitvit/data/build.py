@@ -21,6 +21,7 @@ from bitvit.data.image_set import Data, ImageSet, join
 from bitvit.data.options import DataOptions
 from bitvit.data.segmentation.build import build_segmentation_data, is_segmentation, load_segmentation
 from bitvit.data.segmentation.segmentation_set import join_pairs
+from bitvit.data.shards import find_shards, load_shards
 from bitvit.data.splits import add_label_noise, fold_split, limit_samples_per_class, stratified_split
 from bitvit.data.target_set import absent_classes
 from bitvit.data.timm_sets import TIMM_PREFIXES, load_timm
@@ -92,7 +93,10 @@ def _load(
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder")
         return _Loaded(*load_idx_folder(folder), notes=notes)
-    found = load_image_folder(folder, layout=layout, class_order=order, labels=labels)
+    if find_shards(folder):
+        found = load_shards(folder, order)
+    else:
+        found = load_image_folder(folder, layout=layout, class_order=order, labels=labels)
     return _Loaded(found.train, found.val, found.test, notes + found.notes)
 
 
@@ -142,8 +146,8 @@ def build_data(name: str, data_dir: str | Path | None = None, options: DataOptio
     """Return the data set called `name`, for training.
 
     Args:
-        name: One of `DATA_NAMES`, one of timm's names (`torch/cifar10`), or the path of a folder of images or IDX
-            files. A folder that exists comes before a data set of the same name.
+        name: One of `DATA_NAMES`, one of timm's names (`torch/cifar10`), or the path of a folder of images, of
+            IDX files, or of WebDataset shards. A folder that exists comes before a data set of the same name.
         data_dir: Where its files lie; by default the places of `bitvit.data.locations` are searched. Nothing is
             downloaded.
         options: How it is read and divided.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,7 +117,7 @@ def _look(images: ImageSet, progress: Callable[[int], None]) -> tuple[dict[int, 
 
 def _examine(images: ImageSet, position: int) -> Decoded:
     raw = images.raw(position)
-    if isinstance(raw, Path):
+    if isinstance(raw, Path | io.BytesIO):
         # A JPEG file is read to its end either way; an eighth of its size takes a third of the time.
         return decode(raw, images.decoding, reduced=True)
     if isinstance(raw, Image.Image | np.ndarray):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -17,7 +15,16 @@ from bitvit.errors import BitvitError
 from bitvit.image_files import FoundImages, LeftOut, find_images, is_hidden, readable_suffixes, subfolders
 from bitvit.text import printable
 
-__all__ = ["ClassOrder", "FolderImages", "Layout", "files_digest", "load_image_folder", "natural_key", "split_role"]
+__all__ = [
+    "ClassOrder",
+    "FolderImages",
+    "Layout",
+    "Role",
+    "load_image_folder",
+    "natural_key",
+    "ordered_classes",
+    "split_role",
+]
 
 Layout: TypeAlias = Literal["auto", "split", "classes"]
 ClassOrder: TypeAlias = "Literal['natural', 'alphabetical'] | Sequence[str]"
@@ -212,7 +219,12 @@ def _search(folder: Path) -> FoundImages:
         raise DataError(str(error)) from None
 
 
-def _ordered(names: Sequence[str], order: ClassOrder, folder: Path) -> tuple[str, ...]:
+def ordered_classes(names: Sequence[str], order: ClassOrder, folder: Path) -> tuple[str, ...]:
+    """Return the names of classes in the order that is asked for.
+
+    Raises:
+        DataError: an order of one's own names other classes.
+    """
     if order == "natural":
         return tuple(sorted(names, key=natural_key))
     if order == "alphabetical":
@@ -221,7 +233,7 @@ def _ordered(names: Sequence[str], order: ClassOrder, folder: Path) -> tuple[str
     unnamed = [name for name in names if name not in order]
     if missing or unnamed or len(set(order)) != len(order):
         reason = (
-            f"names '{missing[0]}', which has no folder in {folder}" if missing
+            f"names '{missing[0]}', which is no class of {folder}" if missing
             else f"leaves out '{unnamed[0]}' of {folder}" if unnamed
             else "names a class twice"
         )  # fmt: skip
@@ -273,7 +285,7 @@ class _Loader:
                 raise DataError(f"{entry}: there are two folders of this name in different Unicode forms: merge them")
             by_name[name] = entry
         if known is None:
-            labels = _ordered(list(by_name), self._order, folder)
+            labels = ordered_classes(list(by_name), self._order, folder)
         else:
             labels = tuple(known)
             strange = sorted((name for name in by_name if name not in labels), key=natural_key)
@@ -332,19 +344,6 @@ def _lying_beside(folder: Path) -> int:
         for entry in folder.iterdir()
         if entry.suffix.lower() in readable_suffixes() and not is_hidden(entry.name) and entry.is_file()
     )
-
-
-def files_digest(folder: Path) -> str:
-    """Return what tells a folder of images from others wherever it lies: a digest of its files' names and sizes.
-
-    Raises:
-        BitvitError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    for path in find_images(folder).paths:
-        name = os.fsencode(path.relative_to(folder))
-        digest.update(name + b"\0" + str(path.stat().st_size).encode() + b"\0")
-    return digest.hexdigest()[:16]
 
 
 def load_image_folder(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from bitvit.runtime.preprocessing import Decoding, load_image, open_image
 
 __all__ = ["ArraySource", "Data", "FileSource", "ImageSet", "ImageSource", "JoinedSource", "RawImage", "join"]
 
-RawImage: TypeAlias = "Path | Image.Image | npt.NDArray[np.uint8]"
+RawImage: TypeAlias = "Path | io.BytesIO | Image.Image | npt.NDArray[np.uint8]"
 IntArray: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -163,7 +164,7 @@ class ImageSet:
         return self.source.describe(int(self.indices[position]))
 
     def raw(self, position: int) -> RawImage:
-        """Return the image at `position` as the source has it: a path, a PIL image or an array."""
+        """Return the image at `position` as the source has it: a path, a file in memory, a PIL image or an array."""
         return self.source.read(int(self.indices[position]))
 
     def image(self, position: int) -> Image.Image:

@@ -75,7 +75,10 @@ def load_timm(name: str, data_dir: str | Path | None) -> tuple[ImageSet, ImageSe
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(f"data set '{name}' cannot be opened in {data_dir}: {reason}") from None
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-            raise DataError(f"data set '{name}' can only be streamed, which training in epochs does not support")
+            raise DataError(
+                f"data set '{name}' can only be streamed, which training in epochs does not support"
+                + (f"; for shards give their folder: --data {data_dir}" if name.startswith("wds") else "")
+            )
         datasets.append(dataset)
     targets = [_targets(dataset) for dataset in datasets]
     names = getattr(datasets[0], "classes", None)

@@ -8,7 +8,7 @@ from bitvit.training.history import EpochRecord
 from bitvit.training.recipe import Recipe, packaged_recipes
 from bitvit.training.recipe_choice import RecipeChoice, choose_recipe
 from bitvit.training.report import PhaseResult, TrainingReport
-from bitvit.training.run import Run, data_of, train
+from bitvit.training.run import Run, data_of, is_first_process, train
 
 __all__ = [
     "EpochRecord",
@@ -23,6 +23,7 @@ __all__ = [
     "choose_recipe",
     "data_of",
     "evaluate",
+    "is_first_process",
     "packaged_recipes",
     "train",
 ]

@@ -96,14 +96,16 @@ class Phase:
         if self.is_finished:
             if self.run.writes and not self.is_last:
                 folder.state(self.name).unlink(missing_ok=True)  # of a run killed right after the phase's end
+            document = folder.read_result(self.name)
         else:
             start = self._start()
-            folder.check_space(start.model)
+            if self.run.writes:
+                folder.check_space(start.model)
             if self.schedule.epochs:
-                self._finish(start, self._fit(start))
+                document = self._finish(start, self._fit(start))
             else:
-                self._finish_untrained(start)
-        return PhaseResult.from_dict(folder.read_result(self.name), self.run.task, self.checkpoint)
+                document = self._finish_untrained(start)
+        return PhaseResult.from_dict(document, self.run.task, self.checkpoint)
 
     # Start
 
@@ -231,9 +233,14 @@ class Phase:
 
     # Finish
 
-    def _finish(self, start: _Start, fitted: _Fitted) -> None:
-        """Write the phase's files; its checkpoint last, as that marks the phase as finished."""
+    def _finish(self, start: _Start, fitted: _Fitted) -> dict[str, Any]:
+        """Write the phase's files; its checkpoint last, as that marks the phase as finished.
+
+        Returns the result as a document. Other processes get it from the one that writes: what that has just written is
+        not yet seen on every machine of a network file system.
+        """
         run, module = self.run, fitted.module
+        document: dict[str, Any] = {}
         stop_compiling(module.model)
         if fitted.trainer.is_global_zero:
             records = fitted.state.records
@@ -255,22 +262,25 @@ class Phase:
             if average is not None:
                 save_checkpoint(run.folder.average(self.name, self.is_last), average, info)
             run.folder.write_history(self.name, records)
-            run.folder.write_result(self.name, result.to_dict())
+            document = result.to_dict()
+            run.folder.write_result(self.name, document)
             save_checkpoint(self.checkpoint, module.model, info)
             if not self.is_last:  # the last state stays, so that the run can be extended
                 run.folder.state(self.name).unlink(missing_ok=True)
         run.keep(self.name, module.model, start.info.preprocessing)
-        fitted.trainer.strategy.barrier()
+        shared: dict[str, Any] = fitted.trainer.strategy.broadcast(document)
+        return shared
 
-    def _finish_untrained(self, start: _Start) -> None:
+    def _finish_untrained(self, start: _Start) -> dict[str, Any]:
         run = self.run
+        evaluation = self._evaluate(start.model, start.info)
+        result = PhaseResult(self.name, start.info.model.name, self.checkpoint, 0, 0.0, evaluation)
         if run.writes:
-            evaluation = self._evaluate(start.model, start.info)
-            result = PhaseResult(self.name, start.info.model.name, self.checkpoint, 0, 0.0, evaluation)
             run.folder.write_history(self.name, [])
             run.folder.write_result(self.name, result.to_dict())
             save_checkpoint(self.checkpoint, start.model, start.info)
         run.keep(self.name, start.model, start.info.preprocessing)
+        return result.to_dict()
 
     def _liveness(self, model: nn.Module) -> Liveness | None:
         device = next(model.parameters()).device

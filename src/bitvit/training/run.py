@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from bitvit.training.report import PhaseResult, TrainingReport
 from bitvit.training.run_folder import RunFolder
 from bitvit.training.student import Student
 
-__all__ = ["Run", "data_of", "train"]
+__all__ = ["Run", "data_of", "is_first_process", "train"]
 
 _EXAMPLES = 6
 _NAMES = 5
@@ -76,6 +77,12 @@ def _own_folder(recipe: Recipe) -> Path | None:
     choice = recipe.data
     folder = Path((choice.folder if choice.name in ("folder", "idx") else None) or choice.name)
     return folder if folder.is_dir() and choice.name not in DATA_NAMES[:-2] else None
+
+
+def is_first_process() -> bool:
+    """Return whether this process is the one of a distributed run that writes files and speaks to the user."""
+    by_hand = "RANK" not in os.environ and int(os.environ.get("NODE_RANK") or 0)  # Lightning's way without a launcher
+    return not (getattr(rank_zero_only, "rank", 0) or by_hand)
 
 
 class Run:
@@ -137,7 +144,7 @@ class Run:
     @property
     def writes(self) -> bool:
         """Whether this process writes files; in a distributed run only one does."""
-        return not getattr(rank_zero_only, "rank", 0)
+        return is_first_process()
 
     @property
     def phases(self) -> list[Phase]:
@@ -232,7 +239,8 @@ class Run:
                     self.note(f"estimate: {self.estimate()}")
             for phase in self.phases:
                 results.append(phase.execute())
-                self.history += self.folder.read_history(phase.name)
+                if self.writes:
+                    self.history += self.folder.read_history(phase.name)
                 for line in self._doubts(results):
                     self.warn(line)
         for warning in (*results[-1].evaluation.warnings(), *self._unjudged()):
