@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from bitvit.files import read_regular_file
 from bitvit.program import read_file
@@ -61,7 +61,7 @@ def _picture(path: Path) -> bytes:
         data = read_regular_file(path)
         with Image.open(io.BytesIO(data)) as image:
             kind = image.format
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise PageError(f"{path}: not a picture") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PageError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
