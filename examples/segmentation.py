@@ -40,7 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/segmentation"), help="folder for everything written")
     parser.add_argument("--objects", choices=("digits", "fashion-mnist"), default="digits", help="what scenes show")
-    parser.add_argument("--scenes", type=int, default=400, help="training scenes")
+    parser.add_argument("--scenes", type=int, default=800, help="training scenes")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values that replace the recipe's")
     arguments = parser.parse_args()
     console = Console()

@@ -108,10 +108,13 @@ def dice_loss(scores: Tensor, masks: Tensor) -> Tensor:
         scores: `[B,classes,H,W]`.
         masks: int64 `[B,H,W]`.
     """
-    judged = (masks != IGNORED)[:, None]
-    truth = F.one_hot(masks.where(judged[:, 0], 0), scores.shape[1]).permute(0, 3, 1, 2) * judged
-    shares = scores.float().softmax(dim=1) * judged
     axes = (0, 2, 3)
-    overlap, sizes, present = (shares * truth).sum(axes), (shares + truth).sum(axes), truth.sum(axes) > 0
+    classes = torch.arange(scores.shape[1], device=masks.device).view(-1, 1, 1)
+    truth = masks[:, None] == classes  # IGNORED is no class
+    shares = scores.float().softmax(dim=1)
+    pixels = truth.sum(axes)
+    overlap = shares.where(truth, 0.0).sum(axes)
+    sizes = shares.where((masks != IGNORED)[:, None], 0.0).sum(axes) + pixels
     losses = 1 - (2 * overlap + 1) / (sizes + 1)
+    present = pixels > 0
     return losses[present].mean() if bool(present.any()) else scores.sum() * 0.0
