@@ -5,9 +5,10 @@ python tests/fuzz.py --coverage            # which lines of cpp/ the corpus reac
 python tests/fuzz.py --keep 200            # smallest files of the corpus that reach most -> cpp/fuzz/corpus
 
 Targets (cpp/fuzz/*_fuzz.cc) are built under build/fuzz with AddressSanitizer, UndefinedBehaviorSanitizer, red zones
-between values and small limits on work and memory. The working corpus is build/fuzz/corpus; it starts with
-cpp/fuzz/corpus and with all registered test_* models. After fuzzing, the interpreter runs what was found as well
-(tests/property/test_fuzz_corpus.py). A crash, a run beyond 10 seconds or beyond 1 GiB ends it; its input is kept.
+between values and small limits on work and memory. The working corpus is build/fuzz/corpus, of small files, which
+starts with cpp/fuzz/corpus, and build/fuzz/corpus-of-models, which starts with all registered test_* models. After
+fuzzing, the interpreter runs what was found as well (tests/property/test_fuzz_corpus.py). A crash, a run beyond 10
+seconds or beyond 1 GiB ends it; its input is kept.
 """
 
 from __future__ import annotations
@@ -18,15 +19,34 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "fuzz"
 KEPT = ROOT / "cpp" / "fuzz" / "corpus"
-TARGETS = {"reader_fuzz": 0.25, "engine_fuzz": 0.75}  # share of the time
+TARGETS = ("reader_fuzz", "engine_fuzz")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A target, its share of the time, and the largest files. libFuzzer cuts larger ones, which spoils them."""
+
+    target: str
+    share: float
+    most_bytes: int
+    folders: tuple[Path, ...]
+
+
+# Small files run many times as often; the registered models are larger.
+TURNS = (
+    Turn("reader_fuzz", 0.25, 4096, (BUILD / "corpus", KEPT)),
+    Turn("engine_fuzz", 0.5, 4096, (BUILD / "corpus", KEPT)),
+    Turn("engine_fuzz", 0.25, 1 << 19, (BUILD / "corpus-of-models", BUILD / "seeds")),
+)
 COMPILERS = ["clang++", *(f"clang++-{version}" for version in range(22, 13, -1))]
-# Small files and a plain schedule: many times as many executions.
-OPTIONS = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=4096", "-entropic=0", "-print_final_stats=1"]
+# A plain schedule: many times as many executions.
+OPTIONS = ["-timeout=10", "-rss_limit_mb=1024", "-entropic=0", "-print_final_stats=1"]
 ENVIRONMENT = {
     "BITVIT_PROCESSORS": "2",
     "ASAN_OPTIONS": "allocator_may_return_null=1:detect_leaks=1:quarantine_size_mb=8:malloc_context_size=3",
@@ -51,7 +71,7 @@ def main() -> int:
     _write_seeds()
     if arguments.keep:
         return _keep(arguments.keep)
-    return sum(_fuzz(target, arguments.minutes * 60 * share) for target, share in TARGETS.items()) != 0
+    return sum(_fuzz(turn, arguments.minutes * 60 * turn.share) for turn in TURNS) != 0
 
 
 def _build(compiler: str, build: Path, options: list[str]) -> None:
@@ -63,18 +83,22 @@ def _build(compiler: str, build: Path, options: list[str]) -> None:
 
 
 def _write_seeds() -> None:
+    for folder in (turn.folders[0] for turn in TURNS):
+        folder.mkdir(exist_ok=True)
     if not (BUILD / "seeds").exists():
-        (BUILD / "corpus").mkdir(exist_ok=True)
         _run([sys.executable, "-m", "tests.support.fuzz_seeds", str(BUILD / "seeds")])
 
 
 def _folders() -> list[str]:
-    return [str(folder) for folder in (BUILD / "corpus", BUILD / "seeds", KEPT) if folder.exists()]
+    folders = sorted({folder for turn in TURNS for folder in turn.folders})
+    return [str(folder) for folder in folders if folder.exists()]
 
 
-def _fuzz(target: str, seconds: float) -> int:
+def _fuzz(turn: Turn, seconds: float) -> int:
+    target = turn.target
+    limits = [f"-max_len={turn.most_bytes}", f"-max_total_time={max(1, round(seconds))}"]
     artifacts = f"-artifact_prefix={BUILD}/found-{target}-"
-    command = [str(BUILD / target), *OPTIONS, artifacts, f"-max_total_time={max(1, round(seconds))}", *_folders()]
+    command = [str(BUILD / target), *OPTIONS, *limits, artifacts, *(str(folder) for folder in turn.folders)]
     print("+", " ".join(command), flush=True)
     found = subprocess.run(command, capture_output=True, text=True, errors="replace", env={**os.environ, **ENVIRONMENT})
     numbers = dict(re.findall(r"stat::(\w+):\s+(\d+)", found.stderr))
