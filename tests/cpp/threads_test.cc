@@ -59,7 +59,7 @@ void ShareWorkspaces() {
   WorkspaceSizes sizes;
   sizes.arena_bytes = 1000;
   sizes.shared_scratch_bytes = sizes.caller_scratch_bytes = sizes.helper_scratch_bytes = sizes.tile_bytes = 100;
-  WorkspacePool pool(sizes, {0, 64, 128}, 2);
+  WorkspacePool pool(sizes, {0, 64, 128}, 2, 1);
   Require(pool.most() == 4, "two workspaces for each processor");
   std::atomic<size_t> n_out{0};
   std::vector<std::thread> callers;
