@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -240,6 +241,26 @@ def test_an_interrupted_command_is_resumed(
     assert list(tmp_path.glob("*.partial")) == []
     again = bitvit(*command, "--out", out, "--resume")
     assert again.code == 2 and "is complete" in again.err and "1 of the images" in again.err
+
+
+@pytest.mark.parametrize(("name", "goes_on"), [("out.csv", True), ("out.jsonl", True), ("out.json", False)])
+def test_a_full_disk_is_named_with_the_file(
+    bitvit: Command,
+    packed_file: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    goes_on: bool,
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    result = bitvit("predict", packed_file, photo, "--out", tmp_path / name)
+    result.assert_one_error_line(f"cannot write {tmp_path / name}: No space left on device")
+    assert ("--resume goes on" in result.err) == goes_on == bool(list(tmp_path.glob("*.partial")))
+    assert not (tmp_path / name).exists()
 
 
 def test_only_the_same_command_is_resumed(

@@ -114,10 +114,14 @@ def _parse_info(text: str) -> CheckpointInfo:
 
 def _read(path: Path, with_tensors: bool) -> tuple[CheckpointInfo, dict[str, torch.Tensor]]:
     try:
+        with open(path, "rb"):
+            pass  # safetensors takes a file that may not be read for one that does not exist
         with safe_open(str(path), framework="pt") as file:
             text = (file.metadata() or {}).get(_KEY)
             names = list(file.keys()) if with_tensors else []
             tensors = {name: file.get_tensor(name) for name in names}
+    except PermissionError:
+        raise CheckpointError(f"{path}: may not be read (permission denied)") from None
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from None
     if text is None:

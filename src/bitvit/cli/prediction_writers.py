@@ -70,6 +70,11 @@ class PartialFile:
         """Whether the whole file is there."""
         return self.path.is_file() and not self._partial.is_file()
 
+    @property
+    def is_continued(self) -> bool:
+        """Whether an interrupted command can go on with it."""
+        return self._lines
+
     def open(self, resume: bool) -> TextIO:
         """Return the stream to write to: empty, or behind the last whole line."""
         # What is not UTF-8 in a file name is written as the bytes that it is.
@@ -149,7 +154,7 @@ class Writer(ABC):
 
     def interrupted(self, written: int) -> str:
         """Return the message for a user who stops the command after `written` images."""
-        if self._target is None or not self._target._lines:
+        if self._target is None or not self._target.is_continued:
             return f"interrupted after {written} images"
         return f"interrupted after {written} images; the same command with --resume goes on"
 
@@ -159,14 +164,24 @@ class Writer(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        target = self._target
         if kind is None:
-            self._finish()
-            if self._target is not None:
-                self._target.finish(self._stream)
-        elif self._target is not None:
-            self._target.give_up(self._stream)
-        else:
+            try:
+                self._finish()
+                if target is not None:
+                    target.finish(self._stream)
+                return
+            except OSError as failure:
+                if target is None:
+                    raise
+                error = failure
+        if target is None:
             self._break_off()
+            return
+        target.give_up(self._stream)
+        if isinstance(error, OSError) and (kind is None or error.filename is None):
+            goes_on = "; the same command with --resume goes on" if target.is_continued else ""
+            raise OutputError(f"cannot write {target.path}: {error.strerror}{goes_on}") from None
 
     def _break_off(self) -> None:  # noqa: B027
         """Complete what has begun on standard output, after an error."""

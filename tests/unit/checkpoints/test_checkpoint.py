@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -183,3 +184,16 @@ def test_published_weights_fit_other_classes_and_image_sizes(tmp_path: Path) -> 
     path.write_bytes(b"junk")
     with pytest.raises(CheckpointError, match="cannot be read"):
         load_pretrained(model, path)
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safetensors says of it that it does not exist."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"x")
+
+    def forbidden(*arguments: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", forbidden)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: may not be read \(permission denied\)"):
+        read_info(path)
