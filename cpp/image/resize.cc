@@ -138,7 +138,7 @@ class RowPass {
   size_t row_bytes_ = 0, n_rows_ = 0;
 };
 
-// Pillow's rule since version 13; versions before resize columns first always.
+// Pillow's rule since version 13; earlier versions always resize columns first.
 bool RowsComeFirst(const AxisWindow& rows, const AxisWindow& columns) {
   const auto less = [](const AxisWindow& axis) {
     return static_cast<int64_t>(axis.n_in) - static_cast<int64_t>(axis.n_out);

@@ -1,10 +1,10 @@
 // Binary matrix products: p[n][o] = popcount(x[n] ^ w[o]) over K bits, followed by one of two epilogues.
 //
 //   linear:     z = offset[o] + factor * p,  y = f32(z) * scale[o] + bias[o]
-//               sign input: offset = K, factor = -2 (z = K - 2 p); mask input: offset = -neg(w[o]), factor = 1 (z = p -
-//               neg).
-//   threshold:  bit = (p - low[o] <= range[o] as unsigned 16-bit numbers) xor flip[o];  never inside: low = 0xffff,
-//   range = 0.
+//               sign input: offset = K, factor = -2 (z = K - 2 p)
+//               mask input: offset = -neg(w[o]), factor = 1 (z = p - neg)
+//   threshold:  bit = (p - low[o] <= range[o] as unsigned 16-bit numbers) xor flip[o]
+//               never inside: low = 0xffff, range = 0
 //
 // x and the weights given to `pack` are rows of BitWords(K) 64-bit words with padding bits 0. Parameters are padded to
 // a multiple of kBinaryGemmBlock outputs (scale, bias, offset, flip with 0; low, range with "never"). Rows of y are

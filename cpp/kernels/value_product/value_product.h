@@ -1,8 +1,8 @@
 // Ternary planes of V, and their products with the {0,1} planes of the attention (docs/format.md, value_planes,
 // value_product).
 //
-//   T_ij[n][d] = popcount(A_i[n] & P_j[d]) - popcount(A_i[n] & Q_j[d])     A: mask, P: "is +1", Q: "is -1", bits along
-//   the keys y[n][d] = sum_i row_scale[i] * (sum_j column_scale[j] * f32(T_ij)), in the order of docs/format.md
+//   T_ij[n][d] = popcount(A_i[n] & P_j[d]) - popcount(A_i[n] & Q_j[d])  (bits along the keys; P "is +1", Q "is -1")
+//   y[n][d] = sum_i row_scale[i] * (sum_j column_scale[j] * f32(T_ij)), in the order of docs/format.md
 //
 // 16-bit sums limit the keys to kValueProductMaxKeys (UnlimitedValueProduct() has no limit).
 #pragma once
