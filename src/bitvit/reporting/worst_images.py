@@ -61,12 +61,12 @@ def find_worst(run: FinishedRun, images: ImageSet, count: int) -> list[WorstImag
             batch = normalize(torch.from_numpy(pixels), run.info.preprocessing)
             output = run.student(batch).float().numpy()
         for index, target in enumerate(targets):
-            found.append(_judged(run, images, start + index, output[index : index + 1], target))
+            found.append(_worst_image(run, images, start + index, output[index : index + 1], target))
         found = sorted(found, key=lambda item: -item.loss)[:count]
     return found
 
 
-def _judged(run: FinishedRun, images: ImageSet, position: int, output: Any, target: Any) -> WorstImage:
+def _worst_image(run: FinishedRun, images: ImageSet, position: int, output: Any, target: Any) -> WorstImage:
     scorer = run.task.scorer(run.classes, run.info.preprocessing)
     scorer.add(output, np.asarray(target)[None] if np.ndim(target) == 0 else [target])
     decision = run.task.decisions(output)[0]
