@@ -31,7 +31,7 @@ help:
 	@echo "make demo-segmentation   the same for a class of every pixel"
 	@echo "make test    run all tests"
 	@echo "make test-everywhere  compare AArch64, 32-bit ARM (under an emulator) and WebAssembly (in Node and Chromium) with Python, to the bit"
-	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, all networks in ONNX Runtime"
+	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, Spark, ONNX Runtime; the notebook; what the pages show"
 	@echo "make web     build the npm package and the page for browsers into build/web"
 	@echo "make results check the published studies against today's recipes"
 	@echo "make docs    build the site into build/site; warnings are errors"
@@ -82,6 +82,8 @@ test-everywhere: $(CORE)
 
 test-ecosystem: $(CORE)
 	$(PIP) install --quiet --group ecosystem
+	@command -v java >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends default-jre-headless; } >/dev/null 2>&1 || \
+		echo "there is no Java, and it cannot be installed here: Spark's test will be skipped"
 	$(BIN)/python -m pytest -m ecosystem -n $(TEST_WORKERS) --dist worksteal
 
 web: $(CORE)

@@ -23,6 +23,7 @@ from bitvit.program import to_bytes
 from bitvit.program.schema import BitvitFile, Op, Preprocessing, Program, Value
 from bitvit.runtime.orientation import turned
 from tests.support.native_builds import ROOT, c_library, fnv1a, installed, require, run
+from tests.support.page_blocks import blocks_of
 from tests.support.tiny_file import tiny_file
 
 HEADER = (ROOT / "cpp/c/bitvit.h").read_text(encoding="utf-8")
@@ -147,6 +148,27 @@ def test_programs_that_use_it_build_with_pkg_config(prefix: Path, tmp_path: Path
     (tmp_path / "tiny.bitvit").write_bytes(to_bytes(tiny_file()))
     Image.fromarray(noise(9, 8, 3)).save(tmp_path / "a.ppm")
     assert "cat" in run([tmp_path / "classify", tmp_path / "tiny.bitvit", tmp_path / "a.ppm"])
+
+
+def test_program_of_the_page(prefix: Path, tmp_path: Path) -> None:
+    """docs/c.md: its program, compiled and linked by its command, with the path of a file that is there."""
+    require("pkg-config", "cc")
+    blocks = {block.language: block for block in blocks_of(ROOT / "docs" / "c.md") if block.language != "bash"}
+    (command,) = (
+        line for block in blocks_of(ROOT / "docs" / "c.md") for line in block.commands() if line.startswith("cc ")
+    )
+    (tmp_path / "photos.bitvit").write_bytes(to_bytes(tiny_file()))
+    (tmp_path / "program.c").write_text(blocks["c"].text, encoding="utf-8")
+    libraries = next(iter(prefix.glob("lib*/libbitvit.so"))).parent
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(libraries / "pkgconfig"), "LD_LIBRARY_PATH": str(libraries)}
+    run(["sh", "-c", command], cwd=tmp_path, env=environment)
+    printed = run(["./a.out"], cwd=tmp_path, env=environment)
+    answer = bitvit.load(tmp_path / "photos.bitvit").predict(np.zeros((480, 640, 3), np.uint8))
+    assert printed == f"{answer.label} {answer.top[0][1]:.2f}\n"
+    # The two lines for CMake are those of the example, which is built above.
+    lines = [line.split("#")[0].strip() for line in blocks["cmake"].text.splitlines()]
+    example = (ROOT / "examples/c/CMakeLists.txt").read_text(encoding="utf-8")
+    assert all(line.replace("program", "classify") in example for line in lines)
 
 
 def test_the_header_is_c_plus_plus_as_well(tmp_path: Path) -> None:

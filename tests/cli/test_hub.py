@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+import bitvit
 from bitvit.program import BitvitFile, read_file, write_file
 from tests.support.command import Command, Result
 from tests.support.hub_stand_in import TOKEN, Hub, running_hub
+from tests.support.page_blocks import ROOT, blocks_of
 
 pytest.importorskip("huggingface_hub")
 
@@ -241,3 +243,25 @@ for name in ("test_gsb_deit", "test_bhvit", "test_binaryvit"):
     names = ("test_gsb_deit", "test_bhvit", "test_binaryvit")
     assert python(code, HF_TOKEN=TOKEN).splitlines()[-3:] == [f"{name} True 3" for name in names]
     assert json.loads(hub.commits["ann/test_bhvit"][-1]["config.json"])["architecture"] == "test_bhvit"
+
+
+def test_the_page_runs(hub: Hub, python: Python, packed_file: Path, photo: Path, tmp_path: Path) -> None:
+    """docs/hub.md: its commands, then its blocks of Python."""
+    blocks = blocks_of(ROOT / "docs" / "hub.md")
+    commands = [line for block in blocks if block.language == "bash" for line in block.commands()]
+    assert commands[0].startswith("pip install ")
+    (tmp_path / "photos.bitvit").write_bytes(packed_file.read_bytes())
+    photo.rename(tmp_path / "new.jpg")
+    code = f"""
+import os, shlex
+from bitvit.cli import main
+os.chdir({str(tmp_path)!r})
+for line in {commands[1:]!r}:
+    assert main(shlex.split(line)[1:]) == 0, line
+for block in {[block.text for block in blocks if block.language == "python"]!r}:
+    exec(block)
+print(predictor.predict("new.jpg").label, again.num_classes)
+"""
+    expected = bitvit.load(packed_file).predict(tmp_path / "new.jpg").label
+    assert python(code, HF_TOKEN=TOKEN).splitlines()[-1] == f"{expected} 3"
+    assert {"user/photos", "user/weights"} <= hub.commits.keys()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +22,16 @@ from bitvit.runtime import available_isas
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 PROGRAMS = dict(re.findall(r"^## (.+?)\n.*?```python\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL))
+
+SPARK = """
+if __name__ == "__main__":
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    for row in label_images(spark, "photos", "photos.bitvit").collect():
+        print(row.path.rpartition("/")[2], row.label)
+    spark.stop()
+"""
 
 
 @pytest.fixture
@@ -47,6 +59,26 @@ def test_programs_of_the_page(title: str, place: Path) -> None:
     program.write_text(PROGRAMS[title])
     result = subprocess.run(
         [sys.executable, str(program)], cwd=place, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert sorted(result.stdout.splitlines()) == expected_lines(place)
+
+
+@pytest.mark.ecosystem
+def test_spark_runs_the_program_of_the_page(place: Path) -> None:
+    if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
+        pytest.skip("needs pyspark and Java")
+    program = place / "program.py"
+    program.write_text(PROGRAMS["Spark"] + SPARK)
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    result = subprocess.run(
+        [sys.executable, str(program)],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+        env=environment,
     )
     assert result.returncode == 0, result.stderr
     assert sorted(result.stdout.splitlines()) == expected_lines(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -260,6 +261,11 @@ def test_version_is_that_of_the_project() -> None:
     match = re.search(r'^version = "(.+)"$', text, re.MULTILINE)
     assert match is not None
     assert match[1] == bitvit.__version__
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {bitvit.__version__}\n" in citation
+    package = json.loads((ROOT / "web" / "package" / "package.json").read_text(encoding="utf-8"))
+    assert package["version"] == bitvit.__version__
+    assert f"\n## {bitvit.__version__} (" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 MODEL = "gsb_deit_small_patch16_224"
