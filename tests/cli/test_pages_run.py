@@ -31,6 +31,7 @@ from tests.support.page_blocks import ALL_BLOCKS, ROOT, Block
 NOT_RUN = {
     r"(uv )?pip install ": "needs the package index; `make setup` and the release workflow install",
     r"pipx |uvx ": "needs the package index",
+    r"bitvit web ": "needs the page that `make web` builds; tests/cli/test_web.py runs the command",
     r"srun ": "needs SLURM",
     r"torchrun ": "needs two machines; tests/training/test_distributed.py plays them",
     r"make ": "a target of the Makefile, minutes long; that it exists is asserted",
@@ -56,6 +57,7 @@ ELSEWHERE = {
     ("docs/hub.md", "python"): "tests/cli/test_hub.py",
     ("docs/own-model.md", "python"): "tests/parity/test_own_model.py",
     ("docs/own-model.md", "bash"): "tests/parity/test_own_model.py",
+    ("docs/web.md", "js"): "tests/everywhere/digests.mjs",
     ("docs/c.md", "c"): "tests/c/test_c_library.py",
     ("docs/c.md", "cmake"): "tests/c/test_c_library.py",
 }

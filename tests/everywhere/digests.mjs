@@ -1,4 +1,4 @@
-// Prints what the npm package says of pictures: node digests.mjs FILE.bitvit PICTURE.ppm...
+// Prints what the npm package says of pictures: node digests.mjs FILE.bitvit PICTURE.ppm... The calls are those of docs/web.md.
 import { readFile } from "node:fs/promises";
 import { load } from "bitvit";
 
