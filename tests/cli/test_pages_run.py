@@ -57,7 +57,7 @@ ELSEWHERE = {
     ("docs/hub.md", "python"): "tests/cli/test_hub.py",
     ("docs/own-model.md", "python"): "tests/parity/test_own_model.py",
     ("docs/own-model.md", "bash"): "tests/parity/test_own_model.py",
-    ("docs/web.md", "js"): "tests/everywhere/digests.mjs",
+    ("docs/web.md", "js"): "tests/everywhere/test_one_answer.py",
     ("docs/c.md", "c"): "tests/c/test_c_library.py",
     ("docs/c.md", "cmake"): "tests/c/test_c_library.py",
 }
@@ -114,7 +114,7 @@ def prepared(finished_run: Path, recipe_file: Path, tmp_path_factory: pytest.Tem
     for name in ("digits", "gsb", "baseline", "bhvit"):
         shutil.copytree(finished_run, runs / name)
     photos = ("--recipe", recipe_file, "--data", place / "photos", "--samples-per-class", 6)
-    scenes = ("--data", place / "scenes", *ONE_EPOCH)
+    scenes = ("--data", place / "scenes", "batch_size=8", *ONE_EPOCH)
     for name, options in (("photos", photos), ("scenes", scenes)):
         assert main(["train", "--out", str(runs / name), *map(str, options)]) == 0
     for name in ("digits", "photos", "scenes"):

@@ -188,3 +188,18 @@ console.log(codes.join(" "));
     codes = run(["node", "errors.mjs", files[0], tmp_path / "damaged.bitvit"], cwd=package).split()
     assert codes == ["ChecksumError", "TruncatedFileError", "InputError", "InputError", "InputError", "OperandError",
                      "InputError"]  # fmt: skip
+
+
+def test_the_program_of_the_page(package: Path) -> None:
+    """The block of docs/web.md, in Node, with the network that comes with bitvit."""
+    (block,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs/web.md").read_text(encoding="utf-8"), re.DOTALL)
+    shutil.copy(ROOT / "src/bitvit/trained/digits.bitvit", package / "photos.bitvit")
+    picture = (np.arange(3 * 20 * 24) % 251).astype(np.uint8).reshape(20, 24, 3)
+    data = f"{{ data: new Uint8Array([{','.join(map(str, picture.ravel()))}]), width: 24, height: 20 }}"
+    program = f"globalThis.imageData = {data};\nconst {{ run }} = await import('./block.mjs');\nrun();\n"
+    (package / "block.mjs").write_text(f"{block}\nexport const run = () => console.log(label, probability);\n")
+    (package / "page.mjs").write_text(program)
+    label, probability = run(["node", "page.mjs"], cwd=package).split()
+    expected = bitvit.load(package / "photos.bitvit").predict(picture)
+    assert label == expected.label
+    assert float(probability) == pytest.approx(expected.probability, abs=1e-6)
