@@ -241,8 +241,13 @@ def test_a_full_precision_network_is_trained_by_itself(tmp_path: Path) -> None:
         train(Recipe.load("study-full-precision", overrides), tmp_path / "run")
 
 
-def test_segmentation_rows_learn_from_the_full_precision_row(tmp_path: Path) -> None:
+def test_segmentation_rows_learn_from_masks_or_from_the_full_precision_row(tmp_path: Path) -> None:
     study = load_study("segmentation")
+    assert all(run.teacher is None for run in plan_study(study, [0]))
+    schedule = plan_study(study, [0])[0].recipe.stage2
+    taught = {f"teacher.{key}": getattr(schedule, key) for key in ("epochs", "learning_rate", "warmup_epochs")}
+    taught["distillation.kind"] = "soft"
+    study = replace(study, overrides=study.overrides | taught)
     full_precision, *_, student = plan_study(study, [0])
     assert student.teacher is not None and fingerprint(student.teacher) == full_precision.digest
     study = study.smoked()
@@ -252,5 +257,5 @@ def test_segmentation_rows_learn_from_the_full_precision_row(tmp_path: Path) -> 
     binary, full = results(tmp_path)
     assert (binary["row"], full["row"]) == ("reactnet-resnet18", "resnet18")
     assert full["teacher"] is None and 0 <= binary["teacher"]["miou"] <= 1
-    assert (binary["train_images"], binary["test_images"]) == (16, 4)
+    assert (binary["train_images"], binary["test_images"]) == (32, 8)
     assert 0 <= binary["miou"] <= 1 and binary["packed_miou"] is None and binary["ops"] > 0

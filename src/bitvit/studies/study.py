@@ -26,7 +26,7 @@ SMOKE_SUFFIX = "-smoke"
 # What a quick check of a task trains on: few images that need no download.
 _SMOKE: dict[str, dict[str, Any]] = {
     "classification": {"data.name": "digits", "data.samples_per_class": 8, "data.val_fraction": 0.1},
-    "segmentation": {"data.name": "scenes/digits/16"},
+    "segmentation": {"data.name": "scenes/digits/32"},
 }
 _SMOKE_FOR_ALL = {"calibration.images": 16, "least_steps": 0}
 

@@ -38,7 +38,7 @@ def test_a_smoke_study_takes_one_epoch_of_few_images(name: str) -> None:
     study = load_study(name).smoked()
     assert parse_study(study.to_yaml(), "other") == study
     for run in plan_study(study, [0]):
-        assert run.recipe.data.name in ("digits", "scenes/digits/16")
+        assert run.recipe.data.name in ("digits", "scenes/digits/32")
         assert max(run.recipe.teacher.epochs, run.recipe.stage1.epochs, run.recipe.stage2.epochs) == 1
 
 
