@@ -1,11 +1,11 @@
-// Bits counted in vectors of 16 bytes, for instruction sets that count the bits of each byte (NEON's cnt) or look them
-// up (SIMD128's swizzle).
+// Bits counted in vectors of 16 bytes, for AArch64 and WebAssembly: what both have, and then one of two ways of
+// counting (lane_counts_neon.inl, lane_counts_wasm.inl) with the same functions:
 //
-// Each byte belongs to a lane: an output channel, a key, a channel of V. A step takes 8 bits of K: the byte of a row is
-// broadcast, combined with the bytes of 64 lanes, and the counts are added up as bytes: three instructions for 128 bit
-// products. Before a byte overflows, after 31 steps, sums are widened to 16 bits.
+//   lane_steps(n_bits)                    bytes of a lane
+//   pack_lanes(row_of, n_bits, n_lanes)   lanes as [block of 64][step][64 bytes]; those beyond the last are 0
+//   count_block<Op>(n_rows, rows, ...)    counts of up to kRowsAtOnce rows with the 64 lanes of a block, 16 bits each
 //
-// Lanes are packed as [block of 64][step][64 bytes]; those beyond the last are 0.
+// Each byte belongs to a lane: an output channel, a key, a channel of V.
 #include "kernels/popcount.h"
 
 namespace bitvit::BITVIT_ISA {
@@ -19,7 +19,7 @@ typedef uint32_t u32x4 __attribute__((vector_size(16)));
 constexpr size_t kBlockLanes = 64;
 constexpr size_t kBlockVectors = kBlockLanes / 16;
 constexpr size_t kMaxByteSteps = 31;  // 31 * 8 <= 255
-constexpr size_t kRowsAtOnce = 4;     // 16 sums, 4 vectors of lanes and 4 bytes of rows fit in 32 registers
+constexpr size_t kRowsAtOnce = 4;     // 16 sums, 4 vectors of lanes and 4 bytes of rows fit in NEON's 32 registers
 
 BITVIT_INLINE u8x16 popcount_bytes(u8x16 x) {
 #if defined(__aarch64__)
@@ -92,87 +92,13 @@ BITVIT_INLINE f32x16 to_floats(i16x8 first, i16x8 second) {
   return r;
 }
 
-BITVIT_INLINE size_t byte_steps(size_t n_bits) { return (n_bits + 7) / 8; }
-
 BITVIT_INLINE size_t lane_blocks(size_t n_lanes) { return (n_lanes + kBlockLanes - 1) / kBlockLanes; }
-
-BITVIT_INLINE size_t packed_lane_bytes(size_t n_bits, size_t n_lanes) {
-  return lane_blocks(n_lanes) * byte_steps(n_bits) * kBlockLanes;
-}
-
-// row_of(lane): its bits, in words.
-template <typename RowOf>
-BITVIT_INLINE void pack_lanes(RowOf row_of, size_t n_bits, size_t n_lanes, uint8_t* out) {
-  const size_t n_steps = byte_steps(n_bits);
-  __builtin_memset(out, 0, packed_lane_bytes(n_bits, n_lanes));
-  for (size_t lane = 0; lane < n_lanes; ++lane) {
-    const uint8_t* const bytes = reinterpret_cast<const uint8_t*>(row_of(lane));
-    uint8_t* const column = out + lane / kBlockLanes * n_steps * kBlockLanes + lane % kBlockLanes;
-    for (size_t k = 0; k < n_steps; ++k) column[k * kBlockLanes] = bytes[k];
-  }
-}
-
-struct DifferingBits {
-  BITVIT_INLINE u8x16 combine(u8x16 a, u8x16 b) { return a ^ b; }
-};
-struct CommonBits {
-  BITVIT_INLINE u8x16 combine(u8x16 a, u8x16 b) { return a & b; }
-};
-
-// sums[r][lane] = popcount(row r op lane) for the 64 lanes of a block.
-template <typename Op, size_t kRows>
-BITVIT_INLINE void count_rows(const uint8_t* rows, size_t row_bytes, const uint8_t* lanes, size_t n_steps,
-                              uint16_t* sums) {
-  for (size_t begin = 0; begin < n_steps; begin += kMaxByteSteps) {
-    const size_t end = n_steps - begin < kMaxByteSteps ? n_steps : begin + kMaxByteSteps;
-    u8x16 counts[kRows][kBlockVectors];
-    BITVIT_UNROLL
-    for (size_t r = 0; r < kRows; ++r) {
-      BITVIT_UNROLL
-      for (size_t v = 0; v < kBlockVectors; ++v) counts[r][v] = u8x16{};
-    }
-    for (size_t k = begin; k < end; ++k) {
-      u8x16 of_lanes[kBlockVectors];
-      BITVIT_UNROLL
-      for (size_t v = 0; v < kBlockVectors; ++v) of_lanes[v] = load_bytes(lanes + k * kBlockLanes + 16 * v);
-      BITVIT_UNROLL
-      for (size_t r = 0; r < kRows; ++r) {
-        const u8x16 of_row = u8x16{} + rows[r * row_bytes + k];
-        BITVIT_UNROLL
-        for (size_t v = 0; v < kBlockVectors; ++v) counts[r][v] += popcount_bytes(Op::combine(of_lanes[v], of_row));
-      }
-    }
-    BITVIT_UNROLL
-    for (size_t r = 0; r < kRows; ++r) {
-      BITVIT_UNROLL
-      for (size_t v = 0; v < kBlockVectors; ++v) {
-        uint16_t* const out = sums + r * kBlockLanes + 16 * v;
-        const bool is_first = begin == 0;
-        const u16x8 low = add_low(is_first ? u16x8{} : load_words(out), counts[r][v]);
-        const u16x8 high = add_high(is_first ? u16x8{} : load_words(out + 8), counts[r][v]);
-        __builtin_memcpy(out, &low, sizeof(low));
-        __builtin_memcpy(out + 8, &high, sizeof(high));
-      }
-    }
-  }
-}
-
-// The same for 1 to kRowsAtOnce rows.
-template <typename Op>
-BITVIT_INLINE void count_block(size_t n_rows, const void* rows, size_t row_bytes, const uint8_t* lanes, size_t n_steps,
-                               uint16_t* sums) {
-  const uint8_t* const bytes = static_cast<const uint8_t*>(rows);
-  switch (n_rows) {
-    case 1:
-      return count_rows<Op, 1>(bytes, row_bytes, lanes, n_steps, sums);
-    case 2:
-      return count_rows<Op, 2>(bytes, row_bytes, lanes, n_steps, sums);
-    case 3:
-      return count_rows<Op, 3>(bytes, row_bytes, lanes, n_steps, sums);
-    default:
-      return count_rows<Op, 4>(bytes, row_bytes, lanes, n_steps, sums);
-  }
-}
 
 }  // namespace
 }  // namespace bitvit::BITVIT_ISA
+
+#if defined(__aarch64__)
+#include "kernels/lane_counts_neon.inl"
+#else
+#include "kernels/lane_counts_wasm.inl"
+#endif

@@ -176,7 +176,7 @@ $("camera").onclick = () => {
 // ---- Files by choice, drop and paste --------------------------------------------------------------------------------
 
 for (const [button, input] of [["open-model", "model-file"], ["open-pictures", "picture-files"], ["empty", "picture-files"]]) {
-  $(button).onclick = () => $(input).click();
+  $(button).onclick = () => setTimeout(() => $(input).click()); // during Enter's own event Chromium opens nothing
 }
 for (const input of [$("model-file"), $("picture-files")]) {
   input.onchange = () => {

@@ -18,7 +18,7 @@ size_t count_stride(const AttentionShape& shape) { return lane_blocks(shape.n_ke
 
 void count_keys(const uint64_t* queries, size_t stride, const void* packed_keys, const AttentionShape& shape,
                 size_t n_rows, uint16_t* counts, void*) {
-  const size_t n_steps = byte_steps(shape.head_dim);
+  const size_t n_steps = lane_steps(shape.head_dim);
   const uint8_t* lanes = static_cast<const uint8_t*>(packed_keys);
   alignas(64) uint16_t sums[kRowsAtOnce * kBlockLanes];
   for (size_t block = 0; block < lane_blocks(shape.n_keys); ++block, lanes += n_steps * kBlockLanes) {

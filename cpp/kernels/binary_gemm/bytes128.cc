@@ -21,7 +21,7 @@ size_t scratch_bytes(const BinaryGemmShape&) { return 0; }
 template <typename Begin, typename Epilogue>
 BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryGemmShape& shape, Begin begin,
                             Epilogue epilogue) {
-  const size_t n_words = (shape.n_inputs + 63) / 64, n_steps = byte_steps(shape.n_inputs);
+  const size_t n_words = (shape.n_inputs + 63) / 64, n_steps = lane_steps(shape.n_inputs);
   const uint8_t* lanes = static_cast<const uint8_t*>(packed);
   alignas(64) uint16_t sums[kRowsAtOnce * kBlockLanes];
   for (size_t block = 0; block < lane_blocks(shape.n_outputs); ++block, lanes += n_steps * kBlockLanes) {

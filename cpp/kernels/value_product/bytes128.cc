@@ -37,7 +37,7 @@ size_t scratch_bytes(const ValueShape& shape) {
 BITVIT_INLINE void write_terms(size_t n_rows, const uint64_t* mask, size_t n_words, const uint8_t* lanes,
                                const ValueShape& shape, size_t j, float* terms, size_t row_stride) {
   alignas(64) uint16_t negative[kRowsAtOnce * kBlockLanes], positive[kRowsAtOnce * kBlockLanes];
-  const size_t n_steps = byte_steps(shape.n_keys);
+  const size_t n_steps = lane_steps(shape.n_keys);
   count_block<CommonBits>(n_rows, mask, n_words * 8, lanes + kNegative * side_bytes(shape), n_steps, negative);
   const bool is_sign = is_sign_plane(shape, j);
   if (!is_sign) {
@@ -69,7 +69,7 @@ void product(const uint64_t* masks, const void* packed, const ValueShape& shape,
         float* out = terms + (i * shape.n_planes + j) * stride;
         for (size_t block = 0; block < lane_blocks(shape.head_dim); ++block, out += kBlockLanes) {
           write_terms(count, mask, n_words, lanes, shape, j, out, row_terms);
-          lanes += byte_steps(shape.n_keys) * kBlockLanes;
+          lanes += lane_steps(shape.n_keys) * kBlockLanes;
         }
       }
     }
