@@ -99,7 +99,7 @@ class _Engine:
             shape = (batch, *stored_shape(value.type, value.shape))
             dtype = _TYPES.get(value.type, np.dtype("u1"))
             n_bytes = int(np.prod(shape)) * dtype.itemsize
-            results.append(np.frombuffer(answer[place : place + n_bytes], dtype).reshape(shape))
+            results.append(np.frombuffer(answer[place : place + n_bytes], dtype).reshape(shape).copy())  # writable
             place += n_bytes
         assert place == len(answer)
         return results
