@@ -2,9 +2,10 @@
 
 python benchmarks/predict_avx512.py --llvm-mca llvm-mca-16 --cpus znver4 sapphirerapids
 
-Compiles cpp/kernels/binary_gemm/x86_avx512.cc, takes the innermost loops with twelve popcounts from the assembly, and
-lets llvm-mca count their cycles: those of the products of DeiT-S, epilogue included, and that of the peak, xor +
-popcount + add on registers. It is a model of the cores with all data in the first-level cache, not a measurement.
+Compiles x86_avx512.cc of cpp/kernels/binary_gemm and of cpp/kernels/popcount_peak, takes the innermost loops with
+twelve popcounts from the assembly, and lets llvm-mca count their cycles: those of the products of DeiT-S, epilogue
+included, and that of the peak, xor + popcount + add on registers. It is a model of the cores with all data in the
+first-level cache, not a measurement.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "cpp/kernels/binary_gemm/x86_avx512.cc"
+PRODUCTS = ROOT / "cpp/kernels/binary_gemm/x86_avx512.cc"
+PEAK = ROOT / "cpp/kernels/popcount_peak/x86_avx512.cc"
 LIST = ROOT / "cpp/base/instruction_sets.inc"
 OPTIONS = [
     *("-std=gnu++17", "-O3", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fPIC", "-w"),
@@ -40,8 +42,8 @@ def avx512_options() -> list[str]:
     return entry[1].split(";")
 
 
-def loops(assembly: str) -> list[tuple[str, list[str]]]:
-    """Innermost loops with `WORDS` popcounts: (mangled name of the function, instructions)."""
+def loops(assembly: str) -> list[list[str]]:
+    """The instructions of each innermost loop with `WORDS` popcounts."""
     lines = assembly.splitlines()
     label_at = {m[1]: i for i, line in enumerate(lines) if (m := re.match(r"(\.L\w+):", line))}
 
@@ -50,26 +52,22 @@ def loops(assembly: str) -> list[tuple[str, list[str]]]:
         target = label_at.get(jump[1]) if jump else None
         return target if target is not None and target < i else None
 
-    found, function = [], ""
-    for i, line in enumerate(lines):
-        if name := re.match(r"(_Z\w+):", line):
-            function = name[1]
+    found = []
+    for i in range(len(lines)):
         start = jumps_back(i)
         if start is None or any((inner := jumps_back(j)) is not None and inner > start for j in range(start, i)):
             continue
         body = [text for text in lines[start + 1 : i + 1] if not text.strip().startswith(".")]
         if sum("vpopcntd" in text for text in body) == WORDS:
-            found.append((function, body))
+            found.append(body)
     return found
 
 
-def kind(function: str, body: list[str]) -> str:
-    """Which of the product's loops it is: `peak`, `linear`, `threshold`, or `partial`, which only adds up.
+def kind(body: list[str]) -> str:
+    """Which of the product's loops it is: `linear`, `threshold`, or `partial`, which only adds up.
 
     Those that go on from sums of an earlier pass are `last linear` and `last threshold`.
     """
-    if "register_peak" in function:
-        return "peak"
     is_linear, is_threshold = (any(op in text for text in body) for op in ("vcvtdq2ps", "vpcmp"))
     if not (is_linear or is_threshold):
         return "partial"
@@ -94,13 +92,15 @@ def main() -> int:
     parser.add_argument("--compiler", default="g++", metavar="COMMAND", help="default %(default)s")
     parser.add_argument("--cpus", nargs="+", default=["znver4", "sapphirerapids"], metavar="CPU")
     arguments = parser.parse_args()
-    command = [arguments.compiler, *OPTIONS, *avx512_options(), f"-I{ROOT / 'cpp'}", "-S", "-o", "-", str(SOURCE)]
+    command = [arguments.compiler, *OPTIONS, *avx512_options(), f"-I{ROOT / 'cpp'}", "-S", "-o", "-"]
     try:
-        assembly = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        products, peak = (
+            loops(subprocess.run([*command, str(source)], capture_output=True, text=True, check=True).stdout)
+            for source in (PRODUCTS, PEAK)
+        )
         for cpu in arguments.cpus:
             slowest: dict[str, float] = {}  # of the loops of a kind: signs and masks have their own
-            for function, body in loops(assembly):
-                name = kind(function, body)
+            for name, body in [("peak", body) for body in peak] + [(kind(body), body) for body in products]:
                 slowest[name] = max(slowest.get(name, 0.0), cycles(body, arguments.llvm_mca, cpu))
             print(f"{cpu}: the peak takes {slowest['peak'] / WORDS:.2f} cycles for 512 binary multiply-adds")
             spent = best = 0.0

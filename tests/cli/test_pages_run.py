@@ -155,7 +155,7 @@ def run_page(page: str, *, heavy: bool) -> int:
         if block.language == "python":
             shorter = f'"data.samples_per_class=4", *{ONE_EPOCH}'
             code = block.text.replace('"stage2.epochs=20"', shorter)
-            for folder in re.findall(r'"(runs/[\w-]+)"\)', code):
+            for folder in re.findall(r'"(runs/[\w-]+)"[,)]', code):
                 shutil.rmtree(folder, ignore_errors=True)  # a new run goes there
             exec(compile("\n" * (block.line - 1) + code, page, "exec"), names)
             count += 1
