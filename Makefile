@@ -15,7 +15,8 @@ CORE := $(VENV)/.core
 CORE_SOURCES := CMakeLists.txt $(shell find cpp -type f 2>/dev/null)
 
 # Tests and the demo share two cores: one computing thread per process is faster than threads that wait for each other.
-TEST_WORKERS ?= 2
+# On two cores a third process computes while another waits for a program that it started.
+TEST_WORKERS ?= 3
 export OMP_NUM_THREADS ?= 1
 # Threads that spin while they wait make training many times slower as soon as another process wants a core.
 export OMP_WAIT_POLICY ?= passive
