@@ -74,6 +74,17 @@ CROSS = [[0, 0], [-1, 0], [1, 0], [0, -2], [0, 2]]
 SHIFTS = [[[-1, 0]], [[1, 0]], [[0, -1]], [[0, 1]]]
 
 
+def image_as_floats(builder: ProgramBuilder, rng: np.random.Generator, value: Value, exponent: int) -> str:
+    """A value that is the image's pixels times random numbers of about ``2 ** exponent``."""
+    channels = value.shape[1]
+    tensors = {
+        "weight": rng.integers(-128, 128, (channels, 1, 1, 3), dtype=np.int8),
+        "scale": np.ldexp(f32(rng, channels, 3), exponent).astype(np.float32),
+        "bias": np.zeros(channels, np.float32),
+    }
+    return builder.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
+
+
 @pytest.mark.parametrize("behind", ["affine", "affine, add", "add, affine", "affine, affine", "affine, add itself"])
 @pytest.mark.parametrize("exponent", [0, -130, 110])  # also subnormal, or far from 1
 @pytest.mark.parametrize(
@@ -84,12 +95,7 @@ def test_stencil(groups: list[list[list[int]]], divisor: int, wrap: bool, expone
     side, width = 7, 64 if divisor == 5 else 40
     builder = ProgramBuilder(rng, (side, side))
     value = Value("f32", (side * side, width))
-    tensors = {
-        "weight": rng.integers(-128, 128, (width, 1, 1, 3), dtype=np.int8),
-        "scale": np.ldexp(f32(rng, width, 3), exponent).astype(np.float32),
-        "bias": np.zeros(width, np.float32),
-    }
-    x = builder.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
+    x = image_as_floats(builder, rng, value, exponent)
     other = builder.rows("rprelu", x, "before", "slope", "after")
     attrs = {"grid": [side, side], "groups": groups, "wrap": wrap, "divisor": divisor}
     running, asked = builder.op("stencil", [x], value, attrs=attrs), []
@@ -156,12 +162,7 @@ def test_sum_of_stencils(
     rng = np.random.default_rng(height)
     builder = ProgramBuilder(rng, (height, width))
     value = Value("f32", (height * width, channels))
-    tensors = {
-        "weight": rng.integers(-128, 128, (channels, 1, 1, 3), dtype=np.int8),
-        "scale": np.ldexp(f32(rng, channels, 3), exponent).astype(np.float32),
-        "bias": np.zeros(channels, np.float32),
-    }
-    x = builder.op("patch_conv_u8", ["image"], value, attrs={"patch": 1}, tensors=tensors)
+    x = image_as_floats(builder, rng, value, exponent)
     results: list[str] = []
     for groups, divisor, n_sums in branches:
         attrs = {"grid": [height, width], "groups": groups, "wrap": wrap, "divisor": divisor}
