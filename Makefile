@@ -24,7 +24,7 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core docs demo demo-segmentation test test-everywhere test-ecosystem web results check format sanitize fuzz soak bench clean
+.PHONY: help setup core docs demo demo-segmentation test test-everywhere test-ecosystem test-gpu web results check format sanitize fuzz soak bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
@@ -33,6 +33,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make test-everywhere  compare AArch64, 32-bit ARM (under an emulator) and WebAssembly (in Node and Chromium) with Python, to the bit"
 	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, Spark, ONNX Runtime; the notebook; what the pages show"
+	@echo "make test-gpu  train every recipe on a CUDA device, compare its gradients with the CPU's"
 	@echo "make web     build the npm package and the page for browsers into build/web"
 	@echo "make results check the published studies against today's recipes"
 	@echo "make docs    build the site into build/site; warnings are errors"
@@ -86,6 +87,10 @@ test-ecosystem: $(CORE)
 	@command -v java >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends default-jre-headless; } >/dev/null 2>&1 || \
 		echo "there is no Java, and it cannot be installed here: Spark's test will be skipped"
 	$(BIN)/python -m pytest -m ecosystem -n $(TEST_WORKERS) --dist worksteal
+
+# On a machine with a CUDA device only.
+test-gpu: $(CORE)
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 web: $(CORE)
 	$(BIN)/python web/build.py
