@@ -1,9 +1,8 @@
 #include "base/processors.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 #include <vector>
 
 #if defined(__linux__)
@@ -22,11 +21,38 @@ namespace {
 
 constexpr size_t kMostProcessors = 1 << 16;
 
+// Not by streams of the C++ library, here and in all of the engine: a process can hold two copies of that library, one
+// of them linked into a module like this one, and their locales, which streams use, then crash each other.
+std::string ReadFile(const std::string& path) {
+  std::string text;
+  std::FILE* const file = std::fopen(path.c_str(), "rb");
+  if (file == nullptr) return text;
+  char block[4096];
+  for (size_t n; (n = std::fread(block, 1, sizeof block, file)) > 0;) text.append(block, n);
+  std::fclose(file);
+  return text;
+}
+
 std::vector<std::string> Split(const std::string& text, char separator) {
   std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(separator, begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
   return parts;
+}
+
+// Numbers at the beginning of a text, separated by spaces; as many as there are.
+std::vector<double> Numbers(const std::string& text) {
+  std::vector<double> numbers;
+  for (const char* at = text.c_str();;) {
+    char* end = nullptr;
+    const double number = std::strtod(at, &end);
+    if (end == at) return numbers;
+    numbers.push_back(number);
+    at = end;
+  }
 }
 
 bool Contains(const std::vector<std::string>& list, const std::string& item) {
@@ -41,8 +67,7 @@ struct Mount {
 // The mount of version 2, or that of version 1 that governs CPU time. Lines of mountinfo:
 // 36 35 98:0 /root /mount/point options [optional fields] - type source super_options
 bool FindMount(const std::string& root, bool is_version_2, Mount* found) {
-  std::ifstream file(root + "/proc/self/mountinfo");
-  for (std::string line; std::getline(file, line);) {
+  for (const std::string& line : Split(ReadFile(root + "/proc/self/mountinfo"), '\n')) {
     const size_t dash = line.find(" - ");
     if (dash == std::string::npos) continue;
     const std::vector<std::string> fields = Split(line.substr(0, dash), ' '), rest = Split(line.substr(dash + 3), ' ');
@@ -56,8 +81,7 @@ bool FindMount(const std::string& root, bool is_version_2, Mount* found) {
 
 // The group of this process. Lines of /proc/self/cgroup: 4:cpu,cpuacct:/path, or 0::/path for version 2.
 bool FindGroup(const std::string& root, bool is_version_2, std::string* path) {
-  std::ifstream file(root + "/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
+  for (const std::string& line : Split(ReadFile(root + "/proc/self/cgroup"), '\n')) {
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1);
@@ -73,15 +97,15 @@ bool FindGroup(const std::string& root, bool is_version_2, std::string* path) {
 
 // Processors that the group in `folder` may use, 0 without a limit.
 double QuotaOf(const std::string& folder, bool is_version_2) {
-  double quota = 0, period = 0;
+  std::vector<double> limit;  // quota, period
   if (is_version_2) {
-    std::ifstream file(folder + "/cpu.max");  // "50000 100000", or "max 100000"
-    if (!(file >> quota >> period)) return 0;
+    limit = Numbers(ReadFile(folder + "/cpu.max"));  // "50000 100000", or "max 100000"
   } else {
-    std::ifstream quota_file(folder + "/cpu.cfs_quota_us"), period_file(folder + "/cpu.cfs_period_us");
-    if (!(quota_file >> quota) || !(period_file >> period)) return 0;  // quota -1: no limit
+    limit = Numbers(ReadFile(folder + "/cpu.cfs_quota_us"));  // -1: no limit
+    const std::vector<double> period = Numbers(ReadFile(folder + "/cpu.cfs_period_us"));
+    limit.insert(limit.end(), period.begin(), period.end());
   }
-  return quota > 0 && period > 0 ? quota / period : 0;
+  return limit.size() >= 2 && limit[0] > 0 && limit[1] > 0 ? limit[0] / limit[1] : 0;
 }
 
 double LeastQuota(const std::string& root, bool is_version_2) {
