@@ -166,6 +166,15 @@ def test_recipes_train_compiled(name: str, folders: dict[str, Path], tmp_path: P
     assert math.isclose(losses[0], losses[1], rel_tol=0.05)
 
 
+@pytest.mark.parametrize("name", ["gsb-micro", "binaryvit-micro", "bhvit-micro", "seg-micro"])
+def test_recipes_train_with_graphs(name: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    losses = []
+    for graphs in (False, True):
+        recipe = _short(name, folders, **{"runtime.cuda_graphs": graphs})
+        losses.append(train(recipe, tmp_path / str(graphs)).final.evaluation.loss)
+    assert math.isclose(losses[0], losses[1], rel_tol=0.02)
+
+
 @pytest.mark.parametrize("name", ["gsb-micro", "binaryvit-micro", "bhvit-micro"])
 def test_what_was_trained_there_packs(name: str, folders: dict[str, Path], tmp_path: Path) -> None:
     """A file written on the device gives the CPU's network: every answer is the engine's."""

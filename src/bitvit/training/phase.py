@@ -22,6 +22,7 @@ from bitvit.checkpoints import (
 from bitvit.tasks import Evaluation
 from bitvit.training.batches import EpochBatches, EvaluationImages, TrainingImages, evaluation_loader, training_loader
 from bitvit.training.compilation import compile_for_training, stop_compiling
+from bitvit.training.cuda_graphs import release_passes
 from bitvit.training.errors import RecipeError
 from bitvit.training.evaluation import evaluate
 from bitvit.training.fit_context import reporting_interrupts
@@ -188,6 +189,8 @@ class Phase:
             compile_for_training(module.model)
         workers = recipe.runtime.workers
         on_gpu = trainer.strategy.root_device.type == "cuda"
+        if recipe.runtime.cuda_graphs and not on_gpu:
+            raise RecipeError("runtime.cuda_graphs: training is not on a CUDA device; leave it out")
         own_share = range(trainer.global_rank, len(val_images), trainer.world_size)
         resumed = run.folder.state(self.name)
         with reporting_interrupts(self.name, self.schedule.epochs, lambda: len(state.records)):
@@ -242,6 +245,7 @@ class Phase:
         run, module = self.run, fitted.module
         document: dict[str, Any] = {}
         stop_compiling(module.model)
+        release_passes(module.model)
         if fitted.trainer.is_global_zero:
             records = fitted.state.records
             average = None if module.ema is None else module.ema.module

@@ -17,6 +17,7 @@ from bitvit.models import set_attention_phase, start_epoch, weight_oscillation_l
 from bitvit.program import Preprocessing
 from bitvit.tasks import Classes, Evaluation, Task
 from bitvit.tasks.objective import Objective
+from bitvit.training.cuda_graphs import capture_passes
 from bitvit.training.distribution_guidance import DistributionGuidance
 from bitvit.training.errors import TrainingError
 from bitvit.training.evaluation import normalize
@@ -80,6 +81,7 @@ class PhaseModule(LightningModule):
         self._guidance: DistributionGuidance | None = None
         if plan.teacher is not None and recipe.distillation.distribution > 0:
             self._guidance = DistributionGuidance(model, plan.teacher.model)
+        self._must_capture = recipe.runtime.cuda_graphs
         self._train_sums = torch.zeros(2, dtype=torch.float64)
         self._scorer = plan.task.scorer(plan.classes, plan.preprocessing)
         self.train_loss = float("nan")
@@ -118,6 +120,9 @@ class PhaseModule(LightningModule):
         with isolated_randomness(recipe.seed, plan.name, "mixup", self.global_step):
             images, targets = plan.objective.mix(*batch)
         teacher_output = plan.teacher.output(images) if plan.teacher is not None else None
+        if self._must_capture:
+            self._must_capture = False
+            capture_passes(self.model, images)
         seed_torch(recipe.seed, plan.name, "step", self.global_step, self.global_rank)
         loss = plan.objective.loss(self.model(images), targets, teacher_output)
         if self._guidance is not None:

@@ -183,6 +183,9 @@ class Runtime:
     threads: int | None = None
     """Computing threads; by default PyTorch's own choice."""
     compile: bool = False
+    cuda_graphs: bool = False
+    """On a GPU: replay a network's passes instead of launching each of their operations, which takes small networks
+    most of a step. In single or double precision, on one device."""
     tensorboard: bool = True
 
 

@@ -72,6 +72,12 @@ def check_recipe(recipe: Recipe) -> None:
     demand(recipe.runtime.workers >= 0, "runtime.workers", "must not be negative")
     demand(recipe.runtime.image_cache_mib >= 0, "runtime.image_cache_mib", "must not be negative")
     demand(recipe.runtime.threads is None or recipe.runtime.threads >= 1, "runtime.threads", "must be at least 1")
+    runtime = recipe.runtime
+    if runtime.cuda_graphs:
+        demand(recipe.precision in ("32", "64"), "runtime.cuda_graphs", "needs precision=32 or precision=64")
+        demand(not runtime.compile, "runtime.cuda_graphs", "and runtime.compile exclude each other: choose one")
+        demand(distillation.distribution == 0, "runtime.cuda_graphs", "excludes distillation.distribution")
+        demand(str(runtime.devices) == "1" and runtime.nodes == 1, "runtime.cuda_graphs", "needs a single device")
     for section in ("teacher", "stage1", "stage2"):
         schedule: Schedule = getattr(recipe, section)
         demand(schedule.epochs >= 0, f"{section}.epochs", "must not be negative")
