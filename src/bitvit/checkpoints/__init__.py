@@ -14,6 +14,7 @@ from bitvit.checkpoints.checkpoint import (
 )
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.checkpoints.importing import ImportedCheckpoint, import_checkpoint
+from bitvit.checkpoints.pretrained import build_pretrained, registered_image_size
 from bitvit.checkpoints.provenance import provenance
 from bitvit.checkpoints.weights import (
     check_same_shapes,
@@ -32,6 +33,7 @@ __all__ = [
     "ModelError",
     "ModelSpec",
     "build_model",
+    "build_pretrained",
     "check_same_shapes",
     "copy_all_but_heads",
     "copy_backbone",
@@ -44,5 +46,6 @@ __all__ = [
     "preprocessing_for",
     "provenance",
     "read_info",
+    "registered_image_size",
     "save_checkpoint",
 ]

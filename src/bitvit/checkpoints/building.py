@@ -42,10 +42,14 @@ def is_binary(model: nn.Module) -> bool:
     return is_staged(model)
 
 
-def build_model(spec: ModelSpec) -> nn.Module:
+def build_model(spec: ModelSpec, *, pretrained: bool = False) -> nn.Module:
     """Build a model with initial weights from PyTorch's generator.
 
     A distilled model returns both heads' logits in training mode.
+
+    Args:
+        spec: what is built.
+        pretrained: take timm's pretrained weights instead (see `build_pretrained`).
 
     Raises:
         ModelError: if the name, an argument or the scheme is wrong.
@@ -58,7 +62,7 @@ def build_model(spec: ModelSpec) -> nn.Module:
             f"unknown model '{spec.name}': `bitvit models` lists bitvit's own, timm.list_models() all others"
         )
     try:
-        model = _create(spec.name, {**kwargs, "scheme": spec.scheme})
+        model = _create(spec.name, {**kwargs, "scheme": spec.scheme}, pretrained)
     except UsageError as error:
         if spec.scheme is None:
             raise
@@ -68,15 +72,15 @@ def build_model(spec: ModelSpec) -> nn.Module:
     return model
 
 
-def _create(name: str, kwargs: dict[str, Any]) -> nn.Module:
+def _create(name: str, kwargs: dict[str, Any], pretrained: bool) -> nn.Module:
     try:
-        model: nn.Module = create_model(name, pretrained=False, **kwargs)
+        model: nn.Module = create_model(name, pretrained=pretrained, **kwargs)
     except UsageError:
         raise
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         if "img_size" in kwargs and "unexpected keyword argument 'img_size'" in str(error):
             # One of timm's convolutional networks, which take images of any size.
-            model = _create(name, {key: value for key, value in kwargs.items() if key != "img_size"})
+            model = _create(name, {key: value for key, value in kwargs.items() if key != "img_size"}, pretrained)
             record_input_size(model, kwargs["img_size"])
             return model
         raise ModelError(f"model '{name}' cannot be built with {kwargs}: {error}") from None

@@ -24,9 +24,11 @@ EXAMPLES = (
     "bitvit train --out runs/photos --resume",
     "bitvit train --data digits --folds 5 --out runs/folds",
     "bitvit train --recipe my.yaml --teacher runs/digits --out runs/second",
+    "bitvit train --data photos/ --teacher timm:resnet18 --out runs/photos   # pretrained, fine-tuned on the photos",
 )
 
 _DATA_ONLY = "gsb-micro"  # any recipe will do to find out which images are meant
+_TIMM = "timm:"
 _NETWORKS = ("model.name", "model.weights", "model.scheme", "model.kwargs", "model.init", "teacher.model")
 
 
@@ -46,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in that folder after its last finished epoch"
     )
-    parser.add_argument("--teacher", metavar="RUN|FILE", help="use this trained teacher instead of training one")
+    parser.add_argument(
+        "--teacher",
+        metavar="RUN|FILE|timm:NAME",
+        help="use this trained teacher instead of training one; timm:NAME fine-tunes timm's pretrained network",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="random seed of the whole run")
     parser.add_argument("--show-recipe", action="store_true", help="print the resolved recipe as YAML and stop")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -135,7 +141,7 @@ def _source(
         stored = next(folder / "recipe.yaml" for folder in folders.values() if (folder / "recipe.yaml").is_file())
         _refuse_lost_images(Recipe.load(stored, changes).data)
         return str(stored), None
-    if any(change.startswith(_NETWORKS) for change in changes):
+    if any(change.startswith(_NETWORKS) for change in arguments.overrides):
         return _DATA_ONLY, None  # whoever names a network does not want another one chosen
     data = data_of(Recipe.load(_DATA_ONLY, changes))
     choice = choose_recipe(data)
@@ -162,8 +168,25 @@ def _choices(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.seed is not None:
         choices["seed"] = arguments.seed
     if arguments.teacher is not None:
-        choices |= {"teacher.weights": arguments.teacher, "teacher.epochs": 0, "teacher.warmup_epochs": 0}
+        choices |= _teacher_choices(arguments.teacher)
     return choices
+
+
+def _teacher_choices(teacher: str) -> dict[str, Any]:
+    if teacher.startswith(_TIMM):
+        return {
+            "teacher.model": teacher.removeprefix(_TIMM),
+            "teacher.pretrained": True,
+            "teacher.weights": None,
+            "model.init": "scratch",  # few have the student's shape
+        }
+    return {
+        "teacher.weights": teacher,
+        "teacher.pretrained": False,
+        "teacher.epochs": 0,
+        "teacher.warmup_epochs": 0,
+        "teacher.data": None,
+    }
 
 
 def _texts(choices: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bitvit.data.build import DATA_NAMES, EvaluationData, Part, build_data, build_evaluation
+from bitvit.data.build import DATA_NAMES, EvaluationData, Part, build_data, build_evaluation, build_pool
 from bitvit.data.checking import check_data, check_images
 from bitvit.data.errors import DataError
 from bitvit.data.files_digest import files_digest
@@ -19,6 +19,7 @@ __all__ = [
     "Part",
     "build_data",
     "build_evaluation",
+    "build_pool",
     "check_data",
     "check_images",
     "files_digest",

@@ -27,7 +27,7 @@ from bitvit.data.target_set import absent_classes
 from bitvit.data.timm_sets import TIMM_PREFIXES, load_timm
 from bitvit.text import listed, printable
 
-__all__ = ["DATA_NAMES", "EvaluationData", "Part", "build_data", "build_evaluation"]
+__all__ = ["DATA_NAMES", "EvaluationData", "Part", "build_data", "build_evaluation", "build_pool"]
 
 DATA_NAMES = ("digits", "fashion-mnist", "cifar100", "flowers102", "chaoyang", "folder", "idx")
 _PUBLISHED = {
@@ -188,6 +188,27 @@ def build_data(name: str, data_dir: str | Path | None = None, options: DataOptio
     if options.decoding is not None:
         train, val = train.decoded(options.decoding), val.decoded(options.decoding)
     return Data(name, train, val, notes=tuple(loaded.notes))
+
+
+def build_pool(name: str, data_dir: str | Path | None, options: DataOptions, labels: Sequence[str]) -> ImageSet:
+    """Return all training images of a data set, whole where it has no split of its own, with given classes.
+
+    Args:
+        name: as in `build_data`.
+        data_dir: as in `build_data`.
+        options: how it is read; what selects or divides images does not count here.
+        labels: the classes, in the order that is wanted. The data set may have any of them, in any order.
+
+    Raises:
+        DataError: if the data set is missing or damaged, or has other classes.
+    """
+    if is_segmentation(name, data_dir):
+        raise DataError(f"{printable(name)}: is a data set for segmentation, wanted are images in classes")
+    loaded = _load(name, data_dir, options.layout, options.class_order, labels if _is_folder(name) else None)
+    where = str(data_dir or name)
+    if loaded.train is None:
+        raise DataError(f"{where}: has held-out images only; for training, expected train/CLASS/... as well")
+    return _in_order_of(loaded.train, tuple(labels), where)[0]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from bitvit.training import TrainingReport, data_of, evaluate, train
 from bitvit.training.fit_context import computing_threads
 from bitvit.training.recipe import Recipe, TeacherSchedule
 from bitvit.training.recipe_fingerprint import fingerprint
+from bitvit.training.run_data import teacher_data_of
 from bitvit.training.run_folder import RunFolder
 
 __all__ = ["StudyFolder", "execute"]
@@ -138,7 +139,8 @@ def _teacher(recipe: Recipe, place: StudyFolder) -> tuple[Path, dict[str, Any]]:
     with hold_lock(place.lock(f"teacher-{digest}"), wait=True):
         if not (folder / FINAL_FILE).is_file():
             place.note(f"teacher {recipe.model.name}, seed {recipe.seed}")
-        report = train(recipe, folder, resume=True, progress=place.progress)
+        data = teacher_data_of(recipe, data_of(recipe))
+        report = train(recipe, folder, resume=True, data=data, progress=place.progress)
     final = report.final
     return folder / FINAL_FILE, {
         "model": recipe.model.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any, TypeVar
@@ -108,7 +108,8 @@ def _run(study: Study, row: Row, point: dict[str, Any], seed: int) -> PlannedRun
     if study.max_epochs is not None:
         limit = study.max_epochs
         recipe = _with_epochs(recipe, lambda epochs: min(epochs, limit))
-    teacher = teacher_recipe(recipe) if recipe.needs_teacher and recipe.teacher.weights is None else None
+    is_shared = recipe.needs_teacher and recipe.teacher.weights is None and not recipe.teacher.pretrained
+    teacher = teacher_recipe(recipe) if is_shared else None
     digest = fingerprint(_settled(recipe, None if teacher is None else f"teacher {fingerprint(teacher)}"))
     return PlannedRun(row, point, seed, recipe, teacher, digest)
 
@@ -142,7 +143,7 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
     It depends on what the teacher sees and how it learns, and not on the student, so that students can share it.
     """
     own = recipe.teacher
-    schedule = {key: value for key, value in vars(own).items() if key not in ("model", "weights", "kwargs")}
+    schedule = {entry.name: getattr(own, entry.name) for entry in fields(Schedule)}
     return Recipe(
         name="teacher",
         seed=recipe.seed,
@@ -153,6 +154,7 @@ def teacher_recipe(recipe: Recipe) -> Recipe:
         data=recipe.data,
         augmentation=recipe.augmentation,
         model=ModelChoice(own.model, recipe.model.image_size, kwargs=dict(own.kwargs)),
+        teacher=TeacherSchedule(data=own.data),  # which images it sees
         distillation=Distillation(kind="none"),
         stage2=Schedule(**schedule),
         validation=recipe.validation,

@@ -47,6 +47,8 @@ class Objective(ABC):
 
     needs_even_batches: bool = False
     """Whether images are mixed in pairs."""
+    progress: float = 0.0
+    """Share of the phase's steps that are over, 0 to 1, set before each loss: temperatures follow it."""
 
     @abstractmethod
     def augment(self, image: Image.Image, target: Any) -> tuple[Tensor, Any]:

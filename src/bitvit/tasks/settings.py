@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import cos, pi
 from typing import Any, Literal
 
 from bitvit.errors import UsageError
@@ -49,6 +50,8 @@ class Augmentation:
     mix_probability: float = 1.0
     switch_probability: float = 0.5
     label_smoothing: float = 0.0
+    repeats: int = 1
+    """Repeated augmentation: an epoch takes so many differently changed copies of each of fewer images (DeiT: 3)."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,25 @@ class Distillation:
     kind: Literal["hard", "soft", "none"] = "hard"
     weight: float = 0.5
     """Eq. 36's lambda: the share of the distillation loss."""
+    heads: Literal["distillation", "both"] = "distillation"
+    """Which heads of a student with two learn from the teacher; the class head learns the label in any case."""
     temperature: float = 1.0
     """Softens both sides of soft distillation."""
+    final_temperature: float | None = None
+    """That of a stage's last step; null keeps the temperature as it is."""
+    temperature_schedule: Literal["cosine", "linear"] = "cosine"
+    """How it goes from one to the other over the steps of a stage: as half a cosine, or evenly."""
     distribution: float = 0.0
     """Q-ViT students: share of the distribution-guided loss of queries and keys, added to the others (1 in the
     paper)."""
+
+    def temperature_at(self, progress: float) -> float:
+        """Return the temperature after a share of a stage's steps.
+
+        Args:
+            progress: from 0 to 1.
+        """
+        if self.final_temperature is None:
+            return self.temperature
+        share = progress if self.temperature_schedule == "linear" else (1 - cos(pi * progress)) / 2
+        return self.temperature + (self.final_temperature - self.temperature) * share

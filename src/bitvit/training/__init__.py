@@ -8,7 +8,8 @@ from bitvit.training.history import EpochRecord
 from bitvit.training.recipe import Recipe, packaged_recipes
 from bitvit.training.recipe_choice import RecipeChoice, choose_recipe
 from bitvit.training.report import PhaseResult, TrainingReport
-from bitvit.training.run import Run, data_of, is_first_process, train
+from bitvit.training.run import Run, is_first_process, train
+from bitvit.training.run_data import data_of
 
 __all__ = [
     "EpochRecord",

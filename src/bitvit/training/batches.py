@@ -110,6 +110,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             ahead of time.
         classes: class of each image, to draw images of all classes equally often; None takes each image once.
         least_steps: an epoch takes few images several times, each time augmented anew, to have so many batches.
+        repeats: repeated augmentation: an epoch has as many batches, of so many copies of each of fewer images, one
+            after the other and each augmented anew. Source: Hoffer et al., "Augment your batch", CVPR 2020; DeiT has 3.
 
     Raises:
         RecipeError: if the batch does not fit the images or the processes.
@@ -127,6 +129,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         world_size: int = 1,
         classes: npt.NDArray[np.int64] | None = None,
         least_steps: int = 0,
+        repeats: int = 1,
     ) -> None:
         if batch_size > n_images and not least_steps:
             raise RecipeError(
@@ -144,6 +147,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         self._epoch = epoch
         self._classes = classes
         self._passes = _passes(n_images, batch_size, least_steps)
+        self._repeats = repeats
         self._columns = self._own_columns(batch_size, rank, world_size)
 
     @staticmethod
@@ -162,9 +166,21 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         rng = np.random.Generator(np.random.PCG64(derive_seed(self._seed, self._phase, "order", epoch)))
         n, classes = self._n_images, self._classes
         orders = [rng.permutation(n) if classes is None else balanced_order(classes, rng) for _ in range(self._passes)]
-        whole = np.concatenate([order + number * n for number, order in enumerate(orders)])
+        whole = np.concatenate(orders)
+        whole = np.repeat(whole[: -(-len(whole) // self._repeats)], self._repeats)[: len(whole)]
+        whole = whole + n * _copy_numbers(whole)
         order = whole[: len(self) * self._batch_size].reshape(len(self), self._batch_size)
         return iter([[(epoch, int(position)) for position in batch[self._columns]] for batch in order])
+
+
+def _copy_numbers(positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how often each position has come before."""
+    order = np.argsort(positions, kind="stable")
+    ranked = positions[order]
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
+    numbers = np.empty_like(positions)
+    numbers[order] = np.arange(len(positions)) - np.repeat(starts, np.diff(np.r_[starts, len(positions)]))
+    return numbers
 
 
 def balanced_order(classes: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:

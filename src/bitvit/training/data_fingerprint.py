@@ -18,17 +18,22 @@ __all__ = ["data_fingerprint", "describe_changes"]
 _EDGE_BYTES = 4096
 
 
-def data_fingerprint(data: Data) -> dict[str, Any]:
+def data_fingerprint(data: Data, taught: Data | None = None) -> dict[str, Any]:
     """Return numbers and digests of a data set's class names, files and targets, as plain values.
 
     Of a file its name below the common folder, its size, and its first and last bytes count; neither its time nor where
     the folder lies, so that a copy of a data set is the same data set.
+
+    Args:
+        data: of the student.
+        taught: of a teacher with training images of its own.
     """
-    return {
+    content = {
         "classes": list(data.labels),
         "training": _of(data.train),
         "validation": _of(data.val),
     }
+    return content if taught is None else {**content, "the teacher's": _of(taught.train)}
 
 
 def _of(images: TargetSet) -> dict[str, Any]:
@@ -76,7 +81,9 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         new = [name for name in now["classes"] if name not in before["classes"]]
         words = [*(f"'{name}' is gone" for name in gone[:3]), *(f"'{name}' is new" for name in new[:3])]
         changes.append(f"classes ({', '.join(words) or 'their order'})")
-    for part in ("training", "validation"):
+    for part in ("training", "validation", "the teacher's"):
+        if part not in before or part not in now:
+            continue
         old, new_part = before[part], now[part]
         if old["images"] != new_part["images"]:
             changes.append(f"number of {part} images ({old['images']} then, {new_part['images']} now)")

@@ -70,13 +70,15 @@ def estimate(run: Run) -> Estimate:
     memory = 0
     with kept_random_state(), computing_threads(recipe.runtime.threads):
         decoding, seconds_per_image, bytes_per_image = _preparation(run)
-        cache_bytes = min(recipe.runtime.image_cache_mib << 20, bytes_per_image * len(run.data.train))
-        decoded_again = 1 - cache_bytes / (bytes_per_image * len(run.data.train))
-        seconds_per_image += decoded_again * decoding
+        cache_bytes = 0
         for phase in run.phases:
             if phase.is_finished or not phase.schedule.epochs:
                 continue
             is_teacher = phase.name == "teacher"
+            count = len(run.data_for(phase.name).train)
+            kept_bytes = min(recipe.runtime.image_cache_mib << 20, bytes_per_image * count)
+            cache_bytes = max(cache_bytes, kept_bytes)
+            prepared = seconds_per_image + (1 - kept_bytes / (bytes_per_image * count)) * decoding
             if is_teacher:
                 model = build_model(teacher_spec(recipe, run.classes.labels))
             else:
@@ -87,11 +89,11 @@ def estimate(run: Run) -> Estimate:
             teacher_share = forward if recipe.distills and not is_teacher else 0.0
             compute = step + teacher_share
             workers = recipe.runtime.workers
-            per_image = max(compute, seconds_per_image / workers) if workers else compute + seconds_per_image
-            steps = steps_per_epoch(len(run.data.train), recipe.batch_size, recipe.least_steps)
+            per_image = max(compute, prepared / workers) if workers else compute + prepared
+            steps = steps_per_epoch(count, recipe.batch_size, recipe.least_steps)
             validations = -(-phase.schedule.epochs // recipe.validation.every_epochs)
             images = phase.schedule.epochs * steps * recipe.batch_size
-            once = 0 if minutes else decoding * len(run.data.train)
+            once = decoding * count if not minutes or run.teacher_data is not run.data else 0
             minutes[phase.name] = (once + images * per_image + validations * len(run.data.val) * forward) / 60
             weights = sum(value.numel() * value.element_size() for value in model.parameters())
             memory = max(memory, 4 * weights + round(kept * recipe.batch_size))
@@ -109,12 +111,13 @@ def _preparation(run: Run) -> tuple[float, float, int]:
     objective = run.objective(run.student.preprocessing, distills=False)
     count = min(_TRIAL_IMAGES, len(run.data.train))
     positions = [index * len(run.data.train) // count for index in range(count)]
+    cache = run.images_for("stage2")
     begin = time.perf_counter()
-    images = [run.images.image(position) for position in positions]
+    images = [cache.image(position) for position in positions]
     middle = time.perf_counter()
     with isolated_randomness("estimate"):
         for position, image in zip(positions, images, strict=True):
-            objective.augment(image, run.images.target(position))
+            objective.augment(image, cache.target(position))
     end = time.perf_counter()
     size_bytes = sum(image.width * image.height * len(image.getbands()) for image in images)
     return (middle - begin) / count, (end - middle) / count, -(-size_bytes // count)

@@ -155,11 +155,12 @@ class Phase:
     # Fit
 
     def _fit(self, start: _Start) -> _Fitted:
-        run, recipe, data = self.run, self.run.recipe, self.run.data
+        run, recipe, data = self.run, self.run.recipe, self.run.data_for(self.name)
         best = run.folder.best if self.is_last else None
         state = SaveState(run.folder, self.name, run.task, run.history, best, start.info, run.on_epoch)
         trainer = self._trainer(state)
-        objective = run.objective(start.info.preprocessing, distills=start.teacher is not None)
+        distills = start.teacher is not None
+        objective = run.objective(start.info.preprocessing, distills=distills, images=data.train)
         batches = EpochBatches(
             len(data.train),
             recipe.batch_size,
@@ -170,6 +171,7 @@ class Phase:
             world_size=trainer.world_size,
             classes=data.train.targets if recipe.data.balance == "sampling" else None,
             least_steps=recipe.least_steps,
+            repeats=recipe.augmentation.repeats,
         )
         plan = PhasePlan(
             name=self.name,
@@ -182,7 +184,7 @@ class Phase:
             teacher=start.teacher,
             steps_per_epoch=len(batches),
         )
-        train_images = TrainingImages(run.images, objective, recipe.seed, self.name)
+        train_images = TrainingImages(run.images_for(self.name), objective, recipe.seed, self.name)
         val_images = EvaluationImages(data.val, start.info.preprocessing)
         module = PhaseModule(start.model, plan)
         if recipe.runtime.compile:

@@ -124,11 +124,13 @@ class PhaseModule(LightningModule):
             self._must_capture = False
             capture_passes(self.model, images)
         seed_torch(recipe.seed, plan.name, "step", self.global_step, self.global_rank)
+        plan.objective.progress = min(self.global_step / max(plan.schedule.epochs * plan.steps_per_epoch - 1, 1), 1.0)
         loss = plan.objective.loss(self.model(images), targets, teacher_output)
         if self._guidance is not None:
             loss = loss + recipe.distillation.distribution * self._guidance.loss()
         share = recipe.regularization.weight_oscillation
-        if share > 0 and plan.name != "teacher":
+        is_due = self.current_epoch >= recipe.regularization.from_ * plan.schedule.epochs
+        if share > 0 and is_due and plan.name != "teacher":
             loss = (1 - share) * loss + share * weight_oscillation_loss(self.model)
         is_cheap_to_look = self.device.type == "cpu" or batch_idx % _FINITE_CHECK_STEPS == 0
         if is_cheap_to_look and not bool(torch.isfinite(loss)):

@@ -22,7 +22,7 @@ from bitvit.training.distribution_guidance import paired_layers
 from bitvit.training.errors import RecipeError, TrainingError
 from bitvit.training.optimization import create_optimizer
 from bitvit.training.seeding import isolated_randomness
-from bitvit.training.teacher import Teacher, teacher_spec
+from bitvit.training.teacher import Teacher, build_teacher, teacher_spec
 
 if TYPE_CHECKING:
     from bitvit.training.run import Run
@@ -62,10 +62,11 @@ def check_before_start(run: Run) -> None:
         for key in ("color_jitter", "auto_augment"):
             if getattr(recipe.augmentation, key, None):
                 raise RecipeError(f"augmentation.{key}: is for grey and RGB images, not for 4 channels; switch it off")
-    if recipe.batch_size > len(data.train) and not recipe.least_steps:
+    fewest = min(len(data.train), len(run.teacher_data.train))
+    if recipe.batch_size > fewest and not recipe.least_steps:
         raise RecipeError(
-            f"batch_size: {recipe.batch_size} is more than the {len(data.train)} training images; "
-            f"set batch_size={len(data.train) // 2 * 2 or 1}"
+            f"batch_size: {recipe.batch_size} is more than the {fewest} training images; "
+            f"set batch_size={fewest // 2 * 2 or 1}"
         )
     _check_objective(run)
     for phase in run.phases:
@@ -78,6 +79,8 @@ def check_before_start(run: Run) -> None:
         )
     if recipe.needs_teacher:
         _check_teacher(run)
+        if recipe.teacher.pretrained and not run.phases[0].is_finished:
+            build_teacher(recipe, run.classes.labels)  # which cannot be had without its weights
     if run.student.is_binary and recipe.stage2.epochs and not is_comparison_only(run.student.model):
         _export_trial(run)
 

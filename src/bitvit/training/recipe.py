@@ -21,7 +21,7 @@ from bitvit.runtime.decoding import MAX_PIXELS
 from bitvit.tasks import Augmentation, Distillation, TaskSettings
 from bitvit.training.errors import RecipeError
 from bitvit.training.recipe_checks import check_recipe
-from bitvit.training.recipe_parsing import apply_overrides, from_mapping, read_yaml
+from bitvit.training.recipe_parsing import apply_overrides, from_mapping, key_of, read_yaml
 
 __all__ = [
     "Calibration",
@@ -33,6 +33,7 @@ __all__ = [
     "Runtime",
     "ScaleSpeed",
     "Schedule",
+    "TeacherImages",
     "TeacherSchedule",
     "Validation",
     "packaged_recipes",
@@ -116,13 +117,34 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class TeacherImages:
+    """Training images of a teacher that sees more of them than the student; never one that validates.
+
+    The student's data set, or another one with the same classes. An image that the student has as well keeps its label.
+    """
+
+    samples_per_class: int | None = None
+    """So many of each class; null takes all."""
+    name: str | None = None
+    """Another data set, as `data.name`; it is validated on the student's validation images all the same."""
+    folder: str | None = None
+    """Where its files lie, as `data.folder`."""
+    label_noise: float = 0.0
+    """Share of the images that get a wrong class."""
+
+
+@dataclass(frozen=True)
 class TeacherSchedule(Schedule):
-    """The full-precision teacher: trained (`epochs`), loaded (`weights`), or loaded and then fine-tuned (both)."""
+    """The full-precision teacher: trained (`epochs`), loaded (`weights`, `pretrained`), or both."""
 
     model: str = "deit_micro_distilled_patch4_32"
     weights: str | None = None
     """A timm model's safetensors file, a checkpoint of bitvit, or a run folder."""
+    pretrained: bool = False
+    """Begin with timm's pretrained weights of the model, from the Hugging Face cache or hub."""
     kwargs: dict[str, Any] = field(default_factory=dict)
+    data: TeacherImages | None = None
+    """Images that the teacher is trained on; null: those of the student."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +165,8 @@ class Regularization:
 
     weight_oscillation: float = 0.0
     """BHViT: share w of `bitvit.models.weight_oscillation_loss`, `L = (1 - w) L + w L_reg`; 0.1 in the paper."""
+    from_: float = 0.0
+    """Share of a stage's epochs after which the terms act: 0.9 leaves them to the last tenth."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +281,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values as nested plain values, for YAML and JSON."""
-        content: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self, dict_factory=_by_key)))
         return content
 
     def to_yaml(self) -> str:
@@ -270,6 +294,10 @@ class Recipe:
         mine, theirs = _flatten(self.to_dict()), _flatten(other.to_dict())
         keys = sorted(mine.keys() | theirs.keys())
         return [key for key in keys if not key.startswith("runtime.") and mine.get(key) != theirs.get(key)]
+
+
+def _by_key(values: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key_of(name): value for name, value in values}
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -291,14 +319,18 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         path = Path(text).expanduser()
         return str(path.absolute()) if path.exists() else text
 
-    data = recipe.data
-    is_own_folder = data.name not in DATA_NAMES and Path(data.name).expanduser().is_dir()
-    name = (absolute(data.name) or data.name) if is_own_folder else data.name
+    def place(name: str | None) -> str | None:
+        is_own_folder = name is not None and name not in DATA_NAMES and Path(name).expanduser().is_dir()
+        return absolute(name) if is_own_folder else name
+
+    data, taught = recipe.data, recipe.teacher.data
+    if taught is not None:
+        taught = replace(taught, name=place(taught.name), folder=absolute(taught.folder))
     return replace(
         recipe,
-        data=replace(data, name=name, folder=absolute(data.folder)),
+        data=replace(data, name=place(data.name) or data.name, folder=absolute(data.folder)),
         model=replace(recipe.model, weights=absolute(recipe.model.weights)),
-        teacher=replace(recipe.teacher, weights=absolute(recipe.teacher.weights)),
+        teacher=replace(recipe.teacher, weights=absolute(recipe.teacher.weights), data=taught),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bitvit.training.errors import RecipeError
@@ -42,6 +43,7 @@ def check_recipe(recipe: Recipe) -> None:
         demand(0 <= getattr(augmentation, key) <= 1, f"augmentation.{key}", "must be a probability, 0 to 1")
     for key in ("mixup", "cutmix", "color_jitter"):
         demand(getattr(augmentation, key) >= 0, f"augmentation.{key}", "must not be negative")
+    demand(augmentation.repeats >= 1, "augmentation.repeats", "must be at least 1")
     demand(0 <= augmentation.label_smoothing < 1, "augmentation.label_smoothing", "must be at least 0 and below 1")
     demand(
         recipe.model.weights is None or recipe.model.init == "scratch",
@@ -51,6 +53,8 @@ def check_recipe(recipe: Recipe) -> None:
     demand(0 <= recipe.model.gamma_switch <= 1, "model.gamma_switch", "must be a fraction of the last stage, 0 to 1")
     demand(0 <= distillation.weight <= 1, "distillation.weight", "must be from 0 to 1")
     demand(distillation.temperature > 0, "distillation.temperature", "must be above 0")
+    final = distillation.final_temperature
+    demand(final is None or final > 0, "distillation.final_temperature", "must be above 0, or null")
     demand(distillation.distribution >= 0, "distillation.distribution", "must not be negative")
     demand(
         distillation.distribution == 0 or recipe.distills,
@@ -64,6 +68,11 @@ def check_recipe(recipe: Recipe) -> None:
         0 <= oscillation < 1,
         "regularization.weight_oscillation",
         "must be a fraction of the loss, at least 0 and below 1",
+    )
+    demand(
+        0 <= recipe.regularization.from_ < 1,
+        "regularization.from",
+        "must be a share of the epochs, at least 0 and below 1",
     )
     demand(recipe.ema.decay is None or 0 < recipe.ema.decay < 1, "ema.decay", "must be between 0 and 1, or null")
     demand(recipe.calibration.images >= 1, "calibration.images", "must be at least 1")
@@ -101,10 +110,36 @@ def check_recipe(recipe: Recipe) -> None:
         "stage2.epochs",
         "neither stage has any epoch, so nothing would be trained",
     )
-    has_teacher = recipe.teacher.epochs > 0 or recipe.teacher.weights is not None
+    teacher = recipe.teacher
+    demand(
+        not teacher.pretrained or teacher.weights is None,
+        "teacher.pretrained",
+        "and teacher.weights both define the teacher's first weights: choose one",
+    )
+    _check_teacher_images(recipe, demand)
+    has_teacher = teacher.epochs > 0 or teacher.weights is not None or teacher.pretrained
     demand(
         not recipe.needs_teacher or has_teacher,
         "teacher.epochs",
-        "the teacher is neither trained (epochs) nor loaded (teacher.weights); "
+        "the teacher is neither trained (epochs) nor loaded (teacher.weights, teacher.pretrained); "
         "without one set distillation.kind=none and model.init=scratch",
+    )
+
+
+def _check_teacher_images(recipe: Recipe, demand: Callable[[bool, str, str], None]) -> None:
+    choice = recipe.teacher.data
+    if choice is None:
+        return
+    samples = choice.samples_per_class
+    demand(samples is None or samples >= 1, "teacher.data.samples_per_class", "must be at least 1, or null for all")
+    demand(0 <= choice.label_noise <= 1, "teacher.data.label_noise", "must be a fraction, 0 to 1")
+    demand(
+        not recipe.needs_teacher or recipe.teacher.epochs > 0,
+        "teacher.data",
+        "the teacher is taken as it is (teacher.epochs=0), so it sees no images: set teacher.data=null",
+    )
+    demand(
+        recipe.task.name == "classification",
+        "teacher.data",
+        f"is for classification, not for {recipe.task.name}: give a trained teacher (teacher.weights)",
     )

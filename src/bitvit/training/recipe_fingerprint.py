@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from bitvit.training.recipe import Recipe
+from bitvit.training.recipe_parsing import key_of
 
 __all__ = ["changed_fields", "fingerprint"]
 
@@ -15,7 +16,7 @@ __all__ = ["changed_fields", "fingerprint"]
 def changed_fields(item: Any) -> dict[str, Any]:
     """Return those fields of a dataclass that differ from their defaults, as plain values."""
     return {
-        entry.name: _plain(value)
+        key_of(entry.name): _plain(value)
         for entry in fields(item)
         if (value := getattr(item, entry.name)) != _default(entry) or _is_required(entry)
     }

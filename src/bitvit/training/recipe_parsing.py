@@ -101,6 +101,11 @@ def _split(override: str) -> tuple[str, Any]:
         raise RecipeError(f"{key}: '{text}' is not a valid YAML value") from None
 
 
+def key_of(name: str) -> str:
+    """Return the key of a recipe that stands for a field: without the underscore behind a word that Python reserves."""
+    return name.removesuffix("_")
+
+
 def from_mapping(cls: type[T], content: Mapping[str, Any], prefix: str = "") -> T:
     """Return the dataclass `cls` (and those nested in it) with the values in `content`.
 
@@ -110,18 +115,19 @@ def from_mapping(cls: type[T], content: Mapping[str, Any], prefix: str = "") -> 
         RecipeError: if a key is unknown or a value has the wrong type; the message names the key.
     """
     hints = typing.get_type_hints(cls)
-    names = [entry.name for entry in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    fields = {key_of(entry.name): entry.name for entry in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    names = list(fields)
     values: dict[str, Any] = {}
     for key, value in content.items():
         if key not in names:
             close = difflib.get_close_matches(str(key), names, n=1)
             hint = f"did you mean '{prefix}{close[0]}'?" if close else f"known are {', '.join(names)}"
             raise RecipeError(f"unknown key '{prefix}{key}' ({hint})")
-        values[key] = _convert(hints[key], value, f"{prefix}{key}")
+        values[fields[key]] = _convert(hints[fields[key]], value, f"{prefix}{key}")
     for entry in dataclasses.fields(cls):  # type: ignore[arg-type]
         is_required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
         if is_required and entry.name not in values:
-            raise RecipeError(f"{prefix}{entry.name}: must be given")
+            raise RecipeError(f"{prefix}{key_of(entry.name)}: must be given")
     return cls(**values)
 
 
@@ -144,6 +150,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         options = typing.get_args(hint)
         if value is None and type(None) in options:
             return None
+        sections = [option for option in options if dataclasses.is_dataclass(option)]
+        if sections and isinstance(value, Mapping):
+            return _convert(sections[0], value, key)
         for option in options:
             try:
                 return _convert(option, value, key)
@@ -181,6 +190,8 @@ _PLURALS = {int: "integers", float: "numbers", str: "strings"}
 
 def _describe(hint: Any) -> str:
     origin = typing.get_origin(hint)
+    if dataclasses.is_dataclass(hint):
+        return "a section"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_describe(option) for option in typing.get_args(hint))
     if origin is typing.Literal:

@@ -108,6 +108,8 @@ class TrainingReport:
     phases: tuple[PhaseResult, ...]
     train_images: int
     val_images: int
+    teacher_images: int | None = None
+    """Training images of a teacher that the run has trained."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -125,6 +127,7 @@ class TrainingReport:
             "data": self.recipe.data.name,
             "train_images": self.train_images,
             "val_images": self.val_images,
+            "teacher_images": self.teacher_images,
             "warnings": list(self.warnings),
             "phases": [phase.to_dict() for phase in self.phases],
             "versions": {"bitvit": bitvit.__version__, "torch": torch.__version__, "timm": timm.__version__},

@@ -12,13 +12,11 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import nn
 
 from bitvit.checkpoints import load_checkpoint
-from bitvit.data import DATA_NAMES, Data, DataOptions, build_data, check_data, files_digest
+from bitvit.data import DATA_NAMES, Data, files_digest
 from bitvit.data.summary import summary_lines
-from bitvit.data.target_set import absent_classes
+from bitvit.data.target_set import TargetSet, absent_classes
 from bitvit.files import hold_lock, write_atomically
 from bitvit.program import Preprocessing
-from bitvit.runtime.decoding import Decoding
-from bitvit.runtime.pixel_depth import range_of_bits
 from bitvit.tasks import Classes, task_named
 from bitvit.tasks.objective import Objective, ObjectivePlan
 from bitvit.text import listed
@@ -35,41 +33,14 @@ from bitvit.training.phase_names import PhaseName
 from bitvit.training.preflight import check_before_start
 from bitvit.training.recipe import Recipe, Schedule, with_absolute_paths
 from bitvit.training.report import PhaseResult, TrainingReport
+from bitvit.training.run_data import data_of, teacher_data_of
 from bitvit.training.run_folder import RunFolder
 from bitvit.training.student import Student
 
-__all__ = ["Run", "data_of", "is_first_process", "train"]
+__all__ = ["Run", "is_first_process", "train"]
 
 _EXAMPLES = 6
 _NAMES = 5
-
-
-def data_of(recipe: Recipe) -> Data:
-    """Return the data set that a recipe asks for, every image of it checked.
-
-    Raises:
-        DataError: if it is missing or damaged.
-    """
-    choice = recipe.data
-    decoding = Decoding(
-        channels=choice.channels,
-        value_range=None if choice.bit_depth is None else range_of_bits(choice.bit_depth),
-        max_pixels=choice.max_pixels,
-    )
-    options = DataOptions(
-        val_fraction=choice.val_fraction,
-        split_seed=choice.split_seed,
-        samples_per_class=choice.samples_per_class,
-        label_noise=choice.label_noise,
-        folds=choice.folds,
-        fold=choice.fold,
-        seed=recipe.seed,
-        layout=choice.layout,
-        class_order=choice.class_order,
-        decoding=decoding,
-        task=recipe.task.name,
-    )
-    return check_data(build_data(choice.name, choice.folder, options), choice.on_error)
 
 
 def _own_folder(recipe: Recipe) -> Path | None:
@@ -116,6 +87,9 @@ class Run:
         self.recipe = recipe
         self.folder = RunFolder(Path(out).expanduser())
         self.data = data if data is not None else data_of(recipe)
+        sees_more = recipe.needs_teacher and recipe.teacher.epochs > 0
+        self.teacher_data = teacher_data_of(recipe, self.data) if sees_more else self.data
+        """What the teacher is trained on and judged by: the same images, unless `teacher.data` gives it more."""
         self.images_folder = _own_folder(recipe)
         """The user's folder of images, if they are in one."""
         self.files = None if self.images_folder is None else files_digest(self.images_folder)
@@ -130,13 +104,7 @@ class Run:
         """Records of all finished phases."""
         with kept_random_state():
             self.student = Student(recipe, self.data)
-        runtime = recipe.runtime
-        self.images = ImageCache(
-            self.data.train,
-            None if self.task.is_for_pixels else max(self.student.preprocessing.image_size),
-            (runtime.image_cache_mib << 20) // max(runtime.workers, 1),
-        )
-        """The training images, as augmentation takes them."""
+        self._cache: tuple[TargetSet, ImageCache] | None = None
         self.warnings: list[str] = []
         """What the user should know about the result; also in the report."""
         self._finished: dict[PhaseName, tuple[nn.Module, Preprocessing]] = {}
@@ -145,6 +113,19 @@ class Run:
     def writes(self) -> bool:
         """Whether this process writes files; in a distributed run only one does."""
         return is_first_process()
+
+    def data_for(self, phase: str) -> Data:
+        """Return what a phase is trained on and judged by."""
+        return self.teacher_data if phase == "teacher" else self.data
+
+    def images_for(self, phase: PhaseName) -> ImageCache:
+        """Return the training images of a phase, as augmentation takes them; those of one set are kept at a time."""
+        images, runtime = self.data_for(phase).train, self.recipe.runtime
+        if self._cache is None or self._cache[0] is not images:
+            side = None if self.task.is_for_pixels else max(self.student.preprocessing.image_size)
+            limit = (runtime.image_cache_mib << 20) // max(runtime.workers, 1)
+            self._cache = images, ImageCache(images, side, limit)
+        return self._cache[1]
 
     @property
     def phases(self) -> list[Phase]:
@@ -160,12 +141,12 @@ class Run:
         last = wanted[-1][0]
         return [Phase(self, name, schedule, name == last) for name, schedule in wanted]
 
-    def objective(self, preprocessing: Preprocessing, *, distills: bool) -> Objective:
-        """Return what a phase minimizes, on images prepared so."""
+    def objective(self, preprocessing: Preprocessing, *, distills: bool, images: TargetSet | None = None) -> Objective:
+        """Return what a phase minimizes, on training images (by default the student's) prepared so."""
         recipe = self.recipe
         weights = None
         if recipe.data.balance == "weights":
-            counts = np.maximum(self.data.train.class_counts(), 1)
+            counts = np.maximum((self.data.train if images is None else images).class_counts(), 1)
             weights = (counts.sum() / (len(counts) * counts)).astype(np.float32)
         plan = ObjectivePlan(
             settings=recipe.task,
@@ -232,9 +213,16 @@ class Run:
         results: list[PhaseResult] = []
         with quiet_libraries(), kept_random_state(), computing_threads(self.recipe.runtime.threads):
             if self.writes:
-                self.folder.prepare(self.recipe, data_fingerprint(self.data), resume)
+                taught = self.teacher_data if self.teacher_data is not self.data else None
+                self.folder.prepare(self.recipe, data_fingerprint(self.data, taught), resume)
                 for line in summary_lines(self.data):
                     self.note(line)
+                if taught is not None:
+                    self.note(
+                        f"the teacher is trained on {len(taught.train)} images, the student on {len(self.data.train)}"
+                    )
+                    for line in taught.notes:
+                        self.note(f"note: {line}")
                 if self.estimates and not all(phase.is_finished for phase in self.phases):
                     self.note(f"estimate: {self.estimate()}")
             for phase in self.phases:
@@ -251,6 +239,9 @@ class Run:
             phases=tuple(results),
             train_images=len(self.data.train),
             val_images=len(self.data.val),
+            teacher_images=len(self.teacher_data.train)
+            if results[0].phase == "teacher" and results[0].epochs
+            else None,
             warnings=tuple(self.warnings),
         )
         if self.writes:
@@ -264,7 +255,8 @@ class Run:
         if teachers is not None and teachers.too_few and last is not first:
             learned = None  # which the first phase has said of all
         else:
-            learned = nothing_learned(last, self.recipe, len(self.data.train), teachers is None)
+            images = len(self.data_for(last.phase).train)
+            learned = nothing_learned(last, self.recipe, images, teachers is None)
         return [line for line in (learned, last.warning()) if line is not None]
 
     def _unjudged(self) -> list[str]:

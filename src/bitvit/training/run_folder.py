@@ -147,7 +147,8 @@ class RunFolder:
             changed = stored.differences(recipe)
             if self.data.is_file():
                 # The images may lie elsewhere now; whether they are the same is compared below.
-                changed = [key for key in changed if key not in ("data.name", "data.folder")]
+                places = ("data.name", "data.folder", "teacher.data.name", "teacher.data.folder")
+                changed = [key for key in changed if key not in places]
             if changed and not _extends(stored, recipe, changed):
                 raise RecipeError(f"{self.path} cannot be resumed with another recipe; changed: {', '.join(changed)}")
             self._compare_data(data)

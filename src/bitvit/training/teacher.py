@@ -12,10 +12,12 @@ from bitvit.checkpoints import (
     CheckpointError,
     ModelSpec,
     build_model,
+    build_pretrained,
     is_checkpoint,
     load_checkpoint,
     load_pretrained,
     read_info,
+    registered_image_size,
 )
 from bitvit.program import Preprocessing
 from bitvit.training.errors import RecipeError
@@ -95,8 +97,10 @@ def teacher_spec(recipe: Recipe, labels: tuple[str, ...]) -> ModelSpec:
             raise CheckpointError(f"teacher.weights: {path} was trained for {info.task}, not for {recipe.task.name}")
         _compare_labels(path, info.labels, labels)
         return info.model
-    choice = recipe.teacher
-    return ModelSpec(choice.model, len(labels), recipe.model.image_size, None, recipe.data.model_kwargs(choice.kwargs))
+    choice, image_size = recipe.teacher, recipe.model.image_size
+    if choice.pretrained and image_size is None:  # it was trained on larger images than the student takes, mostly
+        image_size = registered_image_size(recipe.model.name)
+    return ModelSpec(choice.model, len(labels), image_size, None, recipe.data.model_kwargs(choice.kwargs))
 
 
 def _compare_labels(path: Path, own: tuple[str, ...], wanted: tuple[str, ...]) -> None:
@@ -123,6 +127,14 @@ def build_teacher(recipe: Recipe, labels: tuple[str, ...]) -> tuple[nn.Module, M
     """
     spec = teacher_spec(recipe, labels)
     path = _weights_file(recipe)
+    if recipe.teacher.pretrained:
+        model, has_head = build_pretrained(spec)
+        if recipe.teacher.epochs == 0 and not has_head:
+            raise RecipeError(
+                f"teacher.pretrained: {spec.name} has no head for the {len(labels)} classes of this data set: "
+                "fine-tune it with teacher.epochs"
+            )
+        return model, spec
     if path is None:
         return build_model(spec), spec
     if is_checkpoint(path):

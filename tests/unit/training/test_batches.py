@@ -175,3 +175,40 @@ def test_balanced_order_draws_every_class_equally_often() -> None:
     assert times[90:99].max() - times[90:99].min() <= 1, "those of a rare class equally often, to one"
     again = balanced_order(classes, np.random.default_rng(5))
     assert set(order[order < 90]) != set(again[again < 90]), "each epoch takes others of a frequent class"
+
+
+@pytest.mark.parametrize(("repeats", "least_steps"), [(3, 0), (2, 0), (3, 9), (40, 0)])
+def test_repeated_augmentation_takes_copies_of_fewer_images(repeats: int, least_steps: int) -> None:
+    def epoch_of(repeats: int, epoch: int = 0) -> list[int]:
+        batches = EpochBatches(20, 4, 0, "s", lambda: epoch, least_steps=least_steps, repeats=repeats)
+        return [position for batch in batches for _, position in batch]
+
+    plain, repeated = epoch_of(1), epoch_of(repeats)
+    assert len(repeated) == len(plain)
+    assert len(set(repeated)) == len(repeated)  # each copy is augmented on its own
+    images = [position % 20 for position in repeated]
+    assert all(len(set(images[start : start + repeats])) == 1 for start in range(0, len(images), repeats))
+    assert len(set(images)) == min(-(-len(images) // repeats), 20)
+    assert epoch_of(repeats, 1) != repeated
+
+
+def test_copies_of_an_image_are_shared_among_processes() -> None:
+    shares = [
+        [
+            position
+            for batch in EpochBatches(24, 8, 0, "s", lambda: 0, rank=rank, world_size=2, repeats=2)
+            for _, position in batch
+        ]
+        for rank in range(2)
+    ]
+    whole = [position for batch in EpochBatches(24, 8, 0, "s", lambda: 0, repeats=2) for _, position in batch]
+    assert sorted(shares[0] + shares[1]) == sorted(whole)
+    assert {position % 24 for position in shares[0]} == {position % 24 for position in shares[1]}
+
+
+def test_images_of_a_rare_class_are_augmented_anew_each_time() -> None:
+    classes = np.array([0] * 18 + [1] * 2)
+    batches = EpochBatches(20, 4, 0, "s", lambda: 0, classes=classes)
+    positions = [position for batch in batches for _, position in batch]
+    assert len(set(positions)) == 20
+    assert sum(classes[position % 20] for position in positions) == 10

@@ -24,9 +24,11 @@ def training_loss(
     teacher_logits: Tensor | None,
     settings: Distillation,
     class_weights: Tensor | None = None,
+    temperature: float | None = None,
 ) -> Tensor:
     """`L = (1 - lambda) CE(class token, label) + lambda L_dis(distillation token, teacher)`.
 
+    With ``heads="both"``, L_dis is the mean of that of the distillation token and that of the class token.
     Without a teacher both heads learn the label, since prediction averages them: `L_dis = CE(distillation token,
     label)`. A model with one head learns both terms with it.
 
@@ -36,6 +38,7 @@ def training_loss(
         teacher_logits: `[B,classes]`, or None without distillation.
         settings: the recipe's section `distillation`: lambda, kind and temperature.
         class_weights: `[classes]`, factors of the label's terms.
+        temperature: of this step; by default the section's.
 
     Source: GSB Eq. 36.
     """
@@ -44,7 +47,10 @@ def training_loss(
         targets = targets * class_weights
     label_loss = F.cross_entropy(class_logits, targets)
     if teacher_logits is not None and settings.kind != "none":
-        other = distillation_loss(distillation_logits, teacher_logits, settings.kind, settings.temperature)
+        softness = settings.temperature if temperature is None else temperature
+        other = distillation_loss(distillation_logits, teacher_logits, settings.kind, softness)
+        if settings.heads == "both" and not isinstance(output, Tensor):
+            other = (other + distillation_loss(class_logits, teacher_logits, settings.kind, softness)) / 2
     elif isinstance(output, Tensor):
         return label_loss
     else:

@@ -37,4 +37,5 @@ class ClassificationObjective(Objective):
         """Return `training_loss`."""
         if self._class_weights is not None:
             self._class_weights = self._class_weights.to(targets)
-        return training_loss(output, targets, teacher_output, self._distillation, self._class_weights)
+        temperature = self._distillation.temperature_at(self.progress)
+        return training_loss(output, targets, teacher_output, self._distillation, self._class_weights, temperature)

@@ -80,7 +80,7 @@ class SegmentationObjective(Objective):
         choice = self._distillation
         if teacher_output is None or choice.kind == "none":
             return own
-        taught = distillation_loss(output, teacher_output, choice.kind, choice.temperature)
+        taught = distillation_loss(output, teacher_output, choice.kind, choice.temperature_at(self.progress))
         return (1 - choice.weight) * own + choice.weight * taught
 
 

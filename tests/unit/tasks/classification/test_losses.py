@@ -57,3 +57,28 @@ def test_gradient_of_soft_distillation_vanishes_at_the_teacher() -> None:
     training_loss(logits, torch.tensor(TARGETS), torch.tensor(TEACHER), settings).backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert float(logits.grad.abs().max()) < 1e-15
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_both_heads_learn_from_the_teacher(kind: str) -> None:
+    settings = Distillation(kind=kind, weight=0.3, temperature=4.0, heads="both")  # type: ignore[arg-type]
+    heads = torch.from_numpy(CLASS), torch.from_numpy(DISTILLED)
+    found = training_loss(heads, torch.from_numpy(TARGETS), torch.from_numpy(TEACHER), settings, temperature=2.0)
+    taught = []
+    for logits in (CLASS, DISTILLED):
+        if kind == "hard":
+            taught.append(cross_entropy(logits, np.eye(5)[TEACHER.argmax(axis=1)]))
+        else:
+            taught.append(4 * cross_entropy(logits / 2, softmax(TEACHER / 2)))
+    expected = 0.7 * cross_entropy(CLASS, TARGETS) + 0.3 * (taught[0] + taught[1]) / 2
+    np.testing.assert_allclose(float(found), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"), [("linear", [5.0, 4.0, 3.0, 2.0, 1.0]), ("cosine", [5.0, 4.4142, 3.0, 1.5858, 1.0])]
+)
+def test_temperature_goes_from_the_first_to_the_last(schedule: str, expected: list[float]) -> None:
+    settings = Distillation(temperature=5.0, final_temperature=1.0, temperature_schedule=schedule)  # type: ignore[arg-type]
+    found = [settings.temperature_at(progress) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert Distillation(temperature=5.0).temperature_at(0.7) == 5.0
