@@ -109,12 +109,18 @@ class BinaryAttention(nn.Module):
         """Scores, softmax, and the product with V: one binary product for each pair of components (Eq. 35)."""
         _, tokens, channels = call.input
         pairs = self.attention.planes * self.value.planes
-        products = tokens * tokens * channels * (1 + pairs)
+        product = tokens * tokens * channels
         other = SOFTMAX * tokens * tokens * self.num_heads + pairs * tokens * channels
         if not self.attention.enabled:
-            return Charge(flops=2 * tokens * tokens * channels, other_flops=other)
+            return Charge(flops=2 * product, other_flops=other)
+        scores_on_bits = self.query.bits == self.key.bits == 1
+        values_on_bits = self.attention.bits == self.value.bits == 1
         plain = PLAIN_VALUE * tokens * channels if isinstance(self.value, ActivationEstimator) else 0
-        return Charge(bops=products, flops=plain, other_flops=other)
+        return Charge(
+            bops=product * (scores_on_bits + pairs * values_on_bits),
+            flops=product * (2 - scores_on_bits - values_on_bits) + plain * values_on_bits,
+            other_flops=other,
+        )
 
     def float_twin(self) -> nn.Module:
         """Return timm's attention of the same sizes."""

@@ -7,8 +7,10 @@ from torch import nn
 from bitvit.layers.quant_conv import QuantConv2d
 from bitvit.layers.quant_linear import QuantLinear
 from bitvit.quantizers.estimator import ActivationEstimator
+from bitvit.quantizers.gsb_attention import SIGNED_START, UNSIGNED_START, InitialScales
 from bitvit.quantizers.learned_scale import LearnedRound, LearnedSign
 from bitvit.quantizers.learned_step import StepActivation, StepWeight
+from bitvit.quantizers.scale_gradients import Gradients
 from bitvit.quantizers.weight_sign import TensorSignWeight
 from bitvit.quantizers.xnor import CentredSign, XnorRound, XnorSign
 
@@ -20,6 +22,8 @@ Statistics = Literal["learned", "xnor"]
 
 TypeA = Literal["round", "sign"]
 """How type A activations are binarized: round and clip (Eq. 3), or the sign like type B (Table V)."""
+
+_START = {"signed": SIGNED_START, "nonnegative": UNSIGNED_START}
 
 
 def gsb_linear(
@@ -50,21 +54,36 @@ def gsb_linear(
     )
 
 
-def gsb_input(channels: int, input_type: InputType, statistics: Statistics, type_a: TypeA) -> ActivationEstimator:
+def gsb_input(
+    channels: int,
+    input_type: InputType,
+    statistics: Statistics,
+    type_a: TypeA,
+    initial: InitialScales = "fitted",
+    gradients: Gradients = "paper",
+) -> ActivationEstimator:
     """Make the estimator of a linear layer's input."""
     rounds = input_type == "nonnegative" and type_a == "round"
     if statistics == "xnor":
         return XnorRound() if rounds else XnorSign()
-    return LearnedRound((channels,)) if rounds else LearnedSign((channels,))
+    start = _START[input_type] if initial == "release" else None
+    return (LearnedRound if rounds else LearnedSign)((channels,), start, gradients)
 
 
-def head_sign(num_heads: int, head_dim: int, statistics: Statistics, scaled: bool = True) -> ActivationEstimator:
+def head_sign(
+    num_heads: int,
+    head_dim: int,
+    statistics: Statistics,
+    scaled: bool = True,
+    initial: InitialScales = "fitted",
+    gradients: Gradients = "paper",
+) -> ActivationEstimator:
     """Make the estimator of queries, keys or plain values ``[B, H, N, D]``.
 
     With XNOR statistics, queries and keys are not scaled (Eq. 7).
     """
     if statistics == "learned":
-        return LearnedSign((num_heads, 1, head_dim))
+        return LearnedSign((num_heads, 1, head_dim), SIGNED_START if initial == "release" else None, gradients)
     return XnorSign() if scaled else CentredSign()
 
 

@@ -86,9 +86,9 @@ class QuantizedProduct(nn.Module):
     def product_charge(self, products: int, outputs: int) -> Charge:
         """Return the charge of the products and of their scale and bias."""
         inputs, bits = self.input_quantizer, self.weight_quantizer.bits
-        if bits >= 8:
+        if bits >= 8 or not self.weight_quantizer.enabled:
             return Charge(flops=products)
-        if inputs is not None and not inputs.enabled:
+        if inputs is not None and (not inputs.enabled or inputs.bits >= 32):
             return Charge(flops=products, other_flops=outputs)
         return Charge(bops=products * bits * (1 if inputs is None else inputs.bits), other_flops=outputs)
 

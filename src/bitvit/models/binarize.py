@@ -20,7 +20,15 @@ from bitvit.layers.gsb_linear import InputType, gsb_input, head_sign, step_conv
 from bitvit.layers.quant_linear import QuantLinear
 from bitvit.models.scheme import BinarizationScheme, SchemeLike, resolve_scheme
 from bitvit.models.timm_interface import BinaryDistilledTransformer, BinaryTransformer, quantize_heads
-from bitvit.quantizers.estimator import ActivationEstimator, AttentionEstimator, ValueEstimator
+from bitvit.quantizers.estimator import (
+    ActivationEstimator,
+    AttentionEstimator,
+    RealActivation,
+    RealAttention,
+    RealWeight,
+    ValueEstimator,
+    WeightEstimator,
+)
 from bitvit.quantizers.gsb_attention import GsbAttention
 from bitvit.quantizers.gsb_value import GsbValue
 from bitvit.quantizers.weight_sign import TensorSignWeight
@@ -109,6 +117,8 @@ def _binarize_in_place(model: nn.Module, scheme: BinarizationScheme) -> nn.Modul
         block.mlp = _binary_mlp(block.mlp, scheme)
     if scheme.first_last_bits == 8:
         quantize_ends(model)
+    if not scheme.is_whole:
+        setattr(model, "comparison_only", True)  # noqa: B010 (timm's class does not declare it)
     like = model.pos_embed if model.pos_embed is not None else next(model.parameters())
     model.to(device=like.device, dtype=like.dtype)
     model.train(model.training)
@@ -126,32 +136,57 @@ def quantize_ends(model: VisionTransformer) -> None:
 
 
 def _binary_attention(attn: Any, scheme: BinarizationScheme, num_tokens: int, num_patches: int) -> BinaryAttention:
-    heads, head_dim, statistics = attn.num_heads, attn.head_dim, scheme.linear_statistics
-    attention: AttentionEstimator = XnorAttention(num_patches)
-    if scheme.gsb_attention:
-        attention = GsbAttention(
-            heads,
-            num_tokens,
-            components=scheme.components_attention,
-            offset=scheme.offset,
-            offset_bits=scheme.offset_bits,
-            base="sign" if scheme.type_a == "sign" else scheme.base_map,
-        )
-    value: ValueEstimator | ActivationEstimator = head_sign(heads, head_dim, scheme.value_statistics or statistics)
-    if scheme.gsb_value:
-        value = GsbValue(heads, head_dim, scheme.components_value, scheme.value_thresholds)
+    heads, head_dim = attn.num_heads, attn.head_dim
     projections = iter((attn.qkv, attn.proj))
     return BinaryAttention(
         heads * head_dim,
         heads,
-        attention,
-        value,
-        query=head_sign(heads, head_dim, statistics, scaled=False),
-        key=head_sign(heads, head_dim, statistics, scaled=False),
-        linear=lambda *shape: _binary_linear(next(projections), scheme, "signed"),
+        _attention_estimator(heads, scheme, num_tokens, num_patches),
+        _value_estimator(heads, head_dim, scheme),
+        query=_query_or_key(heads, head_dim, scheme),
+        key=_query_or_key(heads, head_dim, scheme),
+        linear=lambda *shape: _binary_linear(next(projections), scheme, "signed", waits=scheme.first_stage == "mlp"),
         attn_drop=attn.attn_drop.p,
         proj_drop=attn.proj_drop.p,
     )
+
+
+def _attention_estimator(
+    heads: int, scheme: BinarizationScheme, num_tokens: int, num_patches: int
+) -> AttentionEstimator:
+    if "attention" not in scheme.binary_parts:
+        return RealAttention()
+    if not scheme.gsb_attention:
+        return XnorAttention(num_patches)
+    return GsbAttention(
+        heads,
+        num_tokens,
+        components=scheme.components_attention,
+        offset=scheme.offset,
+        offset_bits=scheme.offset_bits,
+        base="sign" if scheme.type_a == "sign" else scheme.base_map,
+        start=scheme.attention_start,
+        initial=scheme.initial_scales,
+        gradients=scheme.gradients,
+    )
+
+
+def _value_estimator(heads: int, head_dim: int, scheme: BinarizationScheme) -> ValueEstimator | ActivationEstimator:
+    if "value" not in scheme.binary_parts:
+        return RealActivation()
+    initial, gradients = scheme.initial_scales, scheme.gradients
+    if scheme.gsb_value:
+        components, thresholds = scheme.components_value, scheme.value_thresholds
+        return GsbValue(heads, head_dim, components, thresholds, initial=initial, gradients=gradients)
+    statistics = scheme.value_statistics or scheme.linear_statistics
+    return head_sign(heads, head_dim, statistics, initial=initial, gradients=gradients)
+
+
+def _query_or_key(heads: int, head_dim: int, scheme: BinarizationScheme) -> ActivationEstimator:
+    if "query_key" not in scheme.binary_parts:
+        return RealActivation()
+    initial, gradients = scheme.initial_scales, scheme.gradients
+    return head_sign(heads, head_dim, scheme.linear_statistics, scaled=False, initial=initial, gradients=gradients)
 
 
 def _binary_mlp(mlp: Any, scheme: BinarizationScheme) -> BinaryMlp:
@@ -159,6 +194,19 @@ def _binary_mlp(mlp: Any, scheme: BinarizationScheme) -> BinaryMlp:
     return BinaryMlp(fc1, fc2, mlp.act, (mlp.drop1.p, mlp.drop2.p))
 
 
-def _binary_linear(linear: nn.Linear, scheme: BinarizationScheme, input_type: InputType) -> QuantLinear:
-    inputs = gsb_input(linear.in_features, input_type, scheme.linear_statistics, scheme.type_a)
-    return QuantLinear.from_float(linear, weight=TensorSignWeight(), input=inputs)
+def _binary_linear(
+    linear: nn.Linear, scheme: BinarizationScheme, input_type: InputType, *, waits: bool = False
+) -> QuantLinear:
+    inputs: ActivationEstimator = RealActivation()
+    if "inputs" in scheme.binary_parts:
+        inputs = gsb_input(
+            linear.in_features,
+            input_type,
+            scheme.linear_statistics,
+            scheme.type_a,
+            scheme.initial_scales,
+            scheme.gradients,
+        )
+    weight: WeightEstimator = TensorSignWeight() if "weights" in scheme.binary_parts else RealWeight()
+    weight.waits = waits
+    return QuantLinear.from_float(linear, weight=weight, input=inputs)

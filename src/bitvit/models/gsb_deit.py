@@ -121,6 +121,13 @@ TEST_VARIANTS = {
     "test_gsb_deit_xnor_value": _variant(
         "GSB attention with the baseline's V.", 16, 10, TEST_16, gsb_value=False, value_statistics="xnor"
     ),
+    "test_gsb_deit_release": _variant(
+        "First scales, gradients and stage 1 of the authors' release.",
+        *(16, 10, TEST_16),
+        initial_scales="release",
+        gradients="release",
+        first_stage="mlp",
+    ),
     "test_gsb_deit_float_ends": _variant(
         "Real-valued patch convolution and heads.", 16, 10, TEST_16, first_last_bits=32
     ),

@@ -8,8 +8,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from bitvit.errors import UsageError
 from bitvit.layers.gsb_linear import Statistics, TypeA
-from bitvit.quantizers.gsb_attention import Offset
+from bitvit.quantizers.gsb_attention import InitialScales, Offset
 from bitvit.quantizers.gsb_value import ValueThresholds
+from bitvit.quantizers.scale_gradients import Gradients
+
+PARTS = ("weights", "inputs", "query_key", "attention", "value")
+"""Kinds of modules: weights of linear layers, their inputs, queries and keys, attention, values."""
+
+MAX_START = 64.0
 
 BaseMap = Literal["round", "mask"]
 """The base map A_bin of Table VIII: Eq. 11, or defined like the masks M_i."""
@@ -34,6 +40,15 @@ class BinarizationScheme:
         type_a: binarization of non-negative activations (Table V).
         linear_statistics: translation and scale of the linear layers' inputs, Q and K: learned, or XNOR-Net statistics.
         first_last_bits: 8 quantizes patch convolution and heads, 32 keeps them real.
+        attention_start: multiple of the mean of A_t that calibration gives a_0. At 1 (Eq. 22) A_bin is all ones where
+            attention begins even; at 2 it is 1 above the mean.
+        initial_scales: what calibration sets scales to: least squares (``"fitted"``), or 2 and 4 times a mean as the
+            authors' release does.
+        gradients: ``"release"`` averages gradients of scales as the release does (by ``1/sqrt(n)``), and lets V's pass
+            outside the masks.
+        first_stage: weights that are binary in stage 1: ``"all"``, or those of the MLPs alone, as in the release.
+        binary_parts: kinds of modules that are binary at all; with fewer than all five the network is trained to be
+            compared with, and not packed (Fig. 5).
     """
 
     gsb_attention: bool = True
@@ -48,10 +63,18 @@ class BinarizationScheme:
     type_a: TypeA = "round"
     linear_statistics: Statistics = "learned"
     first_last_bits: Literal[8, 32] = 8
+    attention_start: float = 1.0
+    initial_scales: InitialScales = "fitted"
+    gradients: Gradients = "paper"
+    first_stage: Literal["all", "mlp"] = "all"
+    binary_parts: tuple[str, ...] = PARTS
 
     def __post_init__(self) -> None:
+        self._normalize()
         for name, hint in get_type_hints(BinarizationScheme).items():
             value = getattr(self, name)
+            if name == "binary_parts":
+                continue
             if name == "value_statistics":
                 if value not in (None, "learned", "xnor"):
                     raise UsageError(f"scheme: {name} is {value!r}; choose one of 'learned', 'xnor', None")
@@ -71,9 +94,37 @@ class BinarizationScheme:
                 'scheme: type_a "sign" would make the baseline\'s attention all ones; it needs gsb_attention'
             )
 
+        if self.gradients == "release" and self.value_thresholds != "paper":
+            raise UsageError('scheme: gradients "release" is for value_thresholds "paper"')
+        if self.gradients == "release" and self.type_a == "sign":
+            raise UsageError('scheme: gradients "release" is for type_a "round"')
+
+    def _normalize(self) -> None:
+        """Take a list for a tuple and a whole number for a float, as YAML and JSON write them.
+
+        Raises:
+            UsageError: a part is unknown, there is none, or a number is out of range.
+        """
+        start = self.attention_start
+        if isinstance(start, bool) or not isinstance(start, int | float) or not 0 < start <= MAX_START:
+            raise UsageError(f"scheme: attention_start is {start!r}; choose a number above 0, at most {MAX_START:g}")
+        object.__setattr__(self, "attention_start", float(start))
+        parts = self.binary_parts
+        if not isinstance(parts, list | tuple) or not parts:
+            raise UsageError(f"scheme: binary_parts is {parts!r}; choose a list of {', '.join(PARTS)}")
+        unknown = [part for part in parts if part not in PARTS]
+        if unknown:
+            raise UsageError(f"scheme: binary_parts has {unknown[0]!r}; choose from {', '.join(PARTS)}")
+        object.__setattr__(self, "binary_parts", tuple(part for part in PARTS if part in parts))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all kinds of modules are binary."""
+        return self.binary_parts == PARTS
+
     def to_dict(self) -> dict[str, Any]:
         """The scheme as plain values, for JSON and YAML."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "binary_parts": list(self.binary_parts)}
 
 
 MAX_COMPONENTS = 8

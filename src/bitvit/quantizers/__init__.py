@@ -16,6 +16,8 @@ from bitvit.quantizers.estimator import (
     Estimator,
     Quantized,
     RealActivation,
+    RealAttention,
+    RealWeight,
     ValueEstimator,
     WeightEstimator,
 )
@@ -107,6 +109,8 @@ __all__ = [
     "RbnnWeight",
     "ReactNetSign",
     "RealActivation",
+    "RealAttention",
+    "RealWeight",
     "RecuWeight",
     "ScaledBits",
     "ShiftedSign",

@@ -135,9 +135,13 @@ class WeightEstimator(Estimator):
 
     is_full_precision_product = False
     """The product with other codes must not be rounded to half precision."""
+    waits = False
+    """Whether these weights stay real in the stage with real activations; otherwise both stages quantize them."""
 
     def set_activation_binarization(self, enabled: bool) -> None:
-        """Weights are quantized in both stages."""
+        """Quantize the weights in both stages, or, where they wait, from the second one on."""
+        if self.waits:
+            super().set_activation_binarization(enabled)
 
     def float_twin(self) -> nn.Module | None:
         """Return None: the layer's float twin has its weight as it is."""
@@ -148,6 +152,16 @@ class WeightEstimator(Estimator):
     ) -> Tensor | None:
         """Return the whole linear layer in one step of autograd, or None where there is no such form."""
         return None
+
+
+class RealWeight(WeightEstimator):
+    """No quantization: the weights as they are."""
+
+    bits = 32
+
+    def forward(self, x: Tensor) -> Quantized:
+        """Return the weights as they are."""
+        return x, None
 
 
 class ActivationEstimator(Estimator):
@@ -217,6 +231,16 @@ class AttentionEstimator(Estimator):
             ExportError: there is none.
         """
         raise self._no_packed_form()
+
+
+class RealAttention(AttentionEstimator):
+    """No quantization: the probabilities as they are."""
+
+    bits = 32
+
+    def forward(self, x: Tensor) -> Quantized:
+        """Return the probabilities as they are."""
+        return x, None
 
 
 class ValueEstimator(Estimator):

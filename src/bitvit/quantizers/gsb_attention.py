@@ -15,6 +15,7 @@ from bitvit.quantizers.masks import between, greater, inner, less, signs, summed
 from bitvit.quantizers.packed_forms import MaskPlanes, Rules, first_threshold, for_each_head
 from bitvit.quantizers.positive import MIN_SCALE, Positive
 from bitvit.quantizers.precision import at_least_float32
+from bitvit.quantizers.scale_gradients import Gradients, averaged_as
 from bitvit.quantizers.thresholds import component_factors
 from bitvit.quantizers.whole_operators import gradient_shapes, whole_on_cpu
 
@@ -185,19 +186,29 @@ def fit_attention_scales(attention: Tensor, factors: tuple[float, ...], base: At
 
     Source: GSB Eq. 21-25 (Eq. 24 has a misprint, 25 is its intended solution).
     """
+    return scales_of_levels(attention_levels(attention, factors, base))
+
+
+def attention_levels(
+    attention: Tensor, factors: tuple[float, ...], base: AttentionBase = "round", start: float = 1.0
+) -> list[Tensor]:
+    """Return the values that the sums ``a_0 .. a_0 + .. + a_k`` should have: the base's mean, and that of each band.
+
+    Arguments as of `fit_attention_scales`; with base ``"round"``, ``start`` is the multiple of the mean that a_0 takes.
+    """
     with torch.no_grad():
         row_max = attention.amax(dim=-1, keepdim=True)
         if base == "mask":
             levels, edges = [], [BASE_FACTOR, *factors]
         else:
-            levels, edges = [attention.mean() if base == "round" else attention.abs().mean()], list(factors)
+            levels, edges = [start * attention.mean() if base == "round" else attention.abs().mean()], list(factors)
         at_least = [attention >= edge * row_max for edge in edges]
         for index, reached in enumerate(at_least):
             band = reached & ~at_least[index + 1] if index + 1 < len(at_least) else reached
             count = band.sum()
             mean = torch.where(band, attention, attention.new_zeros(())).sum() / count.clamp_min(1)
             levels.append(torch.where(count > 0, mean, attention.new_zeros(())))
-        return scales_of_levels(levels)
+        return levels
 
 
 def scales_of_levels(levels: list[Tensor]) -> Tensor:
@@ -210,6 +221,23 @@ def scales_of_levels(levels: list[Tensor]) -> Tensor:
     return torch.stack(scales)
 
 
+def multiples_of_levels(levels: list[Tensor], factor: float) -> Tensor:
+    """Turn levels into scales as the authors' release does: each is the same multiple of its own level.
+
+    A level without values, 0, takes the scale below it.
+    """
+    scales: list[Tensor] = []
+    for level in levels:
+        below = scales[-1] if scales else level
+        scales.append(torch.where(level > 0, factor * level, below))
+    return torch.stack(scales)
+
+
+InitialScales = Literal["fitted", "release"]
+"""First values of learned scales: least squares (Eq. 25 and 34), or the release's multiples of a mean: 4 times for
+non-negative values (attention included), 2 times for signed ones."""
+
+UNSIGNED_START, SIGNED_START = 4.0, 2.0
 SMALLEST_START = 0.25
 """Smallest scale of a component that training starts with, as a share of the first scale."""
 
@@ -257,6 +285,10 @@ class GsbAttention(AttentionEstimator):
         offset_bits: 8 trains a learned Phi with the rounding of its 8-bit storage (one scale for each head), 32 stores
             it in float32.
         base: definition of A_bin (Tables V and VIII).
+        start: multiple of the mean that calibration gives a_0. At 1 (Eq. 22) A_bin begins as all ones where attention
+            begins even, because all of it lies above half the mean; at 2 with ones where A_t is above its mean.
+        initial: see `InitialScales`; the release's has no use for ``start``.
+        gradients: how gradients of the scales are averaged.
 
     Attributes:
         offset: parameter Phi, subtracted, initially 0; None where it is not learned.
@@ -276,8 +308,13 @@ class GsbAttention(AttentionEstimator):
         offset: Offset = "full",
         offset_bits: Literal[8, 32] = 8,
         base: AttentionBase = "round",
+        *,
+        start: float = 1.0,
+        initial: InitialScales = "fitted",
+        gradients: Gradients = "paper",
     ) -> None:
         super().__init__()
+        self.start, self.initial, self.gradients = start, initial, gradients
         self.num_heads = num_heads
         self.num_tokens = num_tokens
         self.offset_kind = offset
@@ -311,7 +348,8 @@ class GsbAttention(AttentionEstimator):
     def forward(self, x: Tensor) -> Quantized:
         """Return the approximation `gsb_attention`, ``[B, H, N, N]``; its scales are already applied."""
         x = at_least_float32(x)
-        return gsb_attention(x, self.scales, self.factors, self.base, self.effective_offset(x)), None
+        scales = averaged_as(self.gradients, self.scales, x)
+        return gsb_attention(x, scales, self.factors, self.base, self.effective_offset(x)), None
 
     def real_value(self, x: Tensor) -> Quantized:
         """Return ``A - Phi``."""
@@ -320,7 +358,9 @@ class GsbAttention(AttentionEstimator):
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
         """Set the scales by Eq. 25 from attention probabilities ``[B, H, N, N]``, none too small to live (`alive`)."""
-        self.scales = alive(fit_attention_scales(self.shifted(x), self.factors, self.base))
+        is_released = self.initial == "release"
+        levels = attention_levels(self.shifted(x), self.factors, self.base, 1.0 if is_released else self.start)
+        self.scales = multiples_of_levels(levels, UNSIGNED_START) if is_released else alive(scales_of_levels(levels))
 
     @torch.no_grad()
     def set_tokens(self, old: tuple[int, int], new: tuple[int, int], extra: int) -> None:

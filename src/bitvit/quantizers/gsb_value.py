@@ -8,11 +8,18 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from bitvit.quantizers.estimator import Quantized, ValueEstimator
-from bitvit.quantizers.gsb_attention import alive, scales_of_levels
+from bitvit.quantizers.gsb_attention import (
+    SIGNED_START,
+    InitialScales,
+    alive,
+    multiples_of_levels,
+    scales_of_levels,
+)
 from bitvit.quantizers.masks import greater, inner, less, less_equal, shifted, signs, summed_like, with_signs
 from bitvit.quantizers.packed_forms import ValuePlanes
 from bitvit.quantizers.positive import MIN_SCALE, Positive
 from bitvit.quantizers.precision import at_least_float32
+from bitvit.quantizers.scale_gradients import Gradients, averaged_as
 from bitvit.quantizers.threshold_value import gaussian_thresholds, threshold_levels, threshold_value
 from bitvit.quantizers.thresholds import component_factors
 from bitvit.quantizers.whole_operators import gradient_shapes, whole_on_cpu
@@ -159,6 +166,11 @@ def fit_value_scales(value: Tensor, factors: tuple[float, ...]) -> Tensor:
 
     Source: GSB Eq. 33 and 34 (the alphas in Eq. 34 are misprints for betas; the counts are of the masks' elements).
     """
+    return scales_of_levels(value_levels(value, factors))
+
+
+def value_levels(value: Tensor, factors: tuple[float, ...]) -> list[Tensor]:
+    """Return the mean of ``|V|`` in each band, 0 in one without values. Arguments as of `fit_value_scales`."""
     with torch.no_grad():
         magnitude = value.abs()
         masks = [torch.ones_like(value), *value_masks(value, factors)]
@@ -166,7 +178,7 @@ def fit_value_scales(value: Tensor, factors: tuple[float, ...]) -> Tensor:
         for index, mask in enumerate(masks):
             band = mask - masks[index + 1] if index + 1 < len(masks) else mask
             levels.append(torch.sum(band * magnitude) / band.sum().clamp_min(1))
-        return scales_of_levels(levels)
+        return levels
 
 
 ValueThresholds = Literal["paper", "quantile", "learned"]
@@ -186,6 +198,9 @@ class GsbValue(ValueEstimator):
         thresholds: ``"paper"``: as Eq. 27. ``"quantile"`` and ``"learned"``: `threshold_value`, with ``t_i = q_i
             sigma_h`` (`gaussian_thresholds`; sigma_h a running standard deviation of the head's values, as that of a
             BatchNorm), or with learned ``t_i`` that start there. The packed form and its cost are the same.
+        initial: first values of the scales.
+        gradients: ``"release"`` averages the scales' gradients as the release does, and counts the window of each extra
+            component as open outside its mask, so that V gets ``(window + k) g`` nearly everywhere.
 
     Attributes:
         omega: parameter ``[H, 1, D]``, subtracted, initially 0.
@@ -202,9 +217,17 @@ class GsbValue(ValueEstimator):
     thresholds = Positive()
 
     def __init__(
-        self, num_heads: int, head_dim: int, components: int = 2, thresholds: ValueThresholds = "paper"
+        self,
+        num_heads: int,
+        head_dim: int,
+        components: int = 2,
+        thresholds: ValueThresholds = "paper",
+        *,
+        initial: InitialScales = "fitted",
+        gradients: Gradients = "paper",
     ) -> None:
         super().__init__()
+        self.initial, self.gradients = initial, gradients
         self.num_heads = num_heads
         self.head_dim = head_dim
         self.kind: ValueThresholds = thresholds
@@ -229,12 +252,20 @@ class GsbValue(ValueEstimator):
     def forward(self, x: Tensor) -> Quantized:
         """Return the approximation, ``[B, H, N, D]``; its scales are already applied."""
         x = at_least_float32(x)
+        scales = averaged_as(self.gradients, self.scales, x)
         if self.kind == "paper":
-            return gsb_value(x, self.scales, self.factors, self.omega), None
+            y = gsb_value(x, scales, self.factors, self.omega)
+            return (y + self._open_windows(x) if self.gradients == "release" else y), None
         if self.kind == "quantile" and self.training:
             with torch.no_grad():
                 self.get_buffer("spread").lerp_(_deviations(x - self.omega), _MOMENTUM)
-        return threshold_value(x, self.scales, self.limits(), self.omega), None
+        return threshold_value(x, scales, self.limits(), self.omega), None
+
+    def _open_windows(self, x: Tensor) -> Tensor:
+        """Return 0, with the gradient ``sum_i (1 - M_i)`` to ``V - Omega``."""
+        values = x - self.omega
+        passed = values * sum(1 - mask for mask in value_masks(values, self.factors))
+        return passed - passed.detach()
 
     def real_value(self, x: Tensor) -> Quantized:
         """Return ``V - Omega``."""
@@ -244,6 +275,9 @@ class GsbValue(ValueEstimator):
     def fit(self, x: Tensor) -> None:
         """Set thresholds and, by Eq. 34, scales from values ``[B, H, N, D]``; no scale too small to live (`alive`)."""
         values = at_least_float32(x) - self.omega
+        if self.initial == "release":
+            self.scales = multiples_of_levels(value_levels(values, self.factors), SIGNED_START)
+            return
         if self.kind == "paper":
             self.scales = alive(fit_value_scales(values, self.factors))
             return

@@ -17,6 +17,7 @@ from bitvit.quantizers.masks import between, greater, inner, shifted, summed_lik
 from bitvit.quantizers.packed_forms import InputBits
 from bitvit.quantizers.positive import Positive
 from bitvit.quantizers.precision import at_least_float32
+from bitvit.quantizers.scale_gradients import Gradients, averaged_as
 
 
 class _LearnedBits(Function):
@@ -207,6 +208,8 @@ class LearnedSign(ScaledBits):
 
     Args:
         shape: of the shift, which broadcasts over the input: ``(K,)``, or ``(H, 1, D)`` for heads.
+        start: `fit` sets the scale to this multiple of ``mean(|x + shift|)``; None: to its least-squares value.
+        gradients: how the gradient of the scale is averaged.
 
     Attributes:
         shift: parameter, added, initially 0.
@@ -218,19 +221,28 @@ class LearnedSign(ScaledBits):
     flops_per_element = 3  # shift, divide, round
     scale = Positive()
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    start: float | None = None
+    gradients: Gradients = "paper"
+
+    def __init__(self, shape: tuple[int, ...], start: float | None = None, gradients: Gradients = "paper") -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.zeros(shape))
         self.scale = torch.ones(())
+        if start is not None:
+            self.start = start
+        self.gradients = gradients
 
     def shift_and_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the two learned parameters: the shift of each channel and the scale, a positive scalar."""
-        return self.shift, self.scale
+        return self.shift, averaged_as(self.gradients, self.scale, x)
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Set the scale to its least-squares value on ``x``; the shift stays."""
+        """Set the scale to its first value on ``x``, by default the least-squares one; the shift stays."""
         shifted_input = at_least_float32(x) + self.shift
+        if self.start is not None:
+            self.scale = self.start * shifted_input.abs().mean()
+            return
         self.scale = fit_round_scale(shifted_input) if self.rounds else fit_sign_scale(shifted_input)
 
     def packed(self) -> InputBits:

@@ -72,7 +72,7 @@ class TensorSignWeight(WeightEstimator):
         self, x: Tensor, weight: Tensor, bias: Tensor | None, inputs: ActivationEstimator
     ) -> Tensor | None:
         """Return the linear layer by `binary_product`, None where the inputs are not scaled bits."""
-        if not (isinstance(inputs, ScaledBits) and inputs.enabled and inputs.is_standard):
+        if not (self.enabled and isinstance(inputs, ScaledBits) and inputs.enabled and inputs.is_standard):
             return None
         x = at_least_float32(x)
         shift, scale = inputs.shift_and_scale(x)

@@ -19,6 +19,7 @@ def test_packaged_recipes_of_gsb_are_the_papers_and_the_small_ones() -> None:
         "gsb-demo",
         "gsb-flowers102",
         "gsb-micro",
+        "gsb-release",
     ]
 
 
