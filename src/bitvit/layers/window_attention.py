@@ -1,5 +1,7 @@
 """MSMHA: BHViT's attention inside windows that also see a summary token of every window."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,9 @@ from bitvit.layers.react_attention import AttentionUnits, PackedAttentionUnits
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.quantizers.decomposition import DecomposedAttention
 from bitvit.quantizers.estimator import AttentionEstimator
+
+Summaries = Literal["mixed", "average"]
+"""What the summary token of a window is: a learned mixture of maximum and average, or the average."""
 
 
 def split_windows(x: Tensor, window: int) -> Tensor:
@@ -37,21 +42,24 @@ class WindowTokens(nn.Module):
     Args:
         channels: C.
         window: w.
+        summaries: ``"mixed"``: as above. ``"average"``: the average alone.
 
     Shape: map ``[B, H, W, C] -> [B * windows, w * w + windows, C]``.
     """
 
-    def __init__(self, channels: int, window: int) -> None:
+    def __init__(self, channels: int, window: int, summaries: Summaries = "mixed") -> None:
         super().__init__()
         self.window = window
-        self.mix = nn.Parameter(torch.full((channels,), 0.5))
+        self.mix = nn.Parameter(torch.full((channels,), 0.5)) if summaries == "mixed" else None
         self.norm = nn.LayerNorm(channels, eps=1e-5)
 
     def summaries(self, x: Tensor) -> Tensor:
         """Return one summary token per window, ``[B, windows, C]``."""
         w, pad = self.window, (self.window - 1) // 2
-        largest = max_pool(x, w, w, pad)
         mean = average_pool(x, (w, w), (w, w), (pad, pad))
+        if self.mix is None:
+            return mean.flatten(1, 2)
+        largest = max_pool(x, w, w, pad)
         return (self.mix * largest + (1 - self.mix) * mean).flatten(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,6 +71,8 @@ class WindowTokens(nn.Module):
 
     def charge(self, call: Call) -> Charge:
         """Maximum and mean of every cell, and their mixture."""
+        if self.mix is None:
+            return Charge(other_flops=call.elements_in)
         return Charge(other_flops=2 * call.elements_in + 3 * (call.elements_in // self.window**2))
 
     def packed(self) -> nn.Module:
@@ -117,6 +127,7 @@ class WindowAttention(AttentionUnits):
         attention: estimator of the attention probabilities, by default `DecomposedAttention`.
         options: shared choices of the network.
         affine: scale and shift the output (initially 0.1).
+        summaries: see `WindowTokens`.
 
     Shape: map ``[B, H, W, C] -> [B, H, W, C]``.
 
@@ -135,10 +146,11 @@ class WindowAttention(AttentionUnits):
         *,
         attention: AttentionEstimator | None = None,
         affine: bool = True,
+        summaries: Summaries = "mixed",
     ) -> None:
         estimator = DecomposedAttention(num_heads) if attention is None else attention
         super().__init__(channels, num_heads, estimator, options, affine)
-        self.tokens = WindowTokens(channels, window)
+        self.tokens = WindowTokens(channels, window, summaries)
         self.merge = WindowMerge(channels, window)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -178,23 +190,26 @@ class PackedWindowTokens(nn.Module):
     def __init__(self, layer: WindowTokens) -> None:
         super().__init__()
         self.window = layer.window
-        mix = layer.mix.detach().double()
-        zero = torch.zeros_like(mix).float()
-        self.register_buffer("mix", mix.float())
-        self.register_buffer("rest", (1.0 - mix).float())
-        self.register_buffer("zero", zero)
         self.norm = layer.norm
+        self.is_mixed = layer.mix is not None
+        if layer.mix is not None:
+            mix = layer.mix.detach().double()
+            self.register_buffer("mix", mix.float())
+            self.register_buffer("rest", (1.0 - mix).float())
+            self.register_buffer("zero", torch.zeros_like(mix).float())
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a map, float32 ``[B, H, W, C]``, to rows ``[B, windows (w w + windows), C]``."""
         grid, window = grid_of(x), self.window
         rows, padding = as_rows(x), (self.window - 1) // 2
-        largest = ops.affine(ops.pool(rows, grid, "max", window, window, padding), self.mix, self.zero)
-        mean = ops.affine(ops.pool(rows, grid, "average", window, window, padding), self.rest, self.zero)
+        summary = ops.pool(rows, grid, "average", window, window, padding)
+        if self.is_mixed:
+            largest = ops.affine(ops.pool(rows, grid, "max", window, window, padding), self.mix, self.zero)
+            summary = largest + ops.affine(summary, self.rest, self.zero)
         cells = window_cells(grid, window)
         summaries = torch.arange(len(cells)).expand(len(cells), -1) + grid[0] * grid[1]
         index = torch.cat([cells, summaries], dim=1).flatten().int()
-        result: Tensor = self.norm(ops.gather_rows(ops.concat_rows(rows, largest + mean), index))
+        result: Tensor = self.norm(ops.gather_rows(ops.concat_rows(rows, summary), index))
         return result
 
 

@@ -1,7 +1,7 @@
 """BHViT: a binary hybrid pyramid, convolutions first and window attention later (CVPR 2025)."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +13,20 @@ from bitvit.layers.quant_linear import QuantLinear
 from bitvit.layers.react_branches import ShiftBranches
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.layers.token_norm import NormKind
-from bitvit.layers.window_attention import WindowAttention
+from bitvit.layers.window_attention import Summaries, WindowAttention
 from bitvit.models.entrypoints import Variant, build_network, model_cfg, register_family
 from bitvit.models.pyramid import FEATURES, Pyramid, ResidualBlock
 from bitvit.quantizers.banded_mask import BandedAttention
+from bitvit.quantizers.clipped_mask import CalibratedClip
 from bitvit.quantizers.decomposition import DecomposedAttention
+from bitvit.quantizers.estimator import AttentionEstimator
 from bitvit.quantizers.triangular_sign import SignOfZero
 
 CONVOLUTION_STAGES = 2
-"""Stages that mix tokens with `DilatedMixer`; the later ones attend in windows."""
+"""Stages of the hybrid that mix tokens with `DilatedMixer`; the later ones attend in windows."""
+
+Mixer = Literal["hybrid", "convolution", "attention"]
+Attention = Literal["decomposed", "banded", "binary"]
 
 
 class BhvitBlock(ResidualBlock):
@@ -77,10 +82,12 @@ class Bhvit(Pyramid):
         num_classes: classes; 0 removes the head.
         embed_dims: widths of the stages, multiples of 4, each a multiple of the one before.
         depths: blocks of each stage.
-        num_heads: attention heads of each stage (those of the first two are not used).
+        num_heads: attention heads of each stage (stages with convolutions do not use theirs).
         mlp_dims: FFN widths, multiples of the stage's width.
         window_size: side of the attention windows, one number or one for each stage.
-        attention: ``"decomposed"`` (quantization decomposition) or ``"banded"`` (the GSB variant).
+        attention: ``"decomposed"`` (quantization decomposition), ``"banded"`` (GSB) or ``"binary"`` (one bit).
+        mixer: ``"hybrid"``, or for comparison ``"convolution"`` or ``"attention"`` in all stages.
+        summaries: of windows, ``"mixed"`` (maximum and average) or ``"average"``.
         branch_kernels: sizes of the shift branches, of 3 and 5; empty for none.
         affine: scale and shift before residual connections and on branches.
         norm: ``"batch"`` (published) or ``"layer"``.
@@ -111,7 +118,9 @@ class Bhvit(Pyramid):
         num_heads: Sequence[int] = (1, 1, 4, 8),
         mlp_dims: Sequence[int] = (512, 1024, 1024, 2048),
         window_size: int | Sequence[int] = 7,
-        attention: Literal["decomposed", "banded"] = "decomposed",
+        attention: Attention = "decomposed",
+        mixer: Mixer = "hybrid",
+        summaries: Summaries = "mixed",
         branch_kernels: Sequence[int] = (3, 5),
         affine: bool = True,
         norm: NormKind = "batch",
@@ -122,21 +131,31 @@ class Bhvit(Pyramid):
         sign_of_zero: SignOfZero = "plus",
         drop_rate: float = 0.0,
     ) -> None:
-        if attention not in ("decomposed", "banded"):
-            raise UsageError(f"attention is 'decomposed' or 'banded', not {attention!r}")
+        for name, value, choices in (
+            ("attention", attention, get_args(Attention)),
+            ("mixer", mixer, get_args(Mixer)),
+            ("summaries", summaries, get_args(Summaries)),
+        ):
+            if value not in choices:
+                raise UsageError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
+        convolutions = {"hybrid": CONVOLUTION_STAGES, "convolution": len(depths), "attention": 0}[mixer]
         options = ReactOptions(norm=norm, norm_eps=norm_eps, recu=recu, sign_of_zero=sign_of_zero)
         windows = [window_size] * len(depths) if isinstance(window_size, int) else list(window_size)
 
         def make_block(stage: int, drop_path: float) -> BhvitBlock:
             channels, heads = embed_dims[stage], num_heads[stage]
-            mixer: nn.Module
-            if stage < CONVOLUTION_STAGES:
-                mixer = DilatedMixer(channels, options)
+            tokens: nn.Module
+            if stage < convolutions:
+                tokens = DilatedMixer(channels, options)
             else:
-                estimator = BandedAttention() if attention == "banded" else DecomposedAttention(heads)
-                mixer = WindowAttention(channels, heads, windows[stage], options, attention=estimator, affine=affine)
+                tokens = WindowAttention(
+                    *(channels, heads, windows[stage], options),
+                    attention=_attention_estimator(attention, heads),
+                    affine=affine,
+                    summaries=summaries,
+                )
             return BhvitBlock(
-                *(channels, mlp_dims[stage], mixer, options),
+                *(channels, mlp_dims[stage], tokens, options),
                 branch_kernels=branch_kernels,
                 affine=affine,
                 drop_path=drop_path,
@@ -151,11 +170,17 @@ class Bhvit(Pyramid):
             num_classes=num_classes,
             embed_dims=embed_dims,
             depths=depths,
-            multiples=[1 if i < CONVOLUTION_STAGES else window for i, window in enumerate(windows)],
+            multiples=[1 if i < convolutions else window for i, window in enumerate(windows)],
             binary_downsampling=binary_downsampling,
             drop_path_rate=drop_path_rate,
             drop_rate=drop_rate,
         )
+
+
+def _attention_estimator(kind: Attention, num_heads: int) -> AttentionEstimator:
+    if kind == "banded":
+        return BandedAttention()
+    return CalibratedClip() if kind == "binary" else DecomposedAttention(num_heads)
 
 
 def weight_oscillation_loss(model: nn.Module) -> Tensor:
@@ -236,6 +261,14 @@ VARIANTS = {
     "test_bhvit_gsb": Variant("Tiny, with GSB attention.", 32, 10, _TEST | {"attention": "banded"}),
     "test_bhvit_recu": Variant("Tiny, with ReCU gradients.", 32, 10, _TEST | {"recu": True}),
     "test_bhvit_odd": Variant("Tiny, with widths that are no multiple of 64, several windows of 3.", 96, 7, _ODD),
+    "test_bhvit_convolution": Variant(
+        "Tiny, with convolutions in all stages.", 32, 10, _TEST | {"mixer": "convolution"}
+    ),
+    "test_bhvit_attention": Variant(
+        "Tiny, with attention in all stages and average summaries.",
+        *(32, 10, _TEST | {"mixer": "attention", "summaries": "average"}),
+    ),
+    "test_bhvit_binary": Variant("Tiny, with attention of one bit.", 32, 10, _TEST | {"attention": "binary"}),
     "test_bhvit_plain": Variant(
         "Tiny, without shift branches and affine outputs.",
         *(32, 10, _TEST | {"branch_kernels": (), "affine": False}),

@@ -8,7 +8,7 @@ from bitvit.quantizers.banded_mask import BandedAttention
 from bitvit.quantizers.binary_product import binary_product
 from bitvit.quantizers.bireal import BiRealWeight
 from bitvit.quantizers.channelwise_weight import ChannelSignWeight
-from bitvit.quantizers.clipped_mask import ClippedAttention
+from bitvit.quantizers.clipped_mask import CalibratedClip, ClippedAttention
 from bitvit.quantizers.decomposition import DecomposedAttention
 from bitvit.quantizers.estimator import (
     ActivationEstimator,
@@ -85,6 +85,7 @@ __all__ = [
     "AttentionEstimator",
     "BandedAttention",
     "BiRealWeight",
+    "CalibratedClip",
     "CentredSign",
     "ChannelSignWeight",
     "ClippedAttention",

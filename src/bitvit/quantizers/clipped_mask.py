@@ -76,3 +76,15 @@ class ClippedAttention(AttentionEstimator):
         clip = float(self.clip.detach())
         factors = for_each_head([clip], num_heads)
         return MaskPlanes([["greater"]], factors, first_threshold(factors, 0.5 * clip))
+
+
+class CalibratedClip(ClippedAttention):
+    """`ClippedAttention` whose level calibration sets to twice the mean: the mask begins as 1 above the mean.
+
+    BinaryViT's fixed first level suits rows of hundreds of tokens; with fewer all probabilities lie above it.
+    """
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Set the level from attention probabilities ``[B, H, N, M]``."""
+        self.clip = 2.0 * x.mean()

@@ -12,9 +12,10 @@ from bitvit.layers import calibrate
 from bitvit.layers.dilated_mixer import DilatedMixer
 from bitvit.layers.react_branches import ShiftBranches
 from bitvit.layers.react_linear import ReactOptions
-from bitvit.layers.window_attention import WindowMerge, WindowTokens, join_windows, split_windows
+from bitvit.layers.window_attention import WindowAttention, WindowMerge, WindowTokens, join_windows, split_windows
 from bitvit.models.bhvit import Bhvit, weight_oscillation_loss
 from bitvit.models.stages import set_stage
+from bitvit.quantizers import CalibratedClip
 from bitvit.quantizers.decomposition import DecomposedAttention, decompose_attention
 from tests.support.random_models import perturb
 
@@ -186,3 +187,53 @@ def test_stages_switch_activations() -> None:
     set_stage(model, "full")
     assert torch.equal(model(images), full)
     assert set(signs[1].unique().tolist()) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions", "windows"),
+    [("test_bhvit", 2, 3), ("test_bhvit_convolution", 5, 0), ("test_bhvit_attention", 0, 5)],
+)
+def test_mixers_of_all_stages(name: str, convolutions: int, windows: int) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(name)
+    kinds = [type(module) for module in model.modules()]
+    assert (kinds.count(DilatedMixer), kinds.count(WindowAttention)) == (convolutions, windows)
+    set_stage(model, "full")
+    images = torch.randn(2, 3, 32, 32)
+    calibrate(model, images)
+    model(images).square().sum().backward()
+    unreached = [key for key, value in model.named_parameters() if value.requires_grad and value.grad is None]
+    assert unreached == []
+
+
+def test_average_summaries_are_the_average_alone() -> None:
+    tokens = prepared(WindowTokens(5, 2, "average"), 1)
+    assert isinstance(tokens, WindowTokens)
+    x = torch.randn(1, 4, 2, 5, dtype=torch.float64)
+    expected = torch.stack([x[0, 2 * row : 2 * row + 2].mean(dim=(0, 1)) for row in range(2)])
+    torch.testing.assert_close(tokens.summaries(x)[0], expected, **CLOSE)
+    assert [name for name, _ in tokens.named_parameters()] == ["norm.weight", "norm.bias"]
+
+
+def test_attention_of_one_bit_begins_with_ones_above_the_mean() -> None:
+    estimator = CalibratedClip().double()
+    x = torch.rand(3, 2, 5, 7, dtype=torch.float64)
+    estimator.fit(x)
+    levels, scale = estimator(x)
+    assert levels.equal((x > x.mean()).double())
+    torch.testing.assert_close(scale, 2 * x.mean())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mixer": "mlp"}, "mixer is 'mlp'; choose one of hybrid, convolution, attention"),
+        ({"attention": "real"}, "attention is 'real'; choose one of decomposed, banded, binary"),
+        ({"summaries": "max"}, "summaries is 'max'; choose one of mixed, average"),
+        ({"mixer": "attention", "window_size": 3}, "multiple"),
+    ],
+    ids=str,
+)
+def test_choices_that_do_not_exist_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        timm.create_model("test_bhvit", **arguments)
