@@ -52,7 +52,7 @@ core: $(CORE)
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "bitvit needs Python 3.10 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet "pip>=25.1" "scikit-build-core>=0.11" "nanobind>=2.4" "nlohmann-json>=3.12"
+	$(PIP) install --quiet "pip>=25.1" "scikit-build-core>=0.11" "nanobind>=2.4" "nlohmann-json>=3.12" "setuptools-scm>=8"
 	@command -v cmake >/dev/null || $(PIP) install --quiet cmake
 	@command -v ninja >/dev/null || $(PIP) install --quiet ninja
 	$(PIP) install --quiet --no-build-isolation $(BUILD_OPTIONS) --editable ".[train,hub,onnx]" --group dev

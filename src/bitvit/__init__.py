@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bitvit.models import binarize, create_model
     from bitvit.runtime import load
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = ["__version__", "binarize", "create_model", "load", "pack"]
 
@@ -47,11 +47,24 @@ _SUBPACKAGES = frozenset(
 )
 
 
+def installed_version() -> str:
+    """Return the version that was installed; it comes from git (`pyproject.toml`)."""
+    from importlib import metadata  # takes as long as all the rest of this module
+
+    try:
+        return metadata.version("bitvit")
+    except metadata.PackageNotFoundError:  # sources on the path, nothing installed
+        return "0+unknown"
+
+
 def __getattr__(name: str) -> object:
     if name in _ATTRIBUTES:
         value: object = getattr(importlib.import_module(_ATTRIBUTES[name]), name)
         globals()[name] = value
         return value
+    if name == "__version__":
+        globals()[name] = installed_version()
+        return globals()[name]
     if name in _SUBPACKAGES:
         return importlib.import_module(f"bitvit.{name}")
     raise AttributeError(f"module 'bitvit' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from rich_argparse import RawDescriptionRichHelpFormatter
 
-from bitvit import __version__
+import bitvit
 from bitvit.cli.deferred_imports import import_modules
 from bitvit.cli.output import open_closed_streams, print_error, print_note, tolerate_any_text
 from bitvit.errors import BitvitError, UsageError
@@ -58,6 +58,15 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(EXIT_BAD_INPUT)
 
 
+class PrintVersion(argparse.Action):
+    """`--version`: asks for the version only where it is wanted, since that takes a few milliseconds."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """Print it and exit."""
+        print(f"bitvit {bitvit.__version__}")
+        parser.exit()
+
+
 def command_module(name: str) -> ModuleType:
     """Return the module of a command; where its name is a word of Python, the module's ends with an underscore."""
     return import_module(f"bitvit.cli.{name}_" if iskeyword(name) else f"bitvit.cli.{name}")
@@ -74,7 +83,7 @@ def build_parser() -> Parser:
         "  bitvit predict digits.bitvit photo.png",
         formatter_class=RawDescriptionRichHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"bitvit {__version__}")
+    parser.add_argument("--version", action=PrintVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         module = command_module(name)
