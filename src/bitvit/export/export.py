@@ -53,6 +53,7 @@ def export_model(
     provenance: dict[str, Any] | None = None,
     images: Iterable[Batch] = (),
     threads: int | None = None,
+    device: str | torch.device | None = None,
     task: str = "classification",
     colors: Sequence[tuple[int, int, int]] | None = None,
 ) -> ExportReport:
@@ -66,6 +67,7 @@ def export_model(
         provenance: stored as it is in the file, with the version and the measured agreement added.
         images: batches of uint8 images `[B,H,W,C]`, and their targets or None, to measure the agreement on.
         threads: threads of the engine during the comparison.
+        device: where the model runs during the comparison, and stays; by default where it is.
         task: what the model is for.
         colors: red, green, blue of each class, where the task draws with them.
 
@@ -86,7 +88,7 @@ def export_model(
         task=task,
         colors=None if colors is None else list(colors),
     )
-    report = measure_agreement(model, file, images, threads=threads)
+    report = measure_agreement(model, file, images, threads=threads, device=device)
     origin = {**(provenance or {}), "bitvit_version": bitvit.__version__, "agreement": report.as_dict()}
     write_file(path, replace(file, provenance=origin))
     return report

@@ -52,6 +52,7 @@ def measure_agreement(
     file: BitvitFile,
     images: Iterable[tuple[npt.NDArray[np.uint8], Any]],
     threads: int | None = None,
+    device: str | torch.device | None = None,
 ) -> ExportReport:
     """Run both on the same bytes: the model in PyTorch on normalized floats, the Program in the engine.
 
@@ -60,13 +61,15 @@ def measure_agreement(
         file: what it was packed to; it need not have been written.
         images: batches of uint8 images `[B,H,W,C]`, and their targets or None.
         threads: threads of the engine.
+        device: where the network runs, and stays; by default where it is.
     """
     task = task_named(file.task)
     classes = Classes(tuple(file.labels), None if file.colors is None else tuple(file.colors))
     engine = Engine(file.program, file.tensors, threads=threads)
     mean = torch.tensor(file.preprocessing.mean).view(-1, 1, 1)
     std = torch.tensor(file.preprocessing.std).view(-1, 1, 1)
-    device = next(model.parameters()).device
+    device = next(model.parameters()).device if device is None else device
+    model.to(device)
     total = decided = same = labelled = 0
     difference: float | None = None
     scorers = [task.scorer(classes, file.preprocessing) for _ in range(2)]

@@ -15,7 +15,7 @@ import torch
 
 import bitvit
 from bitvit.bench.latency import machine
-from bitvit.checkpoints import FINAL_FILE, is_binary, load_checkpoint, provenance
+from bitvit.checkpoints import FINAL_FILE, CheckpointInfo, is_binary, load_checkpoint, provenance
 from bitvit.complexity import ComplexityError, complexity
 from bitvit.data import Data
 from bitvit.export import ExportReport, export_model
@@ -95,7 +95,7 @@ def execute(run: PlannedRun, place: StudyFolder) -> dict[str, Any]:
         "train_seconds": round(train_seconds, 1),
         "seconds": round(train_seconds + time.perf_counter() - trained, 1),
         "cpu_seconds": round(time.process_time() - used, 1),
-        "machine": {**machine(), "threads": recipe.runtime.threads or torch.get_num_threads()},
+        "machine": {**_machine(recipe), "threads": recipe.runtime.threads or torch.get_num_threads()},
         "versions": {"bitvit": bitvit.__version__, "torch": torch.__version__, "timm": timm.__version__},
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     }
@@ -103,6 +103,19 @@ def execute(run: PlannedRun, place: StudyFolder) -> dict[str, Any]:
     if diverged:
         raise StudyError(f"{', '.join(diverged)}: not finite: the run diverged; try a smaller learning_rate")
     return record
+
+
+def _device(recipe: Recipe) -> torch.device:
+    """Return where a run is trained and evaluated."""
+    on_gpu = torch.cuda.is_available() and recipe.runtime.accelerator in ("auto", "gpu", "cuda")
+    return torch.device("cuda" if on_gpu else "cpu")
+
+
+def _machine(recipe: Recipe) -> dict[str, str]:
+    """Return what a run's minutes depend on."""
+    device = _device(recipe)
+    gpu = {} if device.type == "cpu" else {"gpu": torch.cuda.get_device_name(device)}
+    return {**machine(), **gpu}
 
 
 def _update_teacher_path(folder: Path, recipe: Recipe) -> None:
@@ -156,15 +169,21 @@ def _figures(report: TrainingReport, recipe: Recipe, data: Data, folder: Path) -
     final = report.final
     metric = task_named(recipe.task.name).metrics[0].key
     history = RunFolder(folder).read_history(final.phase)
-    seen = evaluate(
-        model, data.train, info.preprocessing, task=task_named(info.task), batch_size=recipe.validation.batch_size
-    )
     try:
         cost: dict[str, Any] = complexity(model).total.to_dict()
     except ComplexityError:
         cost = {}
     packable = info.stage == "full" and not is_comparison_only(model)
-    packed = _packed(model, info, data, folder) if packable else None
+    device = _device(recipe)
+    packed = _packed(model, info, data, folder, recipe.runtime.threads, device) if packable else None
+    seen = evaluate(
+        model.to(device),
+        data.train,
+        info.preprocessing,
+        task=task_named(info.task),
+        batch_size=recipe.validation.batch_size,
+        device=device,
+    )
     return {
         **final.evaluation.metrics(),
         "test_loss": final.evaluation.loss,
@@ -191,7 +210,9 @@ def _size(model: torch.nn.Module, folder: Path, packed: ExportReport | None) -> 
     return sum(int(value.numel() * value.element_size()) for value in model.state_dict().values())
 
 
-def _packed(model: torch.nn.Module, info: Any, data: Data, folder: Path) -> ExportReport:
+def _packed(
+    model: torch.nn.Module, info: CheckpointInfo, data: Data, folder: Path, threads: int | None, device: torch.device
+) -> ExportReport:
     """Pack a finished student and evaluate the file in the engine, on the test images."""
     return export_model(
         model,
@@ -202,4 +223,6 @@ def _packed(model: torch.nn.Module, info: Any, data: Data, folder: Path) -> Expo
         task=info.task,
         colors=info.colors,
         images=data.val.batches(info.preprocessing, 64),
+        threads=threads,
+        device=device,
     )

@@ -26,7 +26,7 @@ __all__ = [
     "verdict_of",
 ]
 
-Verdict = Literal["holds", "does not hold", "inconclusive"]
+Verdict = Literal["holds", "does not hold", "cannot be told"]
 
 SMALLEST_DIFFERENCE = 0.3
 """Points below which a difference does not matter."""
@@ -96,16 +96,16 @@ def verdict_of(spread: Spread) -> Verdict:
 
     It holds where the mean is more than two standard errors above 0. It does not hold where the mean is more than two
     below 0, or where the whole interval of two standard errors around it is within `SMALLEST_DIFFERENCE` points of 0:
-    then it does not matter. Else, and with fewer than three seeds, it is inconclusive.
+    then it does not matter. Else, and with fewer than three seeds, it cannot be told.
     """
     if spread.error is None or spread.count < _FEWEST_SEEDS:
-        return "inconclusive"
+        return "cannot be told"
     reach = 2 * spread.error
     if spread.mean > reach:
         return "holds"
     if spread.mean < -reach or abs(spread.mean) + reach <= SMALLEST_DIFFERENCE:
         return "does not hold"
-    return "inconclusive"
+    return "cannot be told"
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,8 @@ def _machine(record: dict[str, Any]) -> str:
     machine, versions = record.get("machine") or {}, record.get("versions") or {}
     threads = machine.get("threads")
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{machine.get('cpu')}, {threads} thread{'s' if threads != 1 else ''} ({used})"
+    gpu = f"{machine['gpu']} with " if "gpu" in machine else ""
+    return f"{gpu}{machine.get('cpu')}, {threads} thread{'s' if threads != 1 else ''} ({used})"
 
 
 def _mark(value: Any) -> str:

@@ -10,7 +10,12 @@ from typing import Any
 from bitvit.training.recipe import Recipe
 from bitvit.training.recipe_parsing import key_of
 
-__all__ = ["changed_fields", "fingerprint"]
+__all__ = ["TRAINING_REVISION", "changed_fields", "fingerprint"]
+
+TRAINING_REVISION = 2
+"""Part of every fingerprint. It goes up whenever equal recipes begin to give other networks, so that results made
+before and after are never taken for each other. 1: scales as plain parameters. 2: scales as base and logarithm of their
+change, with optimizer groups of their own."""
 
 
 def changed_fields(item: Any) -> dict[str, Any]:
@@ -26,9 +31,11 @@ def fingerprint(recipe: Recipe) -> str:
     """Return a digest of all that decides a run's result.
 
     Of every section it takes what differs from the defaults, so that a key that a later version adds changes no
-    fingerprint. The recipe's name and the `runtime` section have no influence on a result.
+    fingerprint. The recipe's name and the `runtime` section have no influence on a result; what training computes
+    from a recipe has (`TRAINING_REVISION`).
     """
     content = {name: value for name, value in changed_fields(recipe).items() if name not in ("name", "runtime")}
+    content["revision"] = TRAINING_REVISION
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bitvit.studies import Study, StudyError, parse_study, plan_study
+from bitvit.studies import Study, StudyError, load_study, parse_study, plan_study
 from bitvit.studies.plan import teacher_recipe
 from bitvit.training import Recipe
-from bitvit.training.recipe_fingerprint import fingerprint
+from bitvit.training.recipe_fingerprint import TRAINING_REVISION, fingerprint
 
 GRID = """
 title: Grid
@@ -135,7 +135,15 @@ def test_a_fingerprint_is_made_of_what_differs_from_the_defaults() -> None:
     assert fingerprint(recipe) not in {fingerprint(Recipe.load("study-binary", base | change)) for change in others}
 
 
+def test_a_new_revision_of_training_is_in_every_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results made before training changed are not taken for today's."""
+    runs = plan_study(load_study("table-iv-64"), [0])
+    monkeypatch.setattr("bitvit.training.recipe_fingerprint.TRAINING_REVISION", TRAINING_REVISION - 1)
+    earlier = plan_study(load_study("table-iv-64"), [0])
+    assert {run.digest for run in runs}.isdisjoint(run.digest for run in earlier)
+
+
 def test_fingerprints_stay_what_they_are() -> None:
     """Results that were measured with an earlier version are found again."""
     recipe = Recipe.from_dict({"stage2": {"epochs": 3}, "distillation": {"kind": "none"}, "data": {"name": "digits"}})
-    assert fingerprint(recipe) == "b75d9d6709488ff3"
+    assert fingerprint(recipe) == "942d15394486b437"

@@ -11,10 +11,10 @@ from bitvit.studies.summary import Spread, Verdict, verdict_of
     ("mean", "error", "count", "verdict"),
     [
         (0.5, 0.2, 5, "holds"),
-        (0.5, 0.2, 2, "inconclusive"),
-        (0.5, None, 1, "inconclusive"),
+        (0.5, 0.2, 2, "cannot be told"),
+        (0.5, None, 1, "cannot be told"),
         (-0.5, 0.2, 5, "does not hold"),
-        (0.4, 0.3, 5, "inconclusive"),
+        (0.4, 0.3, 5, "cannot be told"),
         (0.05, 0.1, 5, "does not hold"),
         (0.25, 0.01, 5, "holds"),
     ],
