@@ -7,6 +7,7 @@ import copy
 from torch import nn
 
 from bitvit.bench.twin_folding import fold_norms
+from bitvit.layers import to_full_precision
 
 
 def float_twin(model: nn.Module) -> nn.Module:
@@ -17,19 +18,7 @@ def float_twin(model: nn.Module) -> nn.Module:
     has its batch normalizations folded and calls torch's own attention.
     """
     twin = copy.deepcopy(model)
-    _replace(twin)
+    to_full_precision(twin)
     twin.__class__ = getattr(type(twin), "float_form", type(twin))
     fold_norms(twin)
     return twin.eval()
-
-
-def _replace(module: nn.Module) -> None:
-    for name, child in list(module.named_children()):
-        method = getattr(child, "float_twin", None)
-        replacement = method() if callable(method) else None
-        if replacement is None:
-            _replace(child)
-        else:
-            missing = replacement.load_state_dict(child.state_dict(), strict=False).missing_keys
-            assert not missing, f"{name}: no weights for {missing}"
-            setattr(module, name, replacement)

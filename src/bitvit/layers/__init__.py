@@ -10,6 +10,7 @@ from bitvit.layers.calibration import CalibrationError, calibrate
 from bitvit.layers.channel_affine import ChannelAffine
 from bitvit.layers.dilated_mixer import DilatedMixer
 from bitvit.layers.facts import has_binary_layers, is_binary, is_comparison_only, is_staged, packed_form
+from bitvit.layers.full_precision import to_full_precision
 from bitvit.layers.gsb_linear import InputType, Statistics, TypeA, gsb_linear, step_conv, step_linear
 from bitvit.layers.quant_conv import QuantConv2d
 from bitvit.layers.quant_linear import QuantLinear
@@ -54,4 +55,5 @@ __all__ = [
     "packed_form",
     "step_conv",
     "step_linear",
+    "to_full_precision",
 ]

@@ -44,7 +44,12 @@ def has_binary_layers(model: nn.Module) -> bool:
 
 def is_staged(model: nn.Module) -> bool:
     """Return whether a model is trained in stages: whether any of its activations is quantized."""
-    return any(isinstance(module, StagedLayer) for module in model.modules())
+    return bool(staged_layers(model))
+
+
+def staged_layers(model: nn.Module) -> list[StagedLayer]:
+    """Return the layers of a model that have stages; what stands for real numbers in a full-precision one has none."""
+    return [m for m in model.modules() if isinstance(m, StagedLayer) and getattr(m, "bits", 1) < 32]
 
 
 def is_comparison_only(model: nn.Module) -> bool:

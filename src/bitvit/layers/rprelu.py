@@ -1,11 +1,37 @@
 """RPReLU: a PReLU that is shifted before and after, with one set of parameters for each channel."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
 
 from bitvit.charge import Call, Charge
 from bitvit.layers.packed import as_rows, like_map, ops
+
+
+class _PReLU(Function):
+    """``F.prelu`` on rows `[N,C]`: on a CPU its own backward pass takes twice as long as this one."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, slope)
+        return F.prelu(rows, slope)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
+        (rows, slope), (grad,) = ctx.saved_tensors, grad_outputs
+        of_slope = rows.clamp_max(0).mul_(grad).sum(dim=0)
+        is_positive = (rows > 0).to(grad.dtype)
+        return torch.lerp(slope, torch.ones_like(slope), is_positive).mul_(grad), of_slope
+
+
+def _prelu(rows: Tensor, slope: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():  # exporters know no functions of ours
+        return F.prelu(rows, slope)
+    result: Tensor = _PReLU.apply(rows, slope)
+    return result
 
 
 class RPReLU(nn.Module):
@@ -36,7 +62,7 @@ class RPReLU(nn.Module):
         shifted = x - self.before
         if not self.channels_last:
             return F.prelu(shifted, self.slope) + self.after
-        rows = F.prelu(shifted.reshape(-1, shifted.shape[-1]), self.slope)
+        rows = _prelu(shifted.reshape(-1, shifted.shape[-1]), self.slope)
         return rows.view(shifted.shape) + self.after
 
     def charge(self, call: Call) -> Charge:

@@ -6,7 +6,7 @@ A name is that of the backbone with `fpn` and the image size: `bhvit_small_fpn_p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import timm
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from bitvit.layers import to_full_precision
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.models.comparison.binary_resnet import BinaryResNet
 from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
@@ -26,8 +27,8 @@ class FpnSize:
     """A segmentation network: registered name of its backbone, side of the images, width of the decoder.
 
     ``finest``: see `TransformerMaps` and `PyramidMaps`. ``widths``: of the stages of a ResNet, ``stem_stride``: of its
-    first convolution where that is another. ``arguments``: further arguments of the backbone. ``binary``: whether the
-    decoder is.
+    first convolution where that is another. ``arguments``: further arguments of the backbone. ``binary``: False for a
+    network in full precision, with a pyramid as backbone that of the same architecture as the binary one.
     """
 
     backbone: str
@@ -92,6 +93,11 @@ SIZES: dict[str, FpnSize] = {
 }
 """Registered name -> its network."""
 
+_WITH_FLOAT_FORM = ("bhvit_small_", "bhvit_tiny_", "bhvit_micro_", "binaryvit_", "test_bhvit_fpn")
+SIZES |= {
+    f"{name}_float": replace(size, binary=False) for name, size in SIZES.items() if name.startswith(_WITH_FLOAT_FORM)
+}
+
 
 def is_packable_network(name: str) -> bool:
     """Return whether a network of `SIZES` has a packed form: it is binary, and its backbone is not for comparison."""
@@ -133,7 +139,7 @@ def build_segmentation_network(
             old = backbone.conv1
             backbone.conv1 = nn.Conv2d(old.in_channels, old.out_channels, 3, size.stem_stride, 1, bias=False)
         maps = ResNetMaps(backbone, (height, width), size.widths)
-    return SegmentationNetwork(
+    network = SegmentationNetwork(
         maps,
         (height, width),
         size.num_classes if num_classes is None else num_classes,
@@ -141,6 +147,9 @@ def build_segmentation_network(
         options,
         dropout,
     )
+    if not size.binary:
+        to_full_precision(network)
+    return network
 
 
 def build(name: str, pretrained: bool = False, **kwargs: Any) -> SegmentationNetwork:
@@ -151,7 +160,11 @@ def build(name: str, pretrained: bool = False, **kwargs: Any) -> SegmentationNet
 
 
 VARIANTS = {
-    name: Variant(f"{size.backbone} with Semantic FPN, {size.image_size} pixels.", size.image_size, size.num_classes)
+    name: Variant(
+        f"{size.backbone} with Semantic FPN, {'in full precision, ' if name.endswith('_float') else ''}"
+        f"{size.image_size} pixels.",
+        *(size.image_size, size.num_classes),
+    )
     for name, size in SIZES.items()
 }
 

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from torch import nn
 
 from bitvit.errors import UsageError
-from bitvit.layers.facts import StagedLayer
+from bitvit.layers.facts import staged_layers
 from bitvit.layers.quant_linear import QuantizedProduct
 from bitvit.quantizers.estimator import Estimator
 from bitvit.quantizers.xnor_attention import XnorAttention
@@ -25,7 +25,7 @@ def set_stage(model: nn.Module, stage: Stage) -> None:
     """
     if stage not in get_args(Stage):
         raise UsageError(f"unknown stage {stage!r}; choose one of {', '.join(get_args(Stage))}")
-    layers = [layer for layer in model.modules() if isinstance(layer, StagedLayer)]
+    layers = staged_layers(model)
     if not layers:
         raise UsageError(f"{type(model).__name__} has no binary layers: binarize it first")
     for layer in layers:

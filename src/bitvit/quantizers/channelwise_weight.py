@@ -35,7 +35,7 @@ class _UnscaledSign(Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         centred, scale = ctx.saved_tensors
-        return grad_outputs[0] / scale * (centred.abs() <= 1), None, None
+        return (grad_outputs[0] / scale).mul_(centred.abs() <= 1), None, None
 
 
 def channelwise_weight_signs(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bitvit.checkpoints.weights import copy_weights
 from bitvit.errors import UsageError
+from bitvit.layers import has_binary_layers, is_staged
 from bitvit.layers.semantic_fpn import PatchExpansion
 from bitvit.models import create_model, list_models, set_stage
 from bitvit.models.semantic_fpn_models import SIZES
@@ -79,3 +81,16 @@ def test_patch_expansion_puts_parts_of_the_channels_side_by_side() -> None:
     for i in range(2):
         for j in range(2):
             torch.testing.assert_close(y[:, i::2, j::2], x[..., (2 * i + j) * 2 : (2 * i + j + 1) * 2])
+
+
+@pytest.mark.parametrize("name", [name for name in TESTS if name.endswith("_float")])
+def test_a_full_precision_form_gives_its_weights_to_the_binary_network(name: str) -> None:
+    torch.manual_seed(0)
+    real, binary = create_model(name), create_model(name.removesuffix("_float"))
+    assert not is_staged(real)
+    assert not has_binary_layers(real)
+    assert is_staged(binary)
+    copy_weights(real, binary)
+    weights = binary.state_dict()
+    assert all(torch.equal(weights[key], value) for key, value in real.state_dict().items())
+    assert sum(p.numel() for p in real.parameters()) > 0.95 * sum(p.numel() for p in binary.parameters())
