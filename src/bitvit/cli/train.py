@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train one run, or one for each fold."""
     load_pytorch("lightning.pytorch")
     from bitvit.training import Recipe, is_first_process, train
+    from bitvit.training.run_folder import RunFolder
 
     is_first = is_first_process()
     choices = _choices(arguments)
@@ -80,6 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     folders = _folders(arguments)
     if arguments.resume and not any((folder / "recipe.yaml").is_file() for folder in folders.values()):
         raise UsageError(f"{arguments.out}: there is no run to resume; leave out --resume to start one")
+    if is_first and not arguments.show_recipe:
+        for folder in folders.values():  # before the images, which take longer to look at
+            RunFolder(folder.expanduser()).check_owner(arguments.resume)
     source, data = _source(arguments, changes, folders)
     if arguments.show_recipe:
         print(Recipe.load(source, changes).to_yaml(), end="")
