@@ -81,6 +81,8 @@ def test_resume_with_another_recipe(bitvit: Command, finished_run: Path) -> None
 def test_second_run_in_the_same_folder(bitvit: Command, finished_run: Path, recipe_file: Path) -> None:
     before = (finished_run / "model.safetensors").read_bytes()
     bitvit("train", "--recipe", recipe_file, "--out", finished_run).assert_one_error_line("--resume")
+    # Said before the images are looked at, which may take long and may find other faults.
+    bitvit("train", "--data", "no such photos", "--out", finished_run).assert_one_error_line("already contains a run")
     assert (finished_run / "model.safetensors").read_bytes() == before
 
 

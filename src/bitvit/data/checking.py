@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
+from bitvit.data.copies import notes_on_copies
 from bitvit.data.errors import DataError
 from bitvit.data.image_set import ArraySource, Data, ImageSet
 from bitvit.data.target_set import TargetSet, absent_classes
@@ -39,7 +40,7 @@ class _Finding:
 def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, int], None] | None = None) -> Data:
     """Return a data set of which every image can be read, with one range of values for images deeper than 8 bits.
 
-    A set of photos and masks comes back as it is: it was checked when it was loaded.
+    Files that lie there twice are noted. A set of photos and masks was checked for the rest when it was loaded.
 
     Args:
         data: what `build_data` returned.
@@ -50,7 +51,7 @@ def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, 
         DataError: images cannot be read, and `on_error` is "stop", or a class has no others.
     """
     if _was_checked(data.train):
-        return data
+        return replace(data, notes=(*data.notes, *notes_on_copies(data)))
     total = len(data.train) + len(data.val)
     train_bad, train_values = _look(data.train, lambda done: progress(done, total) if progress else None)
     val_bad, val_values = _look(data.val, lambda done: progress(len(data.train) + done, total) if progress else None)
@@ -68,6 +69,7 @@ def check_data(data: Data, on_error: OnError = "stop", progress: Callable[[int, 
     if data.train.decoding.value_range is None and train_values:
         data, note = _with_range(data, [*train_values, *val_values])
         notes.append(note)
+    notes += notes_on_copies(data)
     return replace(data, notes=tuple(dict.fromkeys(notes)))
 
 

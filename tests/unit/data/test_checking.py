@@ -135,3 +135,25 @@ def test_validation_classes_without_a_readable_image_are_named(tmp_path: Path) -
         path.write_bytes(b"")
     data = check_data(build_data(str(tmp_path)), "skip")
     assert "no validation images are left of 'cat'" in data.notes
+
+
+def test_copies_of_training_images_are_noted(folder: Path) -> None:
+    """A copy among the validation images flatters the network; one in another class contradicts the first."""
+    train, val = folder / "train", folder / "val"
+    (val / "dog" / "holiday.jpg").write_bytes((train / "dog" / "3.jpg").read_bytes())
+    (train / "cat" / "stray (1).jpg").write_bytes((train / "dog" / "4.jpg").read_bytes())
+    notes = check_data(build_data(str(folder))).notes
+    leaked, twice = (note for note in notes if "cop" in note or "more than one class" in note)
+    assert leaked.startswith("1 of the 5 validation images is a copy of training images")
+    assert f"{val / 'dog' / 'holiday.jpg'} is {train / 'dog' / '3.jpg'}" in leaked
+    assert twice.startswith("1 file lies in more than one class")
+    assert "stray (1).jpg" in twice
+
+
+def test_a_copy_beside_its_original_is_no_matter_unless_it_is_held_out(folder: Path) -> None:
+    for number in range(6):
+        cat = folder / "train" / "cat" / f"{number}.jpg"
+        (cat.parent / f"{number} copy.jpg").write_bytes(cat.read_bytes())
+    assert check_data(build_data(str(folder))).notes == ()
+    (notes,) = check_data(build_data(str(folder / "train"))).notes  # split by chance
+    assert "copies of training images" in notes or "is a copy of training images" in notes
