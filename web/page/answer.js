@@ -81,7 +81,8 @@ function clearAnswer() {
 
 function showFacts(name, size, facts) {
   const { task, labels, inputSize, provenance } = facts;
-  const { metrics = {}, agreement = {}, data, date, model, recipe, bitvit_version: version } = provenance;
+  const { data, date, model, recipe, bitvit_version: version } = provenance;
+  const [metrics, agreement] = [provenance.metrics ?? {}, provenance.agreement ?? {}]; // a file may say null
   const channels = { 1: "grey", 3: "RGB", 4: "RGBA" }[inputSize.channels];
   const scores = { top1: "top-1", miou: "mIoU", pixel_accuracy: "pixel accuracy" };
   const score = Object.keys(scores).find((key) => typeof metrics[key] === "number");

@@ -18,6 +18,7 @@ from bitvit.models.input_channels import normalization
 from bitvit.models.output_kind import is_for_pixels
 from bitvit.program import Preprocessing
 from bitvit.program.schema import Interpolation
+from bitvit.text import printable
 
 __all__ = ["ModelSpec", "build_model", "is_binary", "preprocessing_for"]
 
@@ -55,6 +56,10 @@ def build_model(spec: ModelSpec, *, pretrained: bool = False) -> nn.Module:
         ModelError: if the name, an argument or the scheme is wrong.
     """
     kwargs: dict[str, Any] = {"num_classes": spec.num_classes, **spec.kwargs}
+    for key in kwargs:
+        # timm takes these for itself: it loads files, with pickled code, or makes connections.
+        if key in ("checkpoint_path", "cache_dir") or key.startswith("pretrained"):
+            raise ModelError(f"model '{printable(spec.name)}': {printable(key)} is no argument of the network itself")
     if spec.image_size is not None:
         kwargs["img_size"] = spec.image_size
     if not timm.is_model(spec.name):

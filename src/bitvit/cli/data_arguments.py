@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitvit.cli.arguments import fraction, positive
+from bitvit.cli.stored_images import check_stored_images, is_plain_name
 from bitvit.errors import UsageError
+from bitvit.text import printable
 
 if TYPE_CHECKING:
     from bitvit.data import EvaluationData, Part
@@ -69,6 +71,8 @@ def chosen_images(
     labels: tuple[str, ...],
     part: Part | None = None,
     task: str = "classification",
+    *,
+    is_of_file: bool = False,
 ) -> EvaluationData:
     """Return images to evaluate a network on: those held out in its training, unless others are named.
 
@@ -80,16 +84,21 @@ def chosen_images(
         labels: the network's class names.
         part: which images; None: see `build_evaluation`.
         task: what the network is for.
+        is_of_file: whether `stored` comes from a `.bitvit` file, which may not choose a place on this machine.
 
     Raises:
-        UsageError: no data set is known.
+        UsageError: no data set is known, or what is stored is damaged.
         DataError: it is missing or damaged, holds images that cannot be read, or has classes unknown to the network.
     """
     from bitvit.data import DataOptions, build_evaluation, check_images
     from bitvit.runtime.preprocessing import MAX_PIXELS, Decoding
 
     named = data_choices(arguments)
-    if "name" not in named and not stored.get("name"):
+    stored = check_stored_images(stored)
+    own = stored.get("name")
+    if is_of_file and own and "name" not in named and not is_plain_name(own):
+        raise UsageError(f"the network was trained on {printable(own)}: name these images with --data and --data-dir")
+    if "name" not in named and not own:
         raise UsageError("the file does not say which images it was trained on: give --data NAME or --data FOLDER")
     place = {key: named.get(key, stored.get(key) if "name" not in named else None) for key in ("name", "folder")}
     same, remark = _was_trained_on(str(place["name"]), place["folder"], stored, is_named="name" in named)
@@ -99,7 +108,7 @@ def chosen_images(
     unused = ("samples_per_class", "label_noise", "on_error")
     options = DataOptions(
         **{key: value for key, value in choice.items() if key not in unused},
-        decoding=Decoding(max_pixels=int(stored.get("max_pixels") or MAX_PIXELS)),
+        decoding=Decoding(max_pixels=stored.get("max_pixels", MAX_PIXELS)),
         task=task,
     )
     found = build_evaluation(

@@ -9,6 +9,7 @@ from bitvit.cli.arguments import MODEL_HELP, add_model_argument, positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import print_json, print_note, print_table, table
+from bitvit.cli.stored_images import images_of_file
 
 if TYPE_CHECKING:
     from bitvit.data import EvaluationData
@@ -87,9 +88,9 @@ def _evaluate_file(arguments: argparse.Namespace) -> tuple[EvaluationData, Evalu
     from bitvit.tasks import Classes, task_named
 
     predictor = bitvit.load(arguments.model, threads=arguments.threads)
-    stored: Any = predictor.info.provenance.get("data") or {}
+    stored = images_of_file(predictor.info.provenance)
     task = predictor.info.task
-    data = chosen_images(arguments, stored, tuple(predictor.labels), arguments.split, task)
+    data = chosen_images(arguments, stored, tuple(predictor.labels), arguments.split, task, is_of_file=True)
     scorer = task_named(task).scorer(Classes(data.images.labels), predictor.preprocessing)
     for batch, targets in data.images.batches(predictor.preprocessing, arguments.batch):
         scorer.add(predictor.outputs(batch), targets)

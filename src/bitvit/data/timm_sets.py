@@ -13,10 +13,12 @@ from PIL import Image
 from bitvit.data.errors import DataError
 from bitvit.data.image_set import ImageSet, RawImage
 from bitvit.errors import ImageError
+from bitvit.text import printable
 
 __all__ = ["TIMM_PREFIXES", "load_timm"]
 
 TIMM_PREFIXES = ("torch", "hfds", "tfds", "wds", "hfids")
+_STREAMED = ("tfds", "wds", "hfids")
 
 
 class _TimmSource:
@@ -59,26 +61,36 @@ def _targets(dataset: Any) -> Sequence[int]:
 def load_timm(name: str, data_dir: str | Path | None) -> tuple[ImageSet, ImageSet]:
     """Return training and validation images of a timm data set, from local files only.
 
+    The folder has to exist: libraries behind the names also take addresses and even commands (`pipe:...`) for one.
+
     Raises:
         DataError: if timm does not know the name, the files are not in `data_dir`, or the data set can only be
             streamed.
     """
+    if data_dir is None:
+        raise DataError(f"data set '{printable(name)}' needs its folder: give --data-dir")
+    folder = Path(data_dir).expanduser().absolute()
+    prefix = name.partition("/")[0].lower()
+    if prefix in _STREAMED:
+        raise DataError(
+            f"data set '{printable(name)}' can only be streamed, which training in epochs does not support"
+            + (f"; for shards give their folder: --data {printable(data_dir)}" if prefix == "wds" else "")
+        )
+    if not folder.is_dir():
+        raise DataError(f"data set '{printable(name)}': {printable(folder)} is no folder")
     from timm.data import create_dataset
 
-    if data_dir is None:
-        raise DataError(f"data set '{name}' needs its folder: give --data-dir")
     datasets = []
     for split in ("train", "validation"):
         try:
-            dataset = create_dataset(name, root=str(data_dir), split=split, download=False)
+            dataset = create_dataset(name, root=str(folder), split=split, download=False)
         except Exception as error:  # whatever the library behind the name raises
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(f"data set '{name}' cannot be opened in {data_dir}: {reason}") from None
-        if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
             raise DataError(
-                f"data set '{name}' can only be streamed, which training in epochs does not support"
-                + (f"; for shards give their folder: --data {data_dir}" if name.startswith("wds") else "")
-            )
+                f"data set '{printable(name)}' cannot be opened in {printable(folder)}: {printable(reason, 500)}"
+            ) from None
+        if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+            raise DataError(f"data set '{printable(name)}' can only be streamed")
         datasets.append(dataset)
     targets = [_targets(dataset) for dataset in datasets]
     names = getattr(datasets[0], "classes", None)

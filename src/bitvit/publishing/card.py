@@ -66,7 +66,7 @@ def model_card(
 def _metadata(file: BitvitFile, repository: str, license: Any) -> dict[str, Any]:
     task = _HUB_TASKS.get(file.task, file.task)
     metadata: dict[str, Any] = {
-        **({"license": str(license)} if license else {}),
+        **({"license": printable(license)} if license else {}),
         "library_name": "bitvit",
         "pipeline_tag": task,
         "tags": ["bitvit", "vision-transformer", "binary-neural-network", "quantization"],

@@ -100,3 +100,18 @@ def test_unusable_timm_names_are_one_line(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="--data-dir"):
         build_data(name)
+
+
+@pytest.mark.parametrize("folder", ["pipe:touch {marker}; cat ", "http://localhost:1/x", "hf://datasets/x", "{marker}"])
+@pytest.mark.parametrize("name", ["torch/fashion_mnist", "hfds/x", "wds/x", "WDS/x", "hfids/x", "tfds/x"])
+def test_a_place_that_is_no_folder_never_reaches_timm(tmp_path: Path, name: str, folder: str) -> None:
+    # Libraries behind the names open addresses and run what follows "pipe:".
+    marker = tmp_path / "marker"
+    with pytest.raises(DataError, match=r"streamed|is no folder"):
+        build_data(name, folder.format(marker=marker))
+    assert not marker.exists()
+
+
+def test_shards_are_pointed_to_the_reader_of_shards(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"--data {tmp_path}"):
+        build_data("wds/x", tmp_path)
