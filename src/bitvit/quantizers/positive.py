@@ -61,5 +61,5 @@ def limit_drift(logs: list[nn.Parameter]) -> None:
 
     In the logarithm's domain gradients shrink with the scale, so that one that drifted far down would not return.
     """
-    torch._foreach_clamp_min_(logs, -LARGEST_DRIFT)
-    torch._foreach_clamp_max_(logs, LARGEST_DRIFT)
+    torch._foreach_clamp_min_(tuple(logs), -LARGEST_DRIFT)
+    torch._foreach_clamp_max_(tuple(logs), LARGEST_DRIFT)
