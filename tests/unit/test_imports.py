@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "models": {"layers", "quantizers", "charge"},
     "tasks": {"figures", "program", "runtime", "text"},
     "data": {"files", "program", "runtime", "image_files", "text"},
-    "checkpoints": {"hub", "models", "layers", "program", "files"},
+    "checkpoints": {"hub", "models", "layers", "program", "files", "text"},
     "training": {
         "text",
         "checkpoints",
