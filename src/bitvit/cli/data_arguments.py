@@ -34,8 +34,8 @@ def add_data_arguments(parser: argparse.ArgumentParser, training: bool = False) 
     group.add_argument(
         "--data",
         metavar="NAME|FOLDER",
-        help="digits, fashion-mnist, cifar100, flowers102, chaoyang, a timm data set, or a folder of images; for "
-        "segmentation ade20k, voc, cityscapes, oxford-pet, or a folder with images/ and masks/",
+        help="digits, fashion-mnist, cifar10, cifar100, flowers102, chaoyang, a timm data set, or a folder of images; "
+        "for segmentation ade20k, voc, cityscapes, oxford-pet, or a folder with images/ and masks/",
     )
     group.add_argument("--data-dir", metavar="FOLDER", help="folder with the files of a named data set")
     group.add_argument(

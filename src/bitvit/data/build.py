@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bitvit.data.chaoyang import load_chaoyang
-from bitvit.data.cifar100 import load_cifar100
+from bitvit.data.cifar import load_cifar10, load_cifar100
 from bitvit.data.digits import load_digits
 from bitvit.data.errors import DataError
 from bitvit.data.flowers102 import load_flowers102
@@ -29,9 +29,10 @@ from bitvit.text import listed, printable
 
 __all__ = ["DATA_NAMES", "EvaluationData", "Part", "build_data", "build_evaluation", "build_pool"]
 
-DATA_NAMES = ("digits", "fashion-mnist", "cifar100", "flowers102", "chaoyang", "folder", "idx")
+DATA_NAMES = ("digits", "fashion-mnist", "cifar10", "cifar100", "flowers102", "chaoyang", "folder", "idx")
 _PUBLISHED = {
     "fashion-mnist": load_fashion_mnist,
+    "cifar10": load_cifar10,
     "cifar100": load_cifar100,
     "flowers102": load_flowers102,
     "chaoyang": load_chaoyang,

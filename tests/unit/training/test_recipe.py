@@ -15,6 +15,7 @@ def test_packaged_recipes_of_gsb_are_the_papers_and_the_small_ones() -> None:
     gsb = [name for name in packaged_recipes() if name.startswith("gsb-")]
     assert gsb == [
         "gsb-chaoyang",
+        "gsb-cifar10",
         "gsb-cifar100",
         "gsb-demo",
         "gsb-flowers102",
@@ -47,6 +48,38 @@ def test_papers_recipes_say_what_section_v_says(name: str, data: str, batch_size
     augmentation = recipe.augmentation
     assert (augmentation.mixup, augmentation.cutmix, augmentation.auto_augment) == (0.8, 1.0, "rand-m9-mstd0.5-inc1")
     assert (augmentation.random_erasing, augmentation.label_smoothing) == (0.25, 0.1)
+
+
+@pytest.mark.parametrize("family", ["bhvit", "binaryvit"])
+def test_pyramids_are_trained_on_cifar_as_on_imagenet(family: str) -> None:
+    published = Recipe.load(f"{family}-imagenet")
+    for classes in (10, 100):
+        recipe = Recipe.load(f"{family}-cifar{classes}")
+        assert recipe.data.name == f"cifar{classes}"
+        same = ("model", "distillation", "augmentation", "regularization", "stage1")
+        assert [getattr(recipe, key) for key in same] == [getattr(published, key) for key in same]
+        for schedule, like in ((recipe.stage2, published.stage2), (recipe.teacher, published.teacher)):
+            rate = like.learning_rate * recipe.batch_size / published.batch_size
+            assert (schedule.optimizer, schedule.learning_rate) == (like.optimizer, rate)
+            assert schedule.weight_decay == like.weight_decay
+    assert (published.regularization.from_ == 0.9) == (family == "bhvit")
+
+
+def test_the_releases_recipe_differs_from_the_papers_where_the_release_does() -> None:
+    paper, release = Recipe.load("gsb-cifar100"), Recipe.load("gsb-release")
+    assert (release.augmentation.mixup, release.augmentation.cutmix, release.augmentation.label_smoothing) == (0, 0, 0)
+    assert release.model.scheme == {"initial_scales": "release", "gradients": "release", "first_stage": "mlp"}
+    for stage in (release.stage1, release.stage2):
+        assert (stage.optimizer, stage.weight_decay) == ("adamw", 0.05)
+        assert stage.learning_rate == 1e-3 * release.batch_size / 512
+    assert set(paper.differences(release)) == {
+        "name",
+        "augmentation.mixup",
+        "augmentation.cutmix",
+        "augmentation.label_smoothing",
+        *(f"model.scheme.{key}" for key in release.model.scheme),
+        *(f"{stage}.{key}" for stage in ("stage1", "stage2") for key in ("optimizer", "learning_rate", "weight_decay")),
+    }
 
 
 def test_overrides_replace_single_values() -> None:

@@ -1,4 +1,4 @@
-"""CIFAR-100 in both distributions, and pickles that would run code."""
+"""CIFAR-10 and CIFAR-100 in both distributions, and pickles that would run code."""
 
 from __future__ import annotations
 
@@ -60,6 +60,53 @@ def test_both_distributions_give_the_same_images(tmp_path: Path, folder: str, wr
                 np.testing.assert_array_equal(images.raw(position), IMAGES[part][position])
 
 
+BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
+
+
+def write_cifar10(folder: Path, is_binary: bool) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], list[int]]:
+    """Write five files of two training images each and one of three test images; return the training images."""
+    folder.mkdir(parents=True)
+    images = RNG.integers(0, 256, size=(10, 32, 32, 3), dtype=np.uint8)
+    targets = [i % 4 for i in range(10)]
+    flat = images.transpose(0, 3, 1, 2).reshape(10, -1)
+    parts = {name: (flat[2 * i : 2 * i + 2], targets[2 * i : 2 * i + 2]) for i, name in enumerate(BATCHES)}
+    parts["test_batch"] = flat[:3], targets[:3]
+    for name, (pixels, classes) in parts.items():
+        if is_binary:
+            head = np.array(classes, dtype=np.uint8)[:, None]
+            (folder / f"{name}.bin").write_bytes(np.concatenate([head, pixels], axis=1).tobytes())
+        else:
+            (folder / name).write_bytes(pickle.dumps({"data": pixels, "labels": classes}, protocol=2))
+    if is_binary:
+        (folder / "batches.meta.txt").write_text("\n".join(NAMES) + "\n\n")
+    else:
+        (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": NAMES}, protocol=2))
+    return images, targets
+
+
+@pytest.mark.parametrize(("folder", "is_binary"), [("cifar-10-batches-py", False), ("cifar-10-batches-bin", True)])
+def test_the_five_files_of_cifar10_are_one_set(tmp_path: Path, folder: str, is_binary: bool) -> None:
+    images, targets = write_cifar10(tmp_path / folder, is_binary)
+    data = build_data("cifar10", tmp_path)
+    assert (data.labels, data.train.targets.tolist(), len(data.val)) == (tuple(NAMES), targets, 3)
+    for position in range(10):
+        np.testing.assert_array_equal(data.train.raw(position), images[position])
+    assert "data_batch_1" in data.train.describe(3)
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_damaged_files_of_cifar10_are_named(tmp_path: Path, is_binary: bool) -> None:
+    folder = tmp_path / "files"
+    write_cifar10(folder, is_binary)
+    path = folder / ("data_batch_3.bin" if is_binary else "data_batch_3")
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(DataError, match="data_batch_3"):
+        build_data("cifar10", folder)
+    path.unlink()
+    with pytest.raises(DataError, match="data set 'cifar10' not found"):
+        build_data("cifar10", folder)
+
+
 class Attack:
     """Unpickled without restrictions, it makes a folder."""
 
@@ -79,7 +126,7 @@ def test_a_pickle_cannot_run_code(tmp_path: Path) -> None:
     assert victim.is_dir(), "the attack would not work anyway, so this test shows nothing"
     victim.rmdir()
     (folder / "train").write_bytes(payload)
-    with pytest.raises(DataError, match=r"train: not a CIFAR-100 file .*mkdir"):
+    with pytest.raises(DataError, match=r"train: not a CIFAR file .*mkdir"):
         build_data("cifar100", tmp_path)
     assert not victim.exists()
 
