@@ -44,10 +44,12 @@ def test_a_smoke_study_takes_one_epoch_of_few_images(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_rows_of_a_seed_learn_from_one_teacher(name: str) -> None:
+    """Or from two, where a study compares a teacher of the same images with one of all."""
     teachers: dict[tuple[object, ...], set[str]] = {}
     for run in plan_study(load_study(name), [0, 1]):
         if run.teacher is not None:
-            teachers.setdefault((run.seed, *run.point.values()), set()).add(fingerprint(run.teacher))
+            knows_more = run.teacher.teacher.data is not None
+            teachers.setdefault((run.seed, knows_more, *run.point.values()), set()).add(fingerprint(run.teacher))
     assert all(len(digests) == 1 for digests in teachers.values())
 
 
@@ -59,6 +61,10 @@ def test_rows_of_the_paper_agree_between_studies() -> None:
     gsb = digests["table-iv"]["gsb"]
     assert [digests[name]["gsb"] for name in ("methods", "table-v", "stages")] == [gsb] * 3
     assert digests["label-noise"]["gsb-noise_0.0"] == digests["samples-per-class"]["gsb-samples_204"] == gsb
+    names = ("table-iv-64", "table-vi-64", "distillation-64", "stages-64")
+    of_64 = [{run.name: run.digest for run in plan_study(load_study(name), [0])} for name in names]
+    assert len({rows["gsb"] for rows in of_64}) == 1
+    assert of_64[0]["gsb-distilled"] == of_64[2]["gsb-distilled"]
     assert digests["table-vii"]["gsb-distilled"] == digests["table-iv"]["gsb-distilled"] != gsb
 
 
