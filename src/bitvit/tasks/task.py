@@ -74,10 +74,12 @@ class Doubt:
     Attributes:
         text: a clause, such as "top-1 38.89% of 36 images is not clearly above guessing (33.33%)".
         too_few: whether even a perfect network could not be told from guessing on so few images.
+        frequent: the most frequent class, where that is nearly always the answer.
     """
 
     text: str
     too_few: bool = False
+    frequent: str | None = None
 
 
 class Evaluation(ABC):

@@ -27,6 +27,8 @@ def nothing_learned(result: PhaseResult, recipe: Recipe, train_images: int, teac
     name = result.phase if result.epochs else f"the teacher {recipe.teacher.weights}"
     if doubt.too_few:
         return f"{name}: {doubt.text}: hold out more (data.val_fraction) or cross-validate (--folds 5)"
+    if doubt.frequent is not None and result.epochs and recipe.data.balance == "none":
+        return f"{name}: {doubt.text}: try data.balance=sampling, so that all classes are seen equally often"
     if not result.epochs:
         return (
             f"{name}: {doubt.text}: check that its classes are in the same order (data.class_order: natural or "

@@ -43,6 +43,17 @@ def test_too_few_images_to_tell() -> None:
     assert line is not None and "too few" in line and "data.val_fraction" in line and "updates" not in line
 
 
+def test_always_the_frequent_class_asks_for_balance() -> None:
+    evaluation = evaluate_logits(logits_of([0] * 400, 2), [0] * 360 + [1] * 40, ["common", "rare"])
+    found = PhaseResult("stage2", "m", Path("x"), 40, 1.0, evaluation)
+    line = nothing_learned(found, RECIPE, 144, True)
+    assert line is not None and "taken for 'common': try data.balance=sampling" in line
+    balanced = nothing_learned(
+        found, Recipe.load("gsb-micro", {"least_steps": 0, "data.balance": "sampling"}), 144, True
+    )
+    assert balanced is not None and "updates only" in balanced
+
+
 def test_other_reasons() -> None:
     many = nothing_learned(result("teacher", 12), RECIPE, 20_000, True)
     assert many is not None and "learning_rate=0.00033" in many and "--teacher" in many and "class folders" in many

@@ -12,12 +12,13 @@ import numpy.typing as npt
 from bitvit.errors import UsageError
 from bitvit.tasks.guessing import guessed_share, is_clearly_better
 from bitvit.tasks.task import Doubt, Evaluation, Scorer
-from bitvit.text import listed
+from bitvit.text import listed, printable
 
 __all__ = ["ClassificationEvaluation", "ClassificationScorer", "evaluate_logits"]
 
 _LARGEST_MATRIX = 200
 _MOST_NAMES = 5
+_NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,23 @@ class ClassificationEvaluation(Evaluation):
         if len(self.per_class) < 2 or is_clearly_better(round(self.top1 * self.images), self.images, self.guessed):
             return None  # with images of one class there is nothing to tell apart
         figure = f"top-1 {self.top1:.2%} of {self.images:,} images"
-        if not is_clearly_better(self.images, self.images, 1 / len(self.per_class)):
-            return Doubt(f"{figure}, which are too few to tell from guessing", too_few=True)
-        return Doubt(f"{figure} is not clearly above guessing ({self.guessed:.2%})")
+        if self.confusion is None:
+            of_classes = answers = np.full(len(self.per_class), self.images / len(self.per_class))
+        else:
+            of_classes, answers = np.sum(self.confusion, axis=1), np.sum(self.confusion, axis=0)
+        frequent = int(of_classes.argmax())
+        others = self.images - int(of_classes[frequent])
+        is_majority = 2 * others < self.images
+        name = list(self.per_class)[int(np.count_nonzero(of_classes[:frequent]))]
+        if not is_clearly_better(self.images, self.images, float(((of_classes / self.images) ** 2).sum())):
+            if not is_majority:
+                return Doubt(f"{figure}, which are too few to tell from guessing", too_few=True)
+            rare = f"of which only {others} {'is' if others == 1 else 'are'} not of class '{printable(name, 60)}'"
+            return Doubt(f"{figure}, {rare}, too few to tell from always answering that", too_few=True)
+        near = f"{figure} is not clearly above guessing ({self.guessed:.2%})"
+        if is_majority and answers[frequent] >= _NEARLY_ALL * self.images:
+            return Doubt(f"{near}, as nearly all are taken for '{printable(name, 60)}'", frequent=name)
+        return Doubt(near)
 
     def warnings(self) -> list[str]:
         """Return warnings about classes without a recognized image."""

@@ -82,7 +82,8 @@ def test_accuracy_near_guessing(right: int, images: int, n_classes: int, is_doub
 def test_always_the_frequent_class_is_guessing_and_a_fair_judge_is_not() -> None:
     targets = [0] * 95 + [1] * 5
     constant = evaluate_logits(logits_of([0] * 100, 2), targets, "ab")
-    assert constant.doubt() == Doubt("top-1 95.00% of 100 images is not clearly above guessing (95.00%)")
+    text = "top-1 95.00% of 100 images is not clearly above guessing (95.00%), as nearly all are taken for 'a'"
+    assert constant.doubt() == Doubt(text, frequent="a")
     fair = evaluate_logits(logits_of([0] * 89 + [1] * 6 + [1] * 5, 2), targets, "ab")
     assert fair.top1 == 0.94 and fair.doubt() is None
 
@@ -92,6 +93,23 @@ def test_what_cannot_be_told_from_guessing() -> None:
     assert few.doubt() == Doubt("top-1 100.00% of 3 images, which are too few to tell from guessing", too_few=True)
     one_class = evaluate_logits(logits_of([1] * 30, 3), [1] * 30, "abc")
     assert one_class.doubt() is None
+
+
+@pytest.mark.parametrize(
+    ("frequent", "rare", "is_too_few"),
+    [(100, 1, True), (500, 1, True), (100, 2, True), (100, 5, False), (500, 5, False)],
+)
+def test_rare_classes_may_be_too_few_to_tell(frequent: int, rare: int, is_too_few: bool) -> None:
+    targets = [1] * frequent + [2] * rare
+    for predicted in (targets, [1] * len(targets)):  # even a perfect network
+        doubt = evaluate_logits(logits_of(predicted, 3), targets, ("absent", "healthy", "sick")).doubt()
+        if is_too_few:
+            assert doubt is not None and doubt.too_few and doubt.frequent is None
+            assert f"of which only {rare} {'is' if rare == 1 else 'are'} not of class 'healthy'" in doubt.text
+        elif predicted == targets:
+            assert doubt is None
+        else:
+            assert doubt is not None and doubt.frequent == "healthy" and not doubt.too_few
 
 
 def test_a_large_matrix_is_not_kept() -> None:
