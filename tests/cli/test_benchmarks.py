@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import PIL
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,6 +21,14 @@ def _run(script: str, *options: str) -> str:
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def _run_code(code: str) -> str:
+    path = os.pathsep.join([str(ROOT / "benchmarks"), *(path for path in sys.path if path)])
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_latency_of_several_models() -> None:
@@ -54,6 +66,32 @@ def test_prediction_for_absent_processors(tmp_path: Path) -> None:
     assert len(shares) == 4
     assert all(70 <= share <= 100 for share in shares.values())
     assert shares["fc2"] >= shares["v, proj"]  # one epilogue for four times as many inputs
+
+
+def test_newcomer_reads_its_page(tmp_path: Path) -> None:
+    """What it measures is in docs/newcomer.md; sizes are those of a package and what it requires."""
+    ways = ("bitvit", "ultralytics", "timm")
+    code = f"import newcomer, json; print(json.dumps({{way: newcomer.blocks(way) for way in {ways}}}))"
+    blocks = json.loads(_run_code(code))
+    assert [language for language, _ in blocks["timm"]] == ["python", "python"]
+    for way in ("bitvit", "ultralytics"):
+        ((language, text),) = blocks[way]
+        assert language == "bash" and text.startswith("pip install ")
+    version, size = json.loads(_run("newcomer.py", "--installed", "pillow"))
+    assert version == PIL.__version__ and size > 1_000_000
+
+
+@pytest.mark.skipif(shutil.which("aarch64-linux-gnu-g++") is None, reason="needs g++-aarch64-linux-gnu")
+def test_prediction_for_arm(tmp_path: Path) -> None:
+    # In llvm-mca's place: half a cycle for each instruction on vectors.
+    stub = tmp_path / "llvm-mca"
+    stub.write_text("#!/bin/sh\necho \"Total Cycles: $(($(grep -Ec '\\bv[0-9]+\\.') * 100))\"\n")
+    stub.chmod(0o755)
+    printed = _run("predict_arm.py", "--llvm-mca", str(stub), "--cpus", "cortex-a76", "--ghz", "1")
+    assert "the bound is 1.50 cycles" in printed  # xor, count, add
+    shares = [int(line.split("%")[0].split()[-1]) for line in printed.splitlines() if "% of the bound" in line]
+    assert len(shares) == 4
+    assert all(50 <= share <= 100 for share in shares)
 
 
 def test_the_performance_page_shows_the_stored_measurements() -> None:

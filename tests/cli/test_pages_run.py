@@ -36,6 +36,8 @@ NOT_RUN = {
     r"torchrun ": "needs two machines; tests/training/test_distributed.py plays them",
     r"make ": "a target of the Makefile, minutes long; that it exists is asserted",
     r"cmake |cc ": "tests/c builds, installs and links the library",
+    r"(scp|rpicam-still|python3 -m venv|\./classify|aarch64-linux-gnu-gcc) ": "on a Pi; tests/everywhere emulates one",
+    r"yolo ": "another program, which benchmarks/newcomer.py runs",
     r"(BITVIT_ISA=avx2 )?python benchmarks/": "measures for minutes; tests/cli/test_benchmarks.py runs the scripts",
     r"bitvit bench --model .* --full": "measures a network of full size in every engine for many minutes",
     r"bitvit study (?!--list|.*--budget smoke)": "hours; tests/cli/test_study.py runs small studies",
@@ -99,6 +101,7 @@ def prepared(finished_run: Path, recipe_file: Path, tmp_path_factory: pytest.Tem
     for part, count in (("train", 12), ("val", 3), ("test", 2)):
         for seed, name in enumerate(CLASSES):
             write_photos(place / "photos" / part / name, count, seed)
+    shutil.copytree(place / "photos", place / "pictures")
     for name in ("archive", "folder"):
         write_photos(place / name, 3)
     write_photos(place / "other_photos" / "0", 2)
@@ -144,6 +147,7 @@ def run_command(command: str) -> None:
         words += [value for value in ONE_EPOCH if value.partition("=")[0] not in given]
         if re.search(r"--data (digits|fashion-mnist)", command):
             words += FEW_IMAGES if "--samples-per-class" not in words else ()
+        words += ["batch_size=8"] if "--data scenes/" in command else []  # as many as there are
     assert main(words[1:]) == 0, command
 
 

@@ -54,21 +54,26 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])}
 
 
-def on_two_machines(recipe: Path, out: Path) -> list[str]:
-    """Train as on two machines that share a disk; returns what each wrote to standard output."""
+def on_two_machines(recipe: Path, out: Path, *, torchrun: bool = False) -> list[str]:
+    """Train as on two machines that share a disk; returns what each wrote to standard output.
+
+    Each is told its number by the environment, or has a torchrun of its own as in docs/cluster.md.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "bitvit", "train", "--recipe", str(recipe), "--out", str(out)]
+    launcher = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"] if torchrun else []
+    launcher += ["--master-addr=127.0.0.1", f"--master-port={port}"] if torchrun else []
+    command = ["-m", "bitvit", "train", "--recipe", str(recipe), "--out", str(out)]
     command += ["runtime.nodes=2", "runtime.devices=1", "runtime.strategy=ddp"]
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    place = {} if torchrun else {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     machines = [
         subprocess.Popen(
-            command,
+            [sys.executable, *launcher, *([f"--node-rank={rank}"] if torchrun else []), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**environment(), **place, "NODE_RANK": str(rank)},
+            env={**environment(), **place, **({} if torchrun else {"NODE_RANK": str(rank)})},
         )
         for rank in range(2)
     ]
@@ -100,6 +105,17 @@ def test_two_machines_end_with_the_weights_of_one_process(tmp_path: Path) -> Non
     first, second = on_two_machines(tmp_path / "recipe.yaml", tmp_path / "two")
     assert_same_run(tmp_path / "one", tmp_path / "two")
     assert "teacher" in first and second == ""  # one of them tells the user
+
+
+@pytest.mark.ecosystem
+def test_two_machines_with_torchrun_end_well(tmp_path: Path) -> None:
+    """Both launchers end with exit code 0, with the weights of one process."""
+    recipe = recipe_over_shards(tmp_path)
+    train(recipe, tmp_path / "one")
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    first, second = on_two_machines(tmp_path / "recipe.yaml", tmp_path / "two", torchrun=True)
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    assert "teacher" in first and "teacher" not in second
 
 
 @pytest.mark.ecosystem
