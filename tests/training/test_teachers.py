@@ -30,8 +30,15 @@ SHORT: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def _write(state: dict[str, torch.Tensor], path: Path) -> None:
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+
+
+@pytest.fixture(params=["model.safetensors", "pytorch_model.bin"])
+def cached(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the hub that holds timm's `test_vit` alone, with made weights; the hub cannot be reached."""
     cache = tmp_path / "cache"
     repository = cache / "models--timm--test_vit.r160_in1k"
@@ -39,8 +46,8 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (repository / "refs" / "main").write_text("0" * 40)
     (repository / "snapshots" / ("0" * 40)).mkdir(parents=True)
     torch.manual_seed(1)
-    file = repository / "snapshots" / ("0" * 40) / "model.safetensors"
-    save_file(timm.create_model("test_vit", num_classes=1000).state_dict(), file)
+    file: Path = repository / "snapshots" / ("0" * 40) / request.param
+    _write(timm.create_model("test_vit", num_classes=1000).state_dict(), file)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     return file
@@ -56,7 +63,8 @@ def test_pretrained_weights_come_from_the_cache_and_are_fine_tuned(tmp_path: Pat
     )
     report = train(recipe, tmp_path / "run")
     assert [phase.model for phase in report.phases] == ["test_vit", "test_gsb_deit"]
-    given, found = load_file(cached), load_file(tmp_path / "run" / "teacher.safetensors")
+    given = load_file(cached) if cached.suffix == ".safetensors" else torch.load(cached, weights_only=True)
+    found = load_file(tmp_path / "run" / "teacher.safetensors")
     name = "blocks.0.attn.qkv.weight"
     torch.testing.assert_close(found[name], given[name], atol=1e-6, rtol=0)
     assert len(found["head.weight"]) == 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import timm
@@ -53,7 +56,7 @@ def build_pretrained(spec: ModelSpec) -> tuple[nn.Module, bool]:
     """
     check_pretrained(spec.name)
     try:
-        with explained(f"the weights of {spec.name}"):
+        with explained(f"the weights of {spec.name}"), _silent_hub():
             model = build_model(spec, pretrained=True)
     except HubError as error:
         raise CheckpointError(
@@ -61,6 +64,19 @@ def build_pretrained(spec: ModelSpec) -> tuple[nn.Module, bool]:
             "give a file with teacher.weights=FILE (--teacher FILE)"
         ) from None
     return model, _config(spec.name).num_classes == spec.num_classes
+
+
+@contextmanager
+def _silent_hub() -> Iterator[None]:
+    """Keep the hub's client from reporting each attempt to connect: what it says is said once, in our words."""
+    from huggingface_hub.utils import get_verbosity, set_verbosity
+
+    before = get_verbosity()
+    set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        set_verbosity(before)
 
 
 def _config(name: str) -> Any:

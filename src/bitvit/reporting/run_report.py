@@ -91,10 +91,15 @@ def report_run(
 def _facts(run: FinishedRun, images: int) -> list[tuple[str, str]]:
     report = run.report
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    taught = report.get("teacher_images") or report["train_images"]
+    teacher = f" ({taught} for the teacher's)" if taught != report["train_images"] else ""
     facts = [
         ("network", run.info.model.name),
         ("task", f"{run.info.task}, {len(run.info.labels)} classes"),
-        ("data", f"{report['data']}: {report['train_images']} images for training, {report['val_images']} to judge"),
+        (
+            "data",
+            f"{report['data']}: {report['train_images']} images for training{teacher}, {report['val_images']} to judge",
+        ),
         ("recipe", f"{report['recipe']}, seed {report['seed']}"),
         ("made with", f"{versions}, on {report['machine']['platform']}"),
         ("looked at closely", f"{images} of the images to judge"),

@@ -33,7 +33,7 @@ def data_fingerprint(data: Data, taught: Data | None = None) -> dict[str, Any]:
         "training": _of(data.train),
         "validation": _of(data.val),
     }
-    return content if taught is None else {**content, "the teacher's": _of(taught.train)}
+    return content if taught is None else {**content, "the teacher's training": _of(taught.train)}
 
 
 def _of(images: TargetSet) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         new = [name for name in now["classes"] if name not in before["classes"]]
         words = [*(f"'{name}' is gone" for name in gone[:3]), *(f"'{name}' is new" for name in new[:3])]
         changes.append(f"classes ({', '.join(words) or 'their order'})")
-    for part in ("training", "validation", "the teacher's"):
+    for part in ("training", "validation", "the teacher's training"):
         if part not in before or part not in now:
             continue
         old, new_part = before[part], now[part]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from bitvit.data import DataError, ImageSet
 from bitvit.training import Recipe, RecipeError, data_of
+from bitvit.training.data_fingerprint import data_fingerprint, describe_changes
 from bitvit.training.run_data import teacher_data_of
 
 Pictures = npt.NDArray[np.uint8]
@@ -62,6 +63,31 @@ def test_images_of_its_own_may_have_wrong_labels_those_of_the_student_not() -> N
     taught = teacher_data_of(recipe, data)
     right = taught.train.targets == data_of(Recipe.load("gsb-demo", {"data.samples_per_class": 50})).train.targets
     assert set(taught.train.indices[right]) == set(data.train.indices)
+
+
+def test_in_cross_validation_the_fold_that_validates_teaches_nothing() -> None:
+    whole = data_of(Recipe.load("gsb-demo")).train
+    for fold in range(3):
+        changes = {"data.folds": 3, "data.fold": fold, "data.samples_per_class": 5, "teacher.data": {}}
+        recipe = Recipe.load("gsb-demo", changes)
+        data = data_of(recipe)
+        taught = teacher_data_of(recipe, data)
+        assert not set(taught.train.indices) & set(data.val.indices)
+        assert len(taught.train) + len(data.val) == len(whole)
+
+
+def test_a_resumption_notices_that_the_teachers_images_have_changed(tmp_path: Path) -> None:
+    for seed, name in enumerate(["ant", "bee"]):
+        write_pictures(tmp_path / "large" / name, made_pictures(7, seed), ".png")
+        write_pictures(tmp_path / "small" / name, made_pictures(5, 5 + seed), ".png")
+    changes = {"data.name": str(tmp_path / "small"), "teacher.data": {"folder": str(tmp_path / "large")}}
+    recipe = Recipe.load("gsb-demo", changes)
+    data = data_of(recipe)
+    before = data_fingerprint(data, teacher_data_of(recipe, data))
+    (tmp_path / "large" / "ant" / "0.png").unlink()
+    now = data_fingerprint(data, teacher_data_of(recipe, data))
+    assert describe_changes(before, now) == ["number of the teacher's training images (14 then, 13 now)"]
+    assert describe_changes(before, before) == []
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp"])
