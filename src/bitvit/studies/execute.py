@@ -155,11 +155,13 @@ def _teacher(recipe: Recipe, place: StudyFolder) -> tuple[Path, dict[str, Any]]:
         data = teacher_data_of(recipe, data_of(recipe))
         report = train(recipe, folder, resume=True, data=data, progress=place.progress)
     final = report.final
+    own_images = {} if recipe.teacher.data is None else {"images": report.train_images}
     return folder / FINAL_FILE, {
         "model": recipe.model.name,
         "digest": digest,
         metric: final.evaluation.score,
         "train_seconds": round(final.seconds, 1),
+        **own_images,
     }
 
 

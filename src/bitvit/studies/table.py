@@ -149,10 +149,11 @@ def _footer(summary: Summary, command: str) -> list[str]:
         f"{made}, {minutes:.0f} minutes of training in all. {_numbers(records, 'train_images')} training and "
         f"{_numbers(records, 'test_images')} test images."
     ]
-    names = sorted({record["teacher"]["model"] for record in records if record.get("teacher")})
-    if names:
-        score = f"{summary.metric.title} {_teachers(summary)}"
-        lines.append(f"Teacher ({', '.join(names)}, full precision, the same images): {score}.")
+    kinds = sorted({_kind(record["teacher"]) for record in records if record.get("teacher")})
+    for model, images in kinds:
+        seen = f"{images:,} images" if images else "the same images"
+        score = f"{summary.metric.title} {_teachers(summary, (model, images))}"
+        lines.append(f"Teacher ({model}, full precision, {seen}): {score}.")
     lines.append(f"Hardware: {'; '.join(machines) or 'none yet'}. Date: {' to '.join(dates[:1] + dates[1:][-1:])}.")
     lines += [f"Command: `{command}`."]
     return ["  \n".join(lines)]
@@ -163,13 +164,18 @@ def _numbers(records: Sequence[dict[str, Any]], key: str) -> str:
     return " or ".join([", ".join(numbers[:-1]), numbers[-1]] if len(numbers) > 1 else numbers)
 
 
-def _teachers(summary: Summary) -> str:
-    """Return the teachers' accuracy over seeds; at each point by itself where teachers differ between points."""
+def _kind(teacher: dict[str, Any]) -> tuple[str, int]:
+    """Return a teacher's model and number of training images, 0 where they are the student's."""
+    return teacher["model"], teacher.get("images") or 0
+
+
+def _teachers(summary: Summary, kind: tuple[str, int]) -> str:
+    """Return the accuracy over seeds of teachers of a kind; at each point by itself where it differs between points."""
     at: dict[str, dict[str, float]] = {}  # point -> digest -> metric
     for line in summary.lines:
         place = ", ".join(f"{axis.title} {line.point[axis.name]}" for axis in summary.study.axes)
         for record in line.records:
-            if record.get("teacher"):
+            if record.get("teacher") and _kind(record["teacher"]) == kind:
                 at.setdefault(place, {})[record["teacher"]["digest"]] = 100 * record["teacher"][line.metric.key]
     if all(teachers.keys() == next(iter(at.values())).keys() for teachers in at.values()):
         at = {"": next(iter(at.values()))}

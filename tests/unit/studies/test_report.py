@@ -101,6 +101,16 @@ def test_teachers_of_different_points_are_told_apart() -> None:
     assert "10 or 200 training and 6 test images." in text
 
 
+def test_teachers_of_more_images_are_told_apart() -> None:
+    study = study_of(METHODS)
+    found = records(study, {("gsb", 0): 0.6, ("gsb", 1): 0.7})
+    found[0]["teacher"] = {"digest": "1", "model": "deit", "top1": 0.8}
+    found[1]["teacher"] = {"digest": "2", "model": "deit", "top1": 0.9, "images": 60_000}
+    text = markdown_report(summarize(study, found), "bitvit study mine", "figure.png")
+    assert "Teacher (deit, full precision, the same images): top-1 80.00 %." in text
+    assert "Teacher (deit, full precision, 60,000 images): top-1 90.00 %." in text
+
+
 def test_table_without_any_result_shows_its_rows() -> None:
     header, rows = table_cells(summarize(study_of(METHODS), []))
     assert header == ["method", "W-A", "taught", "paper (%)", "seeds"]
