@@ -93,7 +93,15 @@ SIZES: dict[str, FpnSize] = {
 }
 """Registered name -> its network."""
 
-_WITH_FLOAT_FORM = ("bhvit_small_", "bhvit_tiny_", "bhvit_micro_", "binaryvit_", "test_bhvit_fpn")
+_WITH_FLOAT_FORM = (
+    "bhvit_small_",
+    "bhvit_tiny_",
+    "bhvit_micro_",
+    "binaryvit_",
+    "gsb_deit_",
+    "test_bhvit_fpn",
+    "test_gsb_deit_fpn",
+)
 SIZES |= {
     f"{name}_float": replace(size, binary=False) for name, size in SIZES.items() if name.startswith(_WITH_FLOAT_FORM)
 }
