@@ -17,7 +17,7 @@ from bitvit.data.segmentation import write_scenes
 from tests.support.command import Command
 
 OVERRIDES = (
-    *("model.name=test_bhvit_fpn", "teacher.model=test_resnet18_fpn", "model.image_size=32", "batch_size=4"),
+    *("model.name=test_bhvit_fpn", "teacher.model=test_bhvit_fpn_float", "model.image_size=32", "batch_size=4"),
     *("teacher.epochs=1", "teacher.warmup_epochs=0", "stage1.epochs=0", "stage2.epochs=1", "stage2.warmup_epochs=0"),
     *("runtime.threads=1", "runtime.tensorboard=false", "least_steps=0"),
 )

@@ -32,7 +32,7 @@ class Making:
         data: the images it was trained on: whose, how many, their licence.
         limits: what it is not good for.
         commands: those that made it.
-        sample: the class of the picture beside the file.
+        sample: the class of the picture beside the file, or those in it.
     """
 
     data: str
@@ -103,7 +103,8 @@ def _body(file: BitvitFile, size_bytes: int, repository: str, license: Any, maki
     )
     yield "## Use\n"
     package, address = ("'bitvit[hub]'", f"hf://{repository}") if "/" in repository else ("bitvit", repository)
-    yield f"```bash\npip install {package}\nbitvit predict {address} photo.jpg\n```\n"
+    output = " --out masks/" if file.task == "segmentation" else ""
+    yield f"```bash\npip install {package}\nbitvit predict {address} photo.jpg{output}\n```\n"
     yield (
         f'```python\nimport bitvit\n\npredictor = bitvit.load("{address}")\n'
         'prediction = predictor.predict("photo.jpg")\n```\n'
