@@ -132,3 +132,10 @@ def test_closed_standard_streams(packed_file: Path, photo: Path, tmp_path: Path,
     result = subprocess.run(["sh", "-c", f'exec "$@" {stream}>&-', "sh", *words], capture_output=True, timeout=120)
     assert (result.returncode, result.stderr) == (0, b"")
     assert out.read_text().count("\n") == 2
+
+
+def test_standard_input_that_is_closed(packed_file: Path) -> None:
+    words = [sys.executable, "-m", "bitvit", "predict", str(packed_file), "-"]
+    result = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *words], capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: standard input is empty: expected an image, or a list of paths\n"

@@ -46,10 +46,10 @@ def console(stderr: bool = False, file: TextIO | None = None) -> Console:
 
 
 def open_closed_streams() -> None:
-    """Give a process that was started without standard output or error (`>&-`) one that swallows all text."""
-    for name in ("stdout", "stderr"):
+    """Give a process that was started without standard streams (`>&-`) empty input, and outputs that swallow text."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (open as long as the process)
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  (open as long as the process)
 
 
 def tolerate_any_text() -> None:
