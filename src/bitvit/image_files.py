@@ -163,7 +163,7 @@ def find_images(folder: Path) -> FoundImages:
     """Return all images in `folder` and below.
 
     Linked folders are followed. A folder that can be reached in several ways is searched once, under its own name if it
-    lies below `folder`, so links cannot lead in circles.
+    lies below `folder`, and those around `folder` are not, so links cannot lead in circles or to other classes' images.
 
     Raises:
         BitvitError: `folder` itself cannot be read.
@@ -172,7 +172,7 @@ def find_images(folder: Path) -> FoundImages:
     paths: list[Path] = []
     left_out = LeftOut()
     linked: list[Path] = []
-    seen: set[tuple[int, int]] = set()
+    seen = _folders_around(folder)
 
     def search(place: Path) -> None:
         waiting = [place]
@@ -208,6 +208,16 @@ def find_images(folder: Path) -> FoundImages:
     while linked:
         search(linked.pop())
     return FoundImages(tuple(sorted(paths)), left_out)
+
+
+def _folders_around(folder: Path) -> set[tuple[int, int]]:
+    """Return what tells the folders that hold `folder`, or what it links to, from others: device and number."""
+    around: set[tuple[int, int]] = set()
+    for parent in {*folder.absolute().parents, *folder.resolve().parents}:
+        with contextlib.suppress(OSError):
+            status = parent.stat()
+            around.add((status.st_dev, status.st_ino))
+    return around
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -35,6 +35,7 @@ _ROLES: dict[str, Role] = {
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "devel", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }  # fmt: skip
+_NUMBERED_PART = re.compile(r"(fold|split|part|partition|batch|shard|chunk|session)s?[\W_]*\d+$", re.IGNORECASE)
 _CAMEL = re.compile(r"([a-z])([A-Z])")
 _PURPOSES: dict[Role, str] = {"train": "training", "val": "validation", "test": "testing"}
 # Words that may stand beside the name of a split: `train_images`, `Test Set`, `val2017`.
@@ -191,8 +192,11 @@ def _refuse_single_folder(folder: Path, entries: Sequence[Path]) -> None:
 
 
 def _refuse_splits_of_other_names(folder: Path, entries: Sequence[Path]) -> None:
-    """Refuse two or three folders that hold no images, only the same classes each: splits in words unknown here."""
-    if not 2 <= len(entries) <= 3:
+    """Refuse folders that hold no images, only the same classes each: splits in words unknown here.
+
+    Two or three are, whatever they are called; more where they are called `fold 1`, `fold 2` and so on.
+    """
+    if len(entries) < 2 or (len(entries) > 3 and not all(_NUMBERED_PART.match(entry.name) for entry in entries)):
         return
     below = [{_class_name(inner) for inner in _subfolders(entry)} for entry in entries]
     if any(split_role(name) is not None for name in below[0]):
@@ -286,6 +290,7 @@ class _Loader:
             by_name[name] = entry
         if known is None:
             labels = ordered_classes(list(by_name), self._order, folder)
+            self._note_alike(labels, folder)
         else:
             labels = tuple(known)
             strange = sorted((name for name in by_name if name not in labels), key=natural_key)
@@ -307,13 +312,29 @@ class _Loader:
             targets.extend([index] * len(found.paths))
         if known is not None:
             self._note_missing(labels, targets, folder, what)
+        self.note_lying_beside(folder, "class folders")
+        return ImageSet.whole(FileSource(tuple(paths)), targets, labels)
+
+    def note_lying_beside(self, folder: Path, what: str) -> None:
+        """Count the images that lie beside folders in which they should be."""
         outside = _lying_beside(folder)
         if outside:
             self.notes.append(
-                f"{folder}: {outside} image{'s lie' if outside > 1 else ' lies'} beside the class folders and "
+                f"{folder}: {outside} image{'s lie' if outside > 1 else ' lies'} beside the {what} and "
                 f"belong{'' if outside > 1 else 's'} to no class: left out"
             )
-        return ImageSet.whole(FileSource(tuple(paths)), targets, labels)
+
+    def _note_alike(self, labels: Sequence[str], folder: Path) -> None:
+        """Name two classes whose names differ in case, spaces and underscores only: `big cat`, `Big_Cat`."""
+        first: dict[str, str] = {}
+        for name in labels:
+            plain = re.sub(r"[\s_]+", "", name.casefold())
+            if plain in first:
+                self.notes.append(
+                    f"{folder}: {_listed([first[plain], name])} count as two classes: merge them if they are one"
+                )
+                return
+            first[plain] = name
 
     def _note_missing(self, labels: Sequence[str], targets: Sequence[int], folder: Path, what: str) -> None:
         present = set(targets)
@@ -383,6 +404,7 @@ def load_image_folder(
             _note_folders_of_every_class(loader, entries)
         whole = loader.load(folder, labels, "")
         return FolderImages(whole, None, notes=loader.finish())
+    loader.note_lying_beside(folder, "folders of the splits")
     train = loader.load(splits["train"], labels, "training") if "train" in splits else None
     known = labels if labels is not None else train.labels if train is not None else None
     val = loader.load(splits["val"], known, "validation") if "val" in splits else None

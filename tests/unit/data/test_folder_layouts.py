@@ -336,3 +336,38 @@ def test_a_test_folder_alone_is_evaluated_whole(tmp_path: Path) -> None:
 def test_an_empty_name_is_no_folder() -> None:
     with pytest.raises(DataError, match="name of the data set is empty"):
         build_data("")
+
+
+@pytest.mark.parametrize("names", ["fold_{}", "Fold {}", "part{}", "split-{}"])
+def test_numbered_folds_are_no_classes(tmp_path: Path, names: str) -> None:
+    layout(tmp_path, *(names.format(number) for number in range(5)))
+    with pytest.raises(DataError, match=r"all have the same folders.*data\.layout=classes"):
+        build_data(str(tmp_path))
+
+
+def test_numbered_folders_of_other_names_are_classes(tmp_path: Path) -> None:
+    data = build_data(str(layout(tmp_path, *(f"person {number}" for number in range(5)))))
+    assert len(data.labels) == 5 and any("every class has the folders" in note for note in data.notes)
+
+
+def test_images_beside_the_splits_are_counted(tmp_path: Path) -> None:
+    fill(layout(tmp_path, "train", "val"), 2)
+    (note,) = build_data(str(tmp_path)).notes
+    assert note == f"{tmp_path}: 2 images lie beside the folders of the splits and belong to no class: left out"
+
+
+@pytest.mark.parametrize(("one", "other"), [("Cat", "cat"), ("cat", "cat "), ("big cat", "Big_Cat")])
+def test_classes_of_nearly_one_name_are_noted(tmp_path: Path, one: str, other: str) -> None:
+    for name in (one, other, "dog"):
+        fill(tmp_path / name, 5)
+    (note,) = build_data(str(tmp_path)).notes
+    assert "count as two classes" in note and f"'{one}'" in note and f"'{other}'" in note
+
+
+def test_links_to_folders_around_a_class_are_not_followed(tmp_path: Path) -> None:
+    layout(tmp_path, "train", "val")
+    (tmp_path / "train" / "cat" / "up").symlink_to("..")
+    (tmp_path / "train" / "cat" / "top").symlink_to(tmp_path)
+    data = build_data(str(tmp_path))
+    assert data.train.class_counts().tolist() == [3, 3]
+    assert data.notes == (f"{tmp_path}: left out 2 links to a folder that was searched already",)
