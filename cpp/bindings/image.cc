@@ -12,6 +12,7 @@
 #include "bindings/errors.h"
 #include "image/fit.h"
 #include "image/resize.h"
+#include "program/preprocessing.h"
 
 namespace nb = nanobind;
 
@@ -95,6 +96,9 @@ void BindImage(nb::module_& m) {
         nb::arg("resize_size"), nb::arg("interpolation"), nb::arg("orientation") = 1,
         "uint8 [H, W, C] brought into the size and the channels of a network's input (docs/format.md, Preprocessing); "
         "`orientation` is the number of EXIF.");
+  m.def(
+      "check_preprocessing", [](const std::string& text) { Take(ReadPreprocessing(text)); }, nb::arg("text"),
+      "Refuses the JSON of a preprocessing that violates a rule of docs/format.md.");
 }
 
 }  // namespace bitvit

@@ -82,13 +82,14 @@ def _create(name: str, kwargs: dict[str, Any], pretrained: bool) -> nn.Module:
         model: nn.Module = create_model(name, pretrained=pretrained, **kwargs)
     except UsageError:
         raise
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError, ArithmeticError) as error:
         if "img_size" in kwargs and "unexpected keyword argument 'img_size'" in str(error):
             # One of timm's convolutional networks, which take images of any size.
             model = _create(name, {key: value for key, value in kwargs.items() if key != "img_size"}, pretrained)
             record_input_size(model, kwargs["img_size"])
             return model
-        raise ModelError(f"model '{name}' cannot be built with {kwargs}: {error}") from None
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"model '{name}' cannot be built with {printable(kwargs)}: {printable(reason)}") from None
     return model
 
 

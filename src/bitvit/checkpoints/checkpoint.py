@@ -13,10 +13,11 @@ from safetensors.torch import save
 from torch import nn
 
 from bitvit.checkpoints.building import ModelSpec, build_model, is_binary
+from bitvit.checkpoints.description import check_description
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.files import write_atomically
 from bitvit.models import set_stage
-from bitvit.program import Preprocessing
+from bitvit.program import Preprocessing, PreprocessingError, check_preprocessing
 
 __all__ = [
     "FINAL_FILE",
@@ -96,15 +97,21 @@ def _parse_info(text: str) -> CheckpointInfo:
         raise CheckpointError("was written by a newer bitvit; update bitvit to read it")
     if raw["version"] < _VERSION:
         raise CheckpointError("was written by an older bitvit; train or import the model again")
+    check_description(raw)
     prepared: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in raw["preprocessing"].items()
     }
+    preprocessing = Preprocessing(**prepared)
+    try:
+        check_preprocessing(preprocessing)
+    except PreprocessingError as error:
+        raise CheckpointError(f"its description of the preprocessing is damaged: {error}") from None
     colors = raw["colors"]
     return CheckpointInfo(
         model=ModelSpec(**raw["model"]),
         stage=raw["stage"],
         labels=tuple(raw["labels"]),
-        preprocessing=Preprocessing(**prepared),
+        preprocessing=preprocessing,
         task=raw["task"],
         colors=None if colors is None else tuple((int(red), int(green), int(blue)) for red, green, blue in colors),
         recipe=dict(raw["recipe"]),
@@ -130,7 +137,7 @@ def _read(path: Path, with_tensors: bool) -> tuple[CheckpointInfo, dict[str, tor
         return _parse_info(text), tensors
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(f"{path}: its description of the model is damaged") from None
 
 

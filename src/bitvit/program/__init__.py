@@ -45,7 +45,7 @@ from bitvit.program.schema import (
     Value,
 )
 from bitvit.program.table import Declaration, declarations, operator_cost
-from bitvit.program.validation import validate
+from bitvit.program.validation import check_preprocessing, validate
 from bitvit.program.writer import to_bytes, validate_file, write_file
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ __all__ = [
     "UnusedTensorError",
     "Value",
     "ValueDefinitionError",
+    "check_preprocessing",
     "declarations",
     "decode",
     "from_stored",

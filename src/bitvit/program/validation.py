@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from bitvit import _core
-from bitvit.program.errors import TensorTypeError
-from bitvit.program.schema import TENSOR_DTYPES, AnyArray, Program
+from bitvit.program.errors import PreprocessingError, TensorTypeError
+from bitvit.program.metadata import dump, preprocessing_to_json
+from bitvit.program.schema import TENSOR_DTYPES, AnyArray, Preprocessing, Program
 
-__all__ = ["checked", "validate"]
+__all__ = ["check_preprocessing", "checked", "validate"]
 
 
 def validate(program: Program, tensors: Mapping[str, AnyArray]) -> None:
@@ -28,3 +29,16 @@ def checked(program: Program, tensors: Mapping[str, AnyArray]) -> _core.Model:
         if tensor.dtype not in TENSOR_DTYPES.values():
             raise TensorTypeError(f"tensor {name!r:.80} has the element type {tensor.dtype}")
     return _core.check_program(program, {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+
+
+def check_preprocessing(preprocessing: Preprocessing) -> None:
+    """Refuse a preprocessing that no file could have.
+
+    Raises:
+        PreprocessingError: an entry violates a rule of ``docs/format.md``.
+    """
+    try:
+        text = dump(preprocessing_to_json(preprocessing))
+    except (TypeError, ValueError) as error:
+        raise PreprocessingError(f"cannot be expressed in JSON: {error!s:.200}") from None
+    _core.check_preprocessing(text)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from bitvit.checkpoints import (
@@ -197,3 +198,70 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("builtins.open", forbidden)
     with pytest.raises(CheckpointError, match=r"model\.safetensors: may not be read \(permission denied\)"):
         read_info(path)
+
+
+def _with_entry(saved: Path, path: tuple[str, ...], value: Any) -> Path:
+    with safe_open(str(saved), framework="pt") as file:
+        description = json.loads(file.metadata()["bitvit"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+    place = description
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    save_file(tensors, str(saved), {"bitvit": json.dumps(description)})
+    return saved
+
+
+WRONG: dict[tuple[str, ...], tuple[Any, ...]] = {
+    ("model",): (None, [], "x"),
+    ("model", "name"): (None, 1, []),
+    ("model", "num_classes"): (None, 0, -1, True, 1e300, 10**30, "3"),
+    ("model", "image_size"): ([], -1, "x", 10**30),
+    ("model", "scheme"): (1, [], True),
+    ("model", "kwargs"): (None, [], "x", 1),
+    ("stage",): (None, "x", [], {}),
+    ("labels",): (None, "abc", [1], {"a": 1}),
+    ("task",): (None, [], {}, "x", "\x1b[31m"),
+    ("colors",): (1, [1], [[1, 2]], [[1, 2, 300]], [["a", "b", "c"]]),
+    ("recipe",): (None, [], "x"),
+    ("metrics",): (None, [], 1),
+    ("preprocessing",): (None, [], {}),
+    ("preprocessing", "fit"): (None, "x", []),
+    ("preprocessing", "image_size"): (None, [], [16], [16, 1e300], [10**9, 10**9], "ab"),
+    ("preprocessing", "interpolation"): (None, "x", [], "\x1b[31m"),
+    ("preprocessing", "mean"): (None, [], [1], ["a", "b", "c"], [1e300] * 3),
+    ("preprocessing", "std"): (None, [0, 0, 0], {}),
+    ("preprocessing", "resize_size"): (None, -1, 10**30, "x"),
+    ("preprocessing", "channels"): (None, 2, "x"),
+    ("preprocessing", "value_range"): ([], [1, 1], "ab", 1),
+}
+
+
+@pytest.mark.parametrize("path", WRONG, ids=".".join)
+def test_entries_of_another_kind_are_refused(saved: Path, path: tuple[str, ...]) -> None:
+    content = saved.read_bytes()
+    for value in WRONG[path]:
+        saved.write_bytes(content)
+        with pytest.raises(CheckpointError, match="damaged") as caught:
+            load_checkpoint(_with_entry(saved, path, value))
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 500 + len(str(saved))
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"img_size": []},
+        {"norm_layer": "x"},
+        {"act_layer": "x"},
+        {"depth": "x"},
+        {"depth": {}},
+        {"patch_size": 0},
+        {"": 1},
+    ],
+    ids=str,
+)
+def test_arguments_that_no_network_takes_are_refused(saved: Path, kwargs: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(_with_entry(saved, ("model", "kwargs"), kwargs))
+    assert str(caught.value).isprintable()
