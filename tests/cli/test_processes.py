@@ -139,3 +139,47 @@ def test_standard_input_that_is_closed(packed_file: Path) -> None:
     result = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *words], capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "error: standard input is empty: expected an image, or a list of paths\n"
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize("out", ["answers.json", "answers.csv"])
+def test_a_signal_ends_predict_in_order(packed_file: Path, tmp_path: Path, name: str, code: int, out: str) -> None:
+    """While the second of many images is read: of JSON nothing stays, of CSV what --resume goes on with."""
+    for number in range(20):
+        Image.fromarray(np.full((8, 8, 3), number, np.uint8)).save(tmp_path / f"{number}.png")
+    program = (
+        "import os, signal, sys, time; from bitvit.runtime import preprocessing; from bitvit.cli import main\n"
+        "from bitvit.cli.prediction_progress import PredictionProgress as progress\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def interrupt(self, written):\n"
+        f"    os.kill(os.getpid(), signal.{name})\n"
+        "    time.sleep(30)\n"
+        "progress.update = interrupt\n"
+        "sys.exit(main())"
+    )
+    (tmp_path / "out").mkdir()
+    result = _run("predict", packed_file, tmp_path, "--out", tmp_path / "out" / out, "--workers", 1, code=program)
+    assert (result.returncode, result.stdout) == (code, ""), result.stderr
+    assert result.stderr.startswith("error: interrupted after 1 images")
+    assert result.stderr.count("\n") == 1
+    left = [path.suffix for path in (tmp_path / "out").iterdir()]
+    assert left == ([".partial"] if out.endswith("csv") else [])
+
+
+@pytest.mark.parametrize("moment", ["os.fsync", "os.replace"])
+def test_sigterm_leaves_no_half_written_page(packed_file: Path, tmp_path: Path, moment: str) -> None:
+    code = (
+        "import os, signal, sys, time; from pathlib import Path\n"
+        "from bitvit.cli import main; from bitvit.web import page\n"
+        f"page.TEMPLATE = Path({str(tmp_path / 'template')!r})\n"
+        "def interrupt(*arguments):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(30)\n"
+        f"{moment} = interrupt\n"
+        "sys.exit(main())"
+    )
+    (tmp_path / "template").write_text("/*MODELS*/")
+    (tmp_path / "out").mkdir()
+    result = _run("web", packed_file, "--out", tmp_path / "out" / "page.html", code=code)
+    assert (result.returncode, result.stdout, result.stderr) == (143, "", "error: interrupted\n")
+    assert list((tmp_path / "out").iterdir()) == []

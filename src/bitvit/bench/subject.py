@@ -78,10 +78,13 @@ def subject_of_file(path: Path) -> Subject:
     known = isinstance(architecture, dict)
 
     def build(image_size: int | None) -> nn.Module:
-        from bitvit.checkpoints import ModelSpec, build_model
+        from bitvit.checkpoints import CheckpointError, ModelError, build_model, model_spec
 
         resized = {} if image_size is None else {"image_size": image_size}
-        return build_model(ModelSpec(**{**architecture, **resized}))
+        try:
+            return build_model(model_spec({**architecture, **resized}))
+        except (CheckpointError, ModelError) as error:
+            raise CheckpointError(f"{path}: {error}; --only-bitvit times the file alone") from None
 
     name = None if model is None else str(model)
     return Subject(str(path), name, file, path.stat().st_size, build if known else None, path)

@@ -12,6 +12,7 @@ from bitvit.checkpoints.checkpoint import (
     read_info,
     save_checkpoint,
 )
+from bitvit.checkpoints.description import model_spec
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.checkpoints.importing import ImportedCheckpoint, import_checkpoint
 from bitvit.checkpoints.pretrained import build_pretrained, registered_image_size
@@ -43,6 +44,7 @@ __all__ = [
     "is_checkpoint",
     "load_checkpoint",
     "load_pretrained",
+    "model_spec",
     "preprocessing_for",
     "provenance",
     "read_info",

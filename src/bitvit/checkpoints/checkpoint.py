@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from bitvit.checkpoints.building import ModelSpec, build_model, is_binary
-from bitvit.checkpoints.description import check_description
+from bitvit.checkpoints.description import check_description, model_spec
 from bitvit.checkpoints.errors import CheckpointError, ModelError
 from bitvit.files import write_atomically
 from bitvit.models import set_stage
@@ -108,7 +108,7 @@ def _parse_info(text: str) -> CheckpointInfo:
         raise CheckpointError(f"its description of the preprocessing is damaged: {error}") from None
     colors = raw["colors"]
     return CheckpointInfo(
-        model=ModelSpec(**raw["model"]),
+        model=model_spec(raw["model"]),
         stage=raw["stage"],
         labels=tuple(raw["labels"]),
         preprocessing=preprocessing,

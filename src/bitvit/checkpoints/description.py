@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bitvit.checkpoints.building import ModelSpec
 from bitvit.checkpoints.errors import CheckpointError
 from bitvit.tasks import task_names
 from bitvit.text import printable
 
-__all__ = ["check_description"]
+__all__ = ["check_description", "model_spec"]
 
 _STAGES = ("float", "weights", "full")
 
@@ -56,7 +57,19 @@ def check_description(raw: dict[str, Any]) -> None:
         CheckpointError: an entry is missing, or not what it should be.
     """
     _check(raw, _DESCRIPTION, "")
-    _check(raw["model"], _MODEL, "model.")
+    model_spec(raw["model"])
+
+
+def model_spec(raw: dict[str, Any]) -> ModelSpec:
+    """Return how to build a model, from the JSON of `ModelSpec.to_dict`.
+
+    Raises:
+        CheckpointError: an entry is missing, not what it should be, or unknown.
+    """
+    _check(raw, _MODEL, "model.")
+    for key in raw.keys() - _MODEL.keys():
+        raise CheckpointError(f"its description of the model is damaged: model.{printable(key, 60)} is unknown")
+    return ModelSpec(**raw)
 
 
 def _check(raw: dict[str, Any], kinds: dict[str, Callable[[Any], bool]], where: str) -> None:

@@ -23,8 +23,10 @@ def provenance(info: CheckpointInfo) -> dict[str, Any]:
     }
 
 
-def _public(data: dict[str, Any]) -> dict[str, Any]:
+def _public(data: Any) -> dict[str, Any]:
     """Leave out where the images are on this machine: the file may be given to others."""
+    if not isinstance(data, dict):  # a checkpoint may come from others, too
+        return {}
     name = str(data.get("name", ""))
     is_folder = Path(name).is_absolute() or Path(name).expanduser().exists()
     return {

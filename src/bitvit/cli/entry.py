@@ -17,6 +17,7 @@ from rich_argparse import RawDescriptionRichHelpFormatter
 import bitvit
 from bitvit.cli.deferred_imports import import_modules
 from bitvit.cli.output import open_closed_streams, print_error, print_note, tolerate_any_text
+from bitvit.cli.termination import OrderlyEnd
 from bitvit.errors import BitvitError, UsageError
 from bitvit.image_files import refuse_special_file
 from bitvit.model_files import local_file
@@ -28,10 +29,12 @@ COMMANDS = (
     *("web", "report", "bench", "complexity", "inspect", "models"),
 )
 
+# Lightning saves the state of a training when SIGTERM comes.
+_TRAINING = ("train", "study")
+
 EXIT_OK = 0
 EXIT_BUG = 1
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 _DESCRIPTION = """\
 1-bit vision transformers: train them on your own images and ship one small file that runs fast without PyTorch."""
@@ -102,18 +105,26 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done. 2: the user's input is wrong, reported as one line `error: ...`. 130: interrupted. 1: internal error.
+    0: done. 2: the user's input is wrong, reported as one line `error: ...`. 130: interrupted by Ctrl-C, 143: by
+    SIGTERM. 1: internal error.
     With `BITVIT_DEBUG=1` in the environment exceptions are raised instead, with their traceback.
     """
     debug = os.environ.get("BITVIT_DEBUG", "") not in ("", "0")
     open_closed_streams()
     tolerate_any_text()
+    with OrderlyEnd() as end:
+        return _run(argv, end, debug)
+
+
+def _run(argv: Sequence[str] | None, end: OrderlyEnd, debug: bool) -> int:
     try:
         refuse_empty_arguments(sys.argv[1:] if argv is None else argv)
         arguments = build_parser().parse_args(argv)
         refuse_special_files(arguments)
         note = find_model(arguments)
         import_modules(getattr(arguments, "imports", []))
+        if arguments.command in _TRAINING:
+            end.release()
         code = int(arguments.command_function(arguments))
         sys.stdout.flush()
         if note and code == EXIT_OK:
@@ -127,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         print_error(str(interrupt) or "interrupted")
-        return EXIT_INTERRUPTED
+        return end.exit_code
     except (BitvitError, OSError) as error:
         if debug:
             raise
