@@ -59,6 +59,21 @@ bool Contains(const std::vector<std::string>& list, const std::string& item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
+bool IsOctal(char c) { return c >= '0' && c <= '7'; }
+
+// The kernel writes spaces, tabs, line ends and backslashes of paths as \040 and the like.
+std::string Unescaped(const std::string& text) {
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool is_escape =
+        text[i] == '\\' && i + 3 < text.size() && IsOctal(text[i + 1]) && IsOctal(text[i + 2]) && IsOctal(text[i + 3]);
+    result += is_escape ? static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'))
+                        : text[i];
+    if (is_escape) i += 3;
+  }
+  return result;
+}
+
 // Where a hierarchy of control groups is mounted, and which of its groups the mount point shows.
 struct Mount {
   std::string root, point;
@@ -73,7 +88,7 @@ bool FindMount(const std::string& root, bool is_version_2, Mount* found) {
     const std::vector<std::string> fields = Split(line.substr(0, dash), ' '), rest = Split(line.substr(dash + 3), ' ');
     if (fields.size() < 5 || rest.empty() || rest[0] != (is_version_2 ? "cgroup2" : "cgroup")) continue;
     if (!is_version_2 && (rest.size() < 3 || !Contains(Split(rest[2], ','), "cpu"))) continue;
-    *found = {fields[3], fields[4]};
+    *found = {Unescaped(fields[3]), Unescaped(fields[4])};
     return true;
   }
   return false;

@@ -35,7 +35,24 @@ def _machine(folder: Path, mounts: str, groups: str, files: dict[str, str]) -> s
         ({"a/b/cpu.max": "150000 100000\n"}, 1.5),
         ({"a/b/cpu.max": "400000 100000\n", "a/cpu.max": "50000 100000\n"}, 0.5),  # the parent's is smaller
         ({"a/b/cpu.max": "200000 100000\n", "a/cpu.max": "max 100000\n"}, 2.0),
+        ({"a/b/cpu.max": "50000\t100000"}, 0.5),
+        ({"a/b/cpu.max": "300000 100000"}, 3.0),
         ({"a/b/cpu.max": "garbage"}, 0.0),
+        *(
+            ({"a/b/cpu.max": text}, 0.0)
+            for text in (
+                "max",
+                "50000",
+                "50000 0",
+                "0 100000",
+                "-5 100000",
+                "50000 -5",
+                "nan 100000",
+                "inf 1",
+                "1e400 1",
+                "\0",
+            )
+        ),
         ({"a/b/cpu.max": ""}, 0.0),
     ],
 )
@@ -105,3 +122,20 @@ def test_a_number_that_is_none_is_ignored(monkeypatch: pytest.MonkeyPatch, text:
     expected = default_threads()
     monkeypatch.setenv("BITVIT_PROCESSORS", text)
     assert default_threads() == expected
+
+
+def test_a_mount_point_with_a_space(tmp_path: Path) -> None:
+    mounts = V2.format(root="/").replace("/sys/fs/cgroup", "/sys/fs/cgroup/a\\040b")
+    root = _machine(tmp_path, mounts, "0::/g\n", {"a b/g/cpu.max": "50000 100000"})
+    assert _core.cpu_quota(root) == 0.5
+
+
+@pytest.mark.parametrize(
+    "groups", ["", "garbage", "::::\n", "0::\n", "0::/../../etc\n", "0:://g\n", "0::/" + "x/" * 500 + "\n"]
+)
+@pytest.mark.parametrize(
+    "mounts",
+    ["", "x\n", " - \n", "29 23 0:26 / /sys/fs/cgroup rw - cgroup2\n", "29 - cgroup2 - \n", "\\04 \\ - cgroup2\n"],
+)
+def test_lists_that_make_no_sense(tmp_path: Path, mounts: str, groups: str) -> None:
+    assert _core.cpu_quota(_machine(tmp_path, mounts, groups, {"cpu.max": "garbage"})) == 0.0
