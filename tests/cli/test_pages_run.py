@@ -80,7 +80,9 @@ def matches(patterns: Iterable[str], command: str) -> bool:
 
 
 COMMANDS = [(block, command) for block in ALL_BLOCKS if block.language == "bash" for command in block.commands()]
-HEAVY_PAGES = sorted({block.page for block, command in COMMANDS if matches(HEAVY, command)})
+HEAVY_PAGES = sorted(
+    {block.page for block, command in COMMANDS if matches(HEAVY, command) and not matches(NOT_RUN, command)}
+)
 
 
 def runnable(block: Block) -> bool:

@@ -130,13 +130,19 @@ def test_python_gives_one_answer(files: list[Path], pictures: list[Path]) -> Non
         assert len(set(next(iter(found)))) > 10  # pictures differ
 
 
-@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a76"])
-def test_the_c_example_on_aarch64(cpu: str, files: list[Path], pictures: list[Path], tmp_path: Path) -> None:
-    prefix = installed(aarch64(), tmp_path / "prefix")
+def c_example(folder: Path) -> Path:
+    """`examples/c` for AArch64, with the library inside."""
+    prefix = installed(aarch64(), folder / "prefix")
     library = next(iter(prefix.glob("lib*/libbitvit.a")))
-    program = tmp_path / "classify"
+    program = folder / "classify"
     run(["aarch64-linux-gnu-gcc", "-std=c99", "-O1", f"-I{prefix / 'include'}", ROOT / "examples/c/classify.c", library,
          "-lstdc++", "-lm", "-pthread", "-o", program])  # fmt: skip
+    return program
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a76"])
+def test_the_c_example_on_aarch64(cpu: str, files: list[Path], pictures: list[Path], tmp_path: Path) -> None:
+    program = c_example(tmp_path)
     for file in files:
         output = run([*f"{QEMU} {cpu}".split(), program, "--digest", file, *pictures])
         assert [line.split()[0] for line in output.splitlines()] == digests_of_python(file, pictures, "portable")
@@ -144,9 +150,13 @@ def test_the_c_example_on_aarch64(cpu: str, files: list[Path], pictures: list[Pa
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder in which the packed npm package has been installed."""
+    return installed_package(tmp_path_factory.mktemp("npm"))
+
+
+def installed_package(folder: Path) -> Path:
+    """Pack the npm package and install it in an empty folder, which is returned."""
     built_package = web() / "package"
-    folder = tmp_path_factory.mktemp("npm")
+    folder.mkdir(exist_ok=True)
     archive = run(["npm", "pack", "--silent", "--pack-destination", folder, built_package]).split()[-1]
     (folder / "package.json").write_text('{"private": true, "type": "module"}')
     run(["npm", "install", "--offline", "--no-audit", "--no-fund", f"./{archive}"], cwd=folder)
