@@ -41,5 +41,8 @@ def test_trains_with_a_teacher_and_two_stages(name: str, tmp_path: Path) -> None
 def test_distribution_guidance_is_for_qvit_with_a_teacher(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"distillation\.distribution: only Q-ViT"):
         train(recipe(tmp_path / "data", "test_gsb_deit", distillation__distribution=1.0), tmp_path / "run")
+    other_patches = {"model__kwargs": {"patch_size": 2}, "model__init": "scratch", "distillation__distribution": 1.0}
+    with pytest.raises(RecipeError, match=r"the teacher has \d+ tokens and the student \d+"):
+        train(recipe(tmp_path / "data", "test_qvit2_deit", **other_patches), tmp_path / "run")
     with pytest.raises(RecipeError, match=r"distillation\.distribution: needs a teacher"):
         recipe(tmp_path / "data", "test_qvit2_deit", distillation__distribution=1.0, distillation__kind="none")

@@ -35,6 +35,10 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return distance.sum(dim=1).mean()
 
 
+def _tokens(transformer: Any) -> int:
+    return int(transformer.patch_embed.num_patches + transformer.num_prefix_tokens)
+
+
 def paired_layers(student: nn.Module, teacher: nn.Module) -> list[tuple[LowBitAttention, Attention]]:
     """Return the attention layers of which the student's follow the teacher's.
 
@@ -49,6 +53,12 @@ def paired_layers(student: nn.Module, teacher: nn.Module) -> list[tuple[LowBitAt
         raise RecipeError(
             "distillation.distribution: the teacher's attention layers and heads must be those of the student: "
             "choose a DeiT of the student's shape"
+        )
+    own_tokens, given_tokens = _tokens(student), _tokens(teacher)
+    if own_tokens != given_tokens:
+        raise RecipeError(
+            f"distillation.distribution: the teacher has {given_tokens} tokens and the student {own_tokens}; they must "
+            "be as many: choose a DeiT of the student's patch and image size"
         )
     return list(zip(own, given, strict=True))
 
