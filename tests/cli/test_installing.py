@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import venv
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,28 @@ def test_first_commands_of_the_page(word: str, wheels: Path, tmp_path: Path) -> 
             answer = run(shlex.split(command), tmp_path, **environment)
         (expected,) = re.findall(r"^A picture to try: (.+)$", model.card.read_text("utf-8"), re.MULTILINE)
         assert expected in answer.splitlines()[0] or expected in answer, answer
+
+
+@pytest.mark.ecosystem
+def test_training_leaves_pytorch_for_cpus_alone(wheels: Path, tmp_path: Path) -> None:
+    """Where a build for CPUs is there, `bitvit[train]` neither replaces it nor brings CUDA."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("needs uv: make test-ecosystem installs it")
+    venv.create(tmp_path / "environment")
+    python = tmp_path / "environment/bin/python"
+    version = f"{metadata.version('torch').partition('+')[0]}+cpu"
+    site = Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], tmp_path).strip())
+    (site / f"torch-{version}.dist-info").mkdir()  # what package managers see of it
+    (site / f"torch-{version}.dist-info/METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"
+    )
+    (wheel,) = wheels.glob("bitvit-*.whl")
+    done = subprocess.run(
+        [uv, "pip", "install", "--dry-run", "--python", python, f"{wheel}[train]"],
+        capture_output=True, text=True, check=False, env={**os.environ, "UV_CACHE_DIR": str(tmp_path / "uv")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    added = re.findall(r"^ \+ ([\w-]+)", done.stderr, re.MULTILINE)
+    assert {"bitvit", "torchvision", "lightning"} <= set(added)
+    assert [name for name in added if re.match(r"torch$|nvidia|cuda|triton", name)] == []
