@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "models": {"layers", "quantizers", "charge"},
     "tasks": {"figures", "program", "runtime", "text"},
     "data": {"files", "program", "runtime", "image_files", "text"},
-    "checkpoints": {"models", "layers", "program", "files", "tasks", "text"},
+    "checkpoints": {"hub", "models", "layers", "program", "files", "tasks", "text"},
     "training": {
         "text",
         "checkpoints",
@@ -257,15 +258,16 @@ def test_unknown_attributes() -> None:
 
 
 def test_version_is_that_of_the_project() -> None:
+    """Python's comes from git; the release that is being worked on is written in four files, which agree."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    match = re.search(r'^version = "(.+)"$', text, re.MULTILINE)
-    assert match is not None
-    assert match[1] == bitvit.__version__
+    (written,) = re.findall(r'^fallback_version = "(\d+\.\d+\.\d+)\.dev0"$', text, re.MULTILINE)
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"\nversion: {bitvit.__version__}\n" in citation
+    assert f"\nversion: {written}\n" in citation
     package = json.loads((ROOT / "web" / "package" / "package.json").read_text(encoding="utf-8"))
-    assert package["version"] == bitvit.__version__
-    assert f"\n## {bitvit.__version__} (" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert package["version"] == written
+    assert f"\n## {written} (" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.match(r"\d+\.\d+\.\d+(\.dev\d+)?(\+|$)", bitvit.__version__)
+    assert bitvit.__version__ == metadata.version("bitvit")
 
 
 MODEL = "gsb_deit_small_patch16_224"
