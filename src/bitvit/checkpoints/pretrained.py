@@ -69,14 +69,13 @@ def build_pretrained(spec: ModelSpec) -> tuple[nn.Module, bool]:
 @contextmanager
 def _silent_hub() -> Iterator[None]:
     """Keep the hub's client from reporting each attempt to connect: what it says is said once, in our words."""
-    from huggingface_hub.utils import get_verbosity, set_verbosity
-
-    before = get_verbosity()
-    set_verbosity(logging.ERROR)
+    client = logging.getLogger("huggingface_hub")
+    before = client.level
+    client.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        set_verbosity(before)
+        client.setLevel(before)
 
 
 def _config(name: str) -> Any:
