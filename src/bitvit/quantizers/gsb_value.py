@@ -247,7 +247,9 @@ class GsbValue(ValueEstimator):
         if self.kind == "learned":
             return self.thresholds
         spread = self.get_buffer("spread")
-        return spread.new_tensor(self.factors).reshape(-1, 1) * spread
+        # No tensor is made of the factors: copying it to a GPU in every step could not be captured in a CUDA graph.
+        limits = [factor * spread for factor in self.factors]
+        return torch.stack(limits) if limits else spread.new_zeros((0, *spread.shape))
 
     def forward(self, x: Tensor) -> Quantized:
         """Return the approximation, ``[B, H, N, D]``; its scales are already applied."""
