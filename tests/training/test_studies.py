@@ -241,13 +241,15 @@ def test_a_full_precision_network_is_trained_by_itself(tmp_path: Path) -> None:
         train(Recipe.load("study-full-precision", overrides), tmp_path / "run")
 
 
-def test_segmentation_rows_start_from_full_precision_of_their_own_architecture(tmp_path: Path) -> None:
+def test_segmentation_rows_learn_from_masks_or_from_the_full_precision_row(tmp_path: Path) -> None:
     study = load_study("segmentation")
-    runs = {run.row.name: run for run in plan_study(study, [0])}
-    for student, full_precision in (("bhvit", "bhvit-float"), ("reactnet-resnet18", "resnet18")):
-        teacher = runs[student].teacher
-        assert teacher is not None and fingerprint(teacher) == runs[full_precision].digest
-        assert runs[full_precision].teacher is None
+    assert all(run.teacher is None for run in plan_study(study, [0]))
+    schedule = plan_study(study, [0])[0].recipe.stage2
+    taught = {f"teacher.{key}": getattr(schedule, key) for key in ("epochs", "learning_rate", "warmup_epochs")}
+    taught["distillation.kind"] = "soft"
+    study = replace(study, overrides=study.overrides | taught)
+    full_precision, *_, student = plan_study(study, [0])
+    assert student.teacher is not None and fingerprint(student.teacher) == full_precision.digest
     study = study.smoked()
     runs = plan_study(study, [0], only=["resnet18", "reactnet*"])
     prepare_folder(study, tmp_path)

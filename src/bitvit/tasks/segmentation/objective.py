@@ -15,6 +15,7 @@ from torchvision.transforms.v2 import functional as transform
 from bitvit.runtime.label_maps import IGNORED
 from bitvit.tasks.distillation import distillation_loss
 from bitvit.tasks.objective import Objective, ObjectivePlan
+from bitvit.tasks.segmentation.cutmix import cutmix
 from bitvit.tasks.segmentation.settings import SegmentationSettings, check_augmentation
 
 __all__ = ["SegmentationObjective", "dice_loss", "pixel_loss"]
@@ -68,6 +69,13 @@ class SegmentationObjective(Objective):
         photo, mask = pair
         mean, std = (torch.tensor(part).view(-1, 1, 1) for part in (self._preprocessing.mean, self._preprocessing.std))
         return (photo.as_subclass(Tensor).float() / 255.0 - mean) / std, mask.as_subclass(Tensor)[0].long()
+
+    def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply CutMix, if the recipe says so, to the share ``augmentation.mix_probability`` of the photos."""
+        choice = self._augmentation
+        if choice.cutmix <= 0:
+            return images, targets
+        return cutmix(images, targets, choice.cutmix, choice.mix_probability)
 
     def loss(self, output: Any, targets: Tensor, teacher_output: Tensor | None) -> Tensor:
         """Return the mean loss of a batch of scores `[B,classes,H,W]` and masks `[B,H,W]`."""

@@ -9,7 +9,7 @@ from bitvit.tasks.settings import Augmentation, TaskSettings
 
 __all__ = ["SegmentationSettings", "check_augmentation"]
 
-_UNUSED = ("auto_augment", "random_erasing", "mixup", "cutmix")
+_UNUSED = ("auto_augment", "random_erasing", "mixup")
 
 
 @dataclass(frozen=True)
@@ -38,5 +38,5 @@ def check_augmentation(augmentation: Augmentation) -> None:
     for key in _UNUSED:
         if getattr(augmentation, key):
             raise UsageError(
-                f"augmentation.{key}: is for classification; segmentation crops, flips and changes colours"
+                f"augmentation.{key}: is for classification; segmentation crops, flips, changes colours and has cutmix"
             )

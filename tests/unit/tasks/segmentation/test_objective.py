@@ -66,8 +66,18 @@ def test_zooming_out_ignores_the_rim() -> None:
     assert all((mask != 255).any() for mask in found)
 
 
+def test_photos_of_a_batch_are_mixed_where_the_recipe_says_so() -> None:
+    torch.manual_seed(0)
+    images, masks = torch.randn(8, 3, 4, 4), torch.arange(8).view(-1, 1, 1).expand(-1, 4, 4)
+    same = SegmentationObjective(PLAN).mix(images, masks)
+    assert same[0] is images and same[1] is masks
+    mixed, labels = SegmentationObjective(replace(PLAN, augmentation=Augmentation(cutmix=1.0))).mix(images, masks)
+    assert (labels != masks).any()
+    assert torch.equal(mixed, images[labels, :, torch.arange(4)[:, None], torch.arange(4)].permute(0, 3, 1, 2))
+
+
 def test_what_segmentation_does_not_know_is_refused() -> None:
-    for change in ({"mixup": 0.2}, {"cutmix": 1.0}, {"random_erasing": 0.1}, {"auto_augment": "rand-m9"}):
+    for change in ({"mixup": 0.2}, {"random_erasing": 0.1}, {"auto_augment": "rand-m9"}):
         with pytest.raises(UsageError, match=next(iter(change))):
             SegmentationObjective(replace(PLAN, augmentation=Augmentation(**change)))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match=r"task\.dice"):
