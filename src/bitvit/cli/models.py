@@ -65,7 +65,7 @@ def _list_trained(arguments: argparse.Namespace) -> int:
         [
             row["name"],
             ", ".join(row["labels"]),
-            f"{row['accuracy']:.2%}",
+            f"{row['accuracy']:.2%} {row['metric']}",
             format_bytes(row["size_bytes"]),
             row["sample"],
         ]
@@ -77,6 +77,7 @@ def _list_trained(arguments: argparse.Namespace) -> int:
 
 def _trained(pattern: str) -> list[dict[str, Any]]:
     from bitvit.program import read_file
+    from bitvit.tasks import task_named
     from bitvit.trained import trained_models
 
     rows = []
@@ -88,6 +89,7 @@ def _trained(pattern: str) -> list[dict[str, Any]]:
                     "name": model.name,
                     "task": file.task,
                     "labels": list(file.labels),
+                    "metric": task_named(file.task).metrics[0].title,
                     "accuracy": file.provenance["agreement"]["packed_accuracy"],
                     "size_bytes": model.path.stat().st_size,
                     "file": str(model.path),
