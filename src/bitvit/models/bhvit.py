@@ -248,9 +248,9 @@ VARIANTS = {
     "bhvit_micro_patch2_32": Variant(
         "BHViT for 32 x 32 images: widths 32 to 256, windows of 2; images of a multiple of 32 pixels.", 32, 10, _MICRO
     ),
-    "bhvit_micro_patch8_128": Variant(
-        "BHViT for photos at 128 x 128, on a CPU: widths 32 to 256, 7 blocks; images of a multiple of 128 pixels.",
-        *(128, 10, _MICRO | {"patch_size": 8, "depths": (2, 2, 2, 1)}),
+    "bhvit_micro_patch4_128": Variant(
+        "BHViT for photos at 128 x 128, on a CPU: widths 32 to 256, 5 blocks; images of a multiple of 64 pixels.",
+        *(128, 10, _MICRO | {"patch_size": 4, "depths": (1, 1, 2, 1)}),
     ),
     "bhvit_micro_patch2_32_somefp": Variant(
         "The micro size with full-precision downsampling; images of a multiple of 32 pixels.",

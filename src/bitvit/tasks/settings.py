@@ -47,6 +47,8 @@ class Augmentation:
     random_erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    mix_teacher: bool = True
+    """Whether images are mixed in the training of a teacher as well, not only for the student that learns from it."""
     mix_probability: float = 1.0
     switch_probability: float = 0.5
     label_smoothing: float = 0.0

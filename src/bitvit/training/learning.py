@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from bitvit.tasks import Task
 from bitvit.training.batches import steps_per_epoch
 from bitvit.training.recipe import Recipe, Schedule
 from bitvit.training.report import PhaseResult
 
-__all__ = ["nothing_learned"]
+__all__ = ["behind_its_teacher", "nothing_learned"]
 
+_FAR_BELOW = 0.05
+"""Of the metric, a share; nearer is as near as a small set of validation images can tell."""
 _ENOUGH_UPDATES = 1500
 """Fewer are hardly enough for a network that begins from scratch; the packaged recipes make more."""
 
@@ -35,6 +40,27 @@ def nothing_learned(result: PhaseResult, recipe: Recipe, train_images: int, teac
             "alphabetical) and its images were prepared in the same way"
         )
     return f"{result.phase}: {doubt.text}: {_advice(result, recipe, train_images, teacher_learned)}"
+
+
+def behind_its_teacher(results: Sequence[PhaseResult], task: Task) -> str | None:
+    """Return one line that says how far a 1-bit network is below its teacher, and what to try; None if it is near.
+
+    Args:
+        results: of all phases.
+        task: what the networks are for.
+    """
+    first, last = results[0], results[-1]
+    if first.phase != "teacher" or last.phase == "teacher" or last.evaluation.doubt() is not None:
+        return None
+    metric = task.metrics[0]
+    taught, learned = (result.evaluation.metrics()[metric.key] for result in (first, last))
+    if taught - learned < _FAR_BELOW:
+        return None
+    longer = " ".join(f"{result.phase}.epochs={3 * result.epochs}" for result in results[1:] if result.epochs)
+    return (
+        f"{metric.title} {learned:.2%} is {100 * (taught - learned):.1f} points below the teacher's {taught:.2%}: "
+        f"more images help most; else try {longer}"
+    )
 
 
 def _advice(result: PhaseResult, recipe: Recipe, train_images: int, teacher_learned: bool) -> str:

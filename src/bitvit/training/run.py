@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from bitvit.training.evaluation import normalize
 from bitvit.training.fit_context import computing_threads, kept_random_state, quiet_libraries
 from bitvit.training.history import EpochRecord, draw_loss_curves
 from bitvit.training.image_cache import ImageCache
-from bitvit.training.learning import nothing_learned
+from bitvit.training.learning import behind_its_teacher, nothing_learned
 from bitvit.training.phase import Phase
 from bitvit.training.phase_names import PhaseName
 from bitvit.training.preflight import check_before_start
@@ -148,9 +149,12 @@ class Run:
         if recipe.data.balance == "weights":
             counts = np.maximum((self.data.train if images is None else images).class_counts(), 1)
             weights = (counts.sum() / (len(counts) * counts)).astype(np.float32)
+        augmentation = recipe.augmentation
+        if recipe.distills and not distills and not augmentation.mix_teacher:
+            augmentation = replace(augmentation, mixup=0.0, cutmix=0.0)
         plan = ObjectivePlan(
             settings=recipe.task,
-            augmentation=recipe.augmentation,
+            augmentation=augmentation,
             distillation=recipe.distillation if distills else recipe.without_teacher.distillation,
             classes=self.classes,
             preprocessing=preprocessing,
@@ -233,6 +237,9 @@ class Run:
                     self.warn(line)
         for warning in (*results[-1].evaluation.warnings(), *self._unjudged()):
             self.warn(warning)
+        behind = behind_its_teacher(results, self.task)
+        if behind is not None:
+            self.note(f"note: {behind}")
         report = TrainingReport(
             folder=self.folder.path,
             recipe=self.recipe,

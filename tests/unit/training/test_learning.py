@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bitvit.tasks import task_named
 from bitvit.tasks.classification import evaluate_logits
 from bitvit.training import Recipe
-from bitvit.training.learning import nothing_learned
+from bitvit.training.learning import behind_its_teacher, nothing_learned
 from bitvit.training.report import PhaseResult
 from tests.unit.tasks.classification.test_evaluation import logits_of
 
@@ -69,3 +70,16 @@ def test_updates_are_those_of_epochs_that_take_few_images_several_times() -> Non
     recipe = Recipe.load("gsb-micro", {"least_steps": 10})
     line = nothing_learned(result("teacher", 12), recipe, 144, True)  # 3 times 144 images are 13 batches of 32
     assert line is not None and "520 updates only: try teacher.epochs=231" in line
+
+
+def test_a_student_far_below_its_teacher_is_told_what_helps() -> None:
+    task = task_named("classification")
+    phases = [result("teacher", 34, 12), result("stage1", 30, 8), result("stage2", 24, 10)]
+    line = behind_its_teacher(phases, task)
+    assert line is not None and "\n" not in line
+    assert line.startswith("top-1 66.67% is 27.8 points below the teacher's 94.44%: more images help most")
+    assert line.endswith("else try stage1.epochs=24 stage2.epochs=30")
+    assert behind_its_teacher([*phases[:2], result("stage2", 33)], task) is None
+    assert behind_its_teacher([*phases[:2], result("stage2", 12)], task) is None  # which is warned of
+    assert behind_its_teacher(phases[:1], task) is None
+    assert behind_its_teacher(phases[1:], task) is None
