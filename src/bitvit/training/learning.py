@@ -13,11 +13,15 @@ __all__ = ["behind_its_teacher", "nothing_learned"]
 
 _FAR_BELOW = 0.05
 """Of the metric, a share; nearer is as near as a small set of validation images can tell."""
+_BY_HEART = 2
+"""Times the loss on training images that the loss on new ones is where more updates do not help."""
 _ENOUGH_UPDATES = 1500
 """Fewer are hardly enough for a network that begins from scratch; the packaged recipes make more."""
 
 
-def nothing_learned(result: PhaseResult, recipe: Recipe, train_images: int, teacher_learned: bool) -> str | None:
+def nothing_learned(
+    result: PhaseResult, recipe: Recipe, train_images: int, teacher_learned: bool, train_loss: float | None = None
+) -> str | None:
     """Return one line that says that a phase's network is not clearly above guessing, and what to try; else None.
 
     Args:
@@ -25,6 +29,7 @@ def nothing_learned(result: PhaseResult, recipe: Recipe, train_images: int, teac
         recipe: of the run.
         train_images: their number.
         teacher_learned: whether the run's teacher is clearly above guessing, or there is none.
+        train_loss: mean of the phase's last epoch, if known.
     """
     doubt = result.evaluation.doubt()
     if doubt is None:
@@ -38,6 +43,13 @@ def nothing_learned(result: PhaseResult, recipe: Recipe, train_images: int, teac
         return (
             f"{name}: {doubt.text}: check that its classes are in the same order (data.class_order: natural or "
             "alphabetical) and its images were prepared in the same way"
+        )
+    loss = result.evaluation.loss
+    if train_loss is not None and _BY_HEART * train_loss < loss and (teacher_learned or result.phase == "teacher"):
+        other = ", or a teacher that was trained on more (--teacher FILE)" if result.phase == "teacher" else ""
+        return (
+            f"{name}: {doubt.text}: it knows its {train_images:,} training images by heart (loss {train_loss:.2f}, "
+            f"on new ones {loss:.2f}): more images help{other}"
         )
     return f"{result.phase}: {doubt.text}: {_advice(result, recipe, train_images, teacher_learned)}"
 

@@ -65,9 +65,8 @@ class ShowProgress(Callback):
         if self._progress is not None:
             self._progress.update(self._task, completed=epoch, figures=self._figures)
         elif trainer.is_global_zero and (epoch == epochs or epoch % max(1, epochs // _LINES_PER_PHASE) == 0):
-            self._console.print(
-                f"{self._title}: epoch {epoch}/{epochs}  {self._figures}", highlight=False, soft_wrap=True
-            )
+            figures = "" if found is None else f"  {self._figures}"  # those of an earlier epoch were printed then
+            self._console.print(f"{self._title}: epoch {epoch}/{epochs}{figures}", highlight=False, soft_wrap=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the bar away."""

@@ -263,7 +263,9 @@ class Run:
             learned = None  # which the first phase has said of all
         else:
             images = len(self.data_for(last.phase).train)
-            learned = nothing_learned(last, self.recipe, images, teachers is None)
+            losses = [record.train_loss for record in self.history if record.phase == last.phase]
+            train_loss = losses[-1] if losses else None
+            learned = nothing_learned(last, self.recipe, images, teachers is None, train_loss)
         return [line for line in (learned, last.warning()) if line is not None]
 
     def _unjudged(self) -> list[str]:

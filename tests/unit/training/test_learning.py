@@ -55,6 +55,19 @@ def test_always_the_frequent_class_asks_for_balance() -> None:
     assert balanced is not None and "updates only" in balanced
 
 
+def test_images_known_by_heart_need_no_more_updates() -> None:
+    teacher = result("teacher", 14, 12)
+    loss = teacher.evaluation.loss
+    line = nothing_learned(teacher, RECIPE, 57, True, loss / 3)
+    assert line is not None and "it knows its 57 training images by heart (loss" in line
+    assert "more images help, or a teacher that was trained on more (--teacher FILE)" in line and "updates" not in line
+    student = nothing_learned(result("stage2", 14, 12), RECIPE, 57, True, loss / 3)
+    assert student is not None and student.endswith("more images help")
+    for other in (None, loss):
+        again = nothing_learned(teacher, RECIPE, 57, True, other)
+        assert again is not None and "updates only" in again
+
+
 def test_other_reasons() -> None:
     many = nothing_learned(result("teacher", 12), RECIPE, 20_000, True)
     assert many is not None and "learning_rate=0.00033" in many and "--teacher" in many and "class folders" in many
