@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import threading
 from pathlib import Path
 
@@ -34,9 +35,14 @@ def engine(threads=2):
 
 
 def _outcome(code: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of code in a fresh process that believes it has four processors."""
+    """Exit code, output and errors of code in a fresh process that believes it has four processors.
+
+    Without two warnings of Python: that a process with threads forks (3.12), and that a free-threaded one takes its
+    global lock back.
+    """
+    quiet = [word for kind in ("DeprecationWarning", "RuntimeWarning") for word in ("-W", f"ignore::{kind}")]
     result = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + code],
+        [sys.executable, *quiet, "-c", PREAMBLE + code],
         capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=HERE,
         env={**os.environ, "BITVIT_PROCESSORS": "4"},
     )  # fmt: skip
@@ -301,3 +307,14 @@ print("end")
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "True\nend\n", "")
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python is not free-threaded")
+def test_a_free_threaded_python_takes_its_lock_back() -> None:
+    # The module does not declare that it does without; Python then warns, and works as usual.
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHON_GIL"}
+    code = "import sys; import bitvit._core; print(sys._is_gil_enabled())"
+    command = [sys.executable, "-W", "default", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True, env=environment)
+    assert result.stdout == "True\n"
+    assert "RuntimeWarning" in result.stderr and "bitvit._core" in result.stderr
