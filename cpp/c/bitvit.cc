@@ -7,6 +7,12 @@
 #include <new>
 #include <string>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
 #include "base/text.h"
 #include "predictor/predictor.h"
 #include "program/limits.h"
@@ -69,10 +75,26 @@ struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 
+// Null for what cannot be read, and for pipes and devices, which could last for ever.
+std::FILE* OpenRegularFile(const char* path) {
+#if defined(__unix__) || defined(__APPLE__)
+  const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // else a named pipe waits for a writer
+  if (descriptor < 0) return nullptr;
+  struct stat about = {};
+  std::FILE* const file = fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode) ? fdopen(descriptor, "rb") : nullptr;
+  if (file == nullptr) close(descriptor);
+  return file;
+#else
+  return std::fopen(path, "rb");
+#endif
+}
+
 Status LoadFile(const char* path, const bitvit_options* options, bitvit_model** model) {
   const std::string name = Quoted(path);
-  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path, "rb"));
-  if (file == nullptr) return {ErrorCode::kUnreadableFile, name + " does not exist or cannot be read"};
+  const std::unique_ptr<std::FILE, CloseFile> file(OpenRegularFile(path));
+  if (file == nullptr) {
+    return {ErrorCode::kUnreadableFile, name + " does not exist, cannot be read, or is not a regular file"};
+  }
   std::vector<std::byte> content;
   constexpr size_t kPiece = size_t{1} << 20;
   size_t n_read = kPiece;

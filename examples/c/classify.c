@@ -4,11 +4,13 @@
  * every language and on every processor. Of a network for segmentation it prints the classes with their shares of the
  * pixels, or the digest of the label map.
  */
+#define _XOPEN_SOURCE 700 /* S_IFMT */
 #include <bitvit.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static uint64_t digest(const void* data, size_t size) {
   const unsigned char* bytes = data;
@@ -31,10 +33,16 @@ static long read_number(FILE* file) {
   return number; /* the single white space behind it has been read as well */
 }
 
+/* Not a pipe or a device, which could be read for ever. */
+static int is_regular_file(const char* path) {
+  struct stat about;
+  return stat(path, &about) == 0 && (about.st_mode & S_IFMT) == S_IFREG;
+}
+
 /* 1: the picture was read; the caller frees image->pixels. */
 static int read_picture(const char* path, bitvit_image* image) {
   int is_read = 0;
-  FILE* file = fopen(path, "rb");
+  FILE* file = is_regular_file(path) ? fopen(path, "rb") : NULL;
   if (file == NULL) return 0;
   if (getc(file) == 'P') {
     const int kind = getc(file);
@@ -87,7 +95,8 @@ static bitvit_code print_shares(const bitvit_model* model, const bitvit_image* i
     for (size_t i = 0; i < n_pixels; ++i) ++counts[map[i]];
     printf("%s\n", path);
     for (size_t i = 0; i < bitvit_class_count(model); ++i) {
-      if (counts[i] != 0) printf("  %5.1f %%  %s\n", 100.0 * (double)counts[i] / (double)n_pixels, bitvit_label(model, i));
+      if (counts[i] != 0)
+        printf("  %5.1f %%  %s\n", 100.0 * (double)counts[i] / (double)n_pixels, bitvit_label(model, i));
     }
   }
   free(map);

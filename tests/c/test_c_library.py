@@ -283,7 +283,9 @@ def test_errors_come_as_codes(library: Any, tmp_path: Path) -> None:
     assert load_code(data[:-1] + bytes([data[-1] ^ 1])) == "ChecksumError"
     assert load_code(b"") == "TruncatedFileError"
     assert load_code(data, ctypes.byref(Options(1, b"sse9"))) == "UnknownIsaError"
-    for path in (tmp_path / "absent", tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)  # opening one usually waits for a writer
+    for path in (tmp_path / "absent", tmp_path, pipe, Path("/dev/zero"), Path("/dev/null")):
         assert code_of(library, "bitvit_load_file", str(path).encode(), None, out) == "UnreadableFileError"
     assert code_of(library, "bitvit_load_file", None, None, out) == "InputError"
     assert library.bitvit_load_file(str(tmp_path).encode(), None, out, None) != 0  # `error` may be NULL
@@ -364,5 +366,11 @@ def test_pictures_that_are_none(classify: Path, tmp_path: Path) -> None:
         picture.write_bytes(content)
         done = subprocess.run([classify, path, picture], capture_output=True, text=True)
         assert done.returncode == 2 and "no PPM" in done.stderr
-    done = subprocess.run([classify, picture, picture], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("error: ")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for special in (pipe, Path("/dev/zero"), tmp_path):
+        done = subprocess.run([classify, path, special], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and "no PPM" in done.stderr
+    for wrong in (picture, pipe):
+        done = subprocess.run([classify, wrong, picture], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and done.stderr.startswith("error: ")
