@@ -78,7 +78,7 @@ def on_two_machines(recipe: Path, out: Path, *, torchrun: bool = False) -> list[
         for rank in range(2)
     ]
     try:
-        written = [machine.communicate(timeout=600) for machine in machines]
+        written = [machine.communicate(timeout=1800) for machine in machines]
     finally:
         for machine in machines:
             machine.kill()
@@ -127,6 +127,6 @@ def test_two_processes_of_one_machine_end_with_the_weights_of_one(tmp_path: Path
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     command = [sys.executable, *launcher, "-m", "bitvit", "train", "--recipe", str(tmp_path / "recipe.yaml")]
     command += ["--out", str(tmp_path / "two"), "runtime.devices=2", "runtime.strategy=ddp"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, env=environment())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800, env=environment())
     assert done.returncode == 0, done.stderr
     assert_same_run(tmp_path / "one", tmp_path / "two")
