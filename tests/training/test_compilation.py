@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+from torch import nn
 
 from bitvit.layers import calibrate
 from bitvit.models import create_model, set_stage
-from bitvit.training.compilation import compile_for_training
+from bitvit.training import TrainingError
+from bitvit.training.compilation import check_compiled, compile_for_training
 
 
 def test_a_compiled_step_is_the_same_step() -> None:
@@ -30,9 +33,21 @@ def test_a_compiled_step_is_the_same_step() -> None:
         model.zero_grad()
         outputs = model(images)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        torch.stack([logits.square().sum() for logits in outputs]).sum().backward()
+        torch.autograd.backward(torch.stack([logits.square().sum() for logits in outputs]).sum())
         gradients = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
         steps.append((outputs, gradients))
     assert list(model.state_dict()) == names, "checkpoints of compiled and plain runs are interchangeable"
     assert len(steps[0][1]) > 15
     torch.testing.assert_close(steps[1], steps[0], rtol=1e-9, atol=1e-9)
+
+
+def test_a_compiler_that_loses_gradients_is_found_out() -> None:
+    """As PyTorch 2.11 does with binary layers."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)).train()
+    images, before = torch.randn(5, 4), {name: value.clone() for name, value in model.state_dict().items()}
+    vars(model)["_compiled_call_impl"] = lambda x: model[2](model[:2](x).detach())
+    with pytest.raises(TrainingError, match=r"1 of 6 weights .* get no gradient; set runtime\.compile=false"):
+        check_compiled(model, images)
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    vars(model)["_compiled_call_impl"] = model.forward
+    check_compiled(model, images)

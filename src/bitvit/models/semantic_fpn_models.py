@@ -14,7 +14,7 @@ import timm
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from bitvit.layers import to_full_precision
+from bitvit.layers import has_binary_layers, to_full_precision
 from bitvit.layers.react_linear import ReactOptions
 from bitvit.models.comparison.binary_resnet import BinaryResNet
 from bitvit.models.entrypoints import Variant, as_pair, build_network, model_cfg, register_family
@@ -134,7 +134,8 @@ def build_segmentation_network(
     resized = (height, width) if height != width else height
     backbone = timm.create_model(size.backbone, img_size=resized, num_classes=0, **(size.arguments | kwargs))
     maps: nn.Module
-    options: ReactOptions | None = ReactOptions() if size.binary else None
+    # A form in full precision has the layers of the binary network first, so that its weights have the same names.
+    options: ReactOptions | None = ReactOptions() if size.binary or has_binary_layers(backbone) else None
     if isinstance(backbone, Pyramid):
         assert isinstance(backbone.options, ReactOptions)
         options = backbone.options

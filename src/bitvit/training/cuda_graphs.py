@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bitvit.training.errors import TrainingError
+from bitvit.training.passes import gradients_of, unchanged
 
 __all__ = ["capture_passes", "release_passes"]
 
@@ -31,23 +32,21 @@ def capture_passes(model: nn.Module, images: Tensor) -> None:
     Raises:
         TrainingError: the passes cannot be captured, or the graphs give other gradients.
     """
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    expected, gradients = _passes(model, images)
-    _restore(model, state)
+    with unchanged(model):
+        expected, gradients = gradients_of(model, images)
     capture: Any = torch.cuda.make_graphed_callables
     try:
-        capture(model, (images.clone(),), allow_unused_input=True)
-        _restore(model, state)
-        loss, found = _passes(model, images)
+        with unchanged(model):
+            capture(model, (images.clone(),), allow_unused_input=True)
+        with unchanged(model):
+            loss, found = gradients_of(model, images)
     except RuntimeError as error:
         release_passes(model)
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(
             f"this network's passes cannot be captured ({reason}); set runtime.cuda_graphs=false"
         ) from None
-    finally:
-        _restore(model, state)
-    cosine = float(nn.functional.cosine_similarity(gradients, found, dim=0))
+    cosine = _cosine(gradients, found)
     if abs(loss - expected) > _LARGEST_DIFFERENCE * abs(expected) or not cosine >= _LEAST_COSINE:
         release_passes(model)
         raise TrainingError(
@@ -56,26 +55,13 @@ def capture_passes(model: nn.Module, images: Tensor) -> None:
         )
 
 
+def _cosine(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    if one.keys() != other.keys():
+        return 0.0
+    first, second = (torch.cat([value.double().flatten() for value in some.values()]) for some in (one, other))
+    return float(nn.functional.cosine_similarity(first, second, dim=0))
+
+
 def release_passes(model: nn.Module) -> None:
     """Run a model's passes as they are again, and free the graphs."""
     vars(model).pop("forward", None)
-
-
-def _passes(model: nn.Module, images: Tensor) -> tuple[float, Tensor]:
-    """Return some loss of both heads and its gradients, as one vector."""
-    outputs = model(images)
-    heads = outputs if isinstance(outputs, tuple) else (outputs,)
-    ramps = [torch.linspace(-1, 1, scores.shape[1], device=scores.device, dtype=scores.dtype) for scores in heads]
-    losses = [(scores.movedim(1, -1) * ramp).sum(-1).square().mean() for scores, ramp in zip(heads, ramps, strict=True)]
-    loss = torch.stack(losses).sum()
-    torch.autograd.backward(loss)
-    gradients = [value.grad.double().flatten() for value in model.parameters() if value.grad is not None]
-    model.zero_grad(set_to_none=True)
-    return float(loss.detach()), torch.cat(gradients)
-
-
-def _restore(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Undo what passes did to running averages."""
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            value.copy_(state[name])

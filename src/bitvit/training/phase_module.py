@@ -17,6 +17,7 @@ from bitvit.models import set_attention_phase, start_epoch, weight_oscillation_l
 from bitvit.program import Preprocessing
 from bitvit.tasks import Classes, Evaluation, Task
 from bitvit.tasks.objective import Objective
+from bitvit.training.compilation import check_compiled
 from bitvit.training.cuda_graphs import capture_passes
 from bitvit.training.distribution_guidance import DistributionGuidance
 from bitvit.training.errors import TrainingError
@@ -81,7 +82,7 @@ class PhaseModule(LightningModule):
         self._guidance: DistributionGuidance | None = None
         if plan.teacher is not None and recipe.distillation.distribution > 0:
             self._guidance = DistributionGuidance(model, plan.teacher.model)
-        self._must_capture = recipe.runtime.cuda_graphs
+        self._is_first_step = True
         self._train_sums = torch.zeros(2, dtype=torch.float64)
         self._scorer = plan.task.scorer(plan.classes, plan.preprocessing)
         self.train_loss = float("nan")
@@ -120,9 +121,12 @@ class PhaseModule(LightningModule):
         with isolated_randomness(recipe.seed, plan.name, "mixup", self.global_step):
             images, targets = plan.objective.mix(*batch)
         teacher_output = plan.teacher.output(images) if plan.teacher is not None else None
-        if self._must_capture:
-            self._must_capture = False
-            capture_passes(self.model, images)
+        if self._is_first_step:
+            self._is_first_step = False
+            if recipe.runtime.cuda_graphs:
+                capture_passes(self.model, images)
+            if recipe.runtime.compile:
+                check_compiled(self.model, images)
         seed_torch(recipe.seed, plan.name, "step", self.global_step, self.global_rank)
         plan.objective.progress = min(self.global_step / max(plan.schedule.epochs * plan.steps_per_epoch - 1, 1), 1.0)
         loss = plan.objective.loss(self.model(images), targets, teacher_output)
