@@ -18,6 +18,8 @@ from tests.support.random_programs import random_images, random_program
 
 HERE = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 120  # only against hanging for ever
+# Python's own: a process with threads forks (3.12), and a free-threaded one takes its global lock back.
+WITHOUT_WARNINGS = ("-W", "ignore::DeprecationWarning", "-W", "ignore::RuntimeWarning")
 
 PREAMBLE = """
 import tests.support.sanitized_core
@@ -35,14 +37,9 @@ def engine(threads=2):
 
 
 def _outcome(code: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of code in a fresh process that believes it has four processors.
-
-    Without two warnings of Python: that a process with threads forks (3.12), and that a free-threaded one takes its
-    global lock back.
-    """
-    quiet = [word for kind in ("DeprecationWarning", "RuntimeWarning") for word in ("-W", f"ignore::{kind}")]
+    """Exit code, output and errors of code in a fresh process that believes it has four processors."""
     result = subprocess.run(
-        [sys.executable, *quiet, "-c", PREAMBLE + code],
+        [sys.executable, *WITHOUT_WARNINGS, "-c", PREAMBLE + code],
         capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=HERE,
         env={**os.environ, "BITVIT_PROCESSORS": "4"},
     )  # fmt: skip
@@ -304,8 +301,9 @@ interpreters.run_string(interpreters.create(), code)
 print("end")
 """
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False
-    )
+        [sys.executable, *WITHOUT_WARNINGS, "-c", code],
+        capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
+    )  # fmt: skip
     assert (result.returncode, result.stdout, result.stderr) == (0, "True\nend\n", "")
 
 
