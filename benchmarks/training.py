@@ -31,6 +31,7 @@ from bitvit.errors import BitvitError, UsageError
 from bitvit.layers import calibrate
 from bitvit.models import create_model, set_stage, teacher_of
 from bitvit.training.compilation import compile_for_training
+from bitvit.training.cuda_graphs import capture_passes
 
 CLASSES = 100
 WARM_UP = 2
@@ -80,6 +81,8 @@ def step_of(model: nn.Module, batch: int, device: torch.device, mode: str, preci
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     if mode == "compile":
         compile_for_training(model) if is_binary(model) else model.compile()
+    if mode == "graphs":
+        capture_passes(model, images)
 
     def step() -> None:
         half = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
@@ -157,7 +160,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--depth", type=int, help="build both with so many blocks only")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--modes", nargs="+", choices=("eager", "compile"), default=("eager", "compile"))
+    parser.add_argument("--modes", nargs="+", choices=("eager", "compile", "graphs"), default=("eager", "compile"))
     parser.add_argument("--precisions", nargs="+", choices=("fp32", "bf16"), default=("fp32", "bf16"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -1,6 +1,7 @@
 #include "base/processors.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -120,7 +121,8 @@ double QuotaOf(const std::string& folder, bool is_version_2) {
     const std::vector<double> period = Numbers(ReadFile(folder + "/cpu.cfs_period_us"));
     limit.insert(limit.end(), period.begin(), period.end());
   }
-  return limit.size() >= 2 && limit[0] > 0 && limit[1] > 0 ? limit[0] / limit[1] : 0;
+  const double quota = limit.size() >= 2 && limit[0] > 0 && limit[1] > 0 ? limit[0] / limit[1] : 0;
+  return std::isfinite(quota) ? quota : 0;
 }
 
 double LeastQuota(const std::string& root, bool is_version_2) {

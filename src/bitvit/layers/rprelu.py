@@ -21,10 +21,10 @@ class _PReLU(Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor]:
-        (rows, slope), (grad,) = ctx.saved_tensors, grad_outputs
-        of_slope = rows.clamp_max(0).mul_(grad).sum(dim=0)
-        is_positive = (rows > 0).to(grad.dtype)
-        return torch.lerp(slope, torch.ones_like(slope), is_positive).mul_(grad), of_slope
+        (rows, slope), (grad,) = ctx.saved_tensors, grad_outputs  # of three dtypes under autocast
+        of_slope = rows.clamp_max(0).mul_(grad).sum(dim=0).to(slope.dtype)
+        is_positive = (rows > 0).to(slope.dtype)
+        return torch.lerp(slope, torch.ones_like(slope), is_positive).mul_(grad).to(rows.dtype), of_slope
 
 
 def _prelu(rows: Tensor, slope: Tensor) -> Tensor:
