@@ -157,22 +157,16 @@ def test_every_recipe_trains(name: str, precision: str, folders: dict[str, Path]
     assert all(math.isfinite(phase.evaluation.loss) for phase in report.phases)
 
 
+@pytest.mark.parametrize(("key", "tolerance"), [("compile", 0.05), ("cuda_graphs", 0.02)])
 @pytest.mark.parametrize("name", ["gsb-micro", "binaryvit-micro", "bhvit-micro", "seg-micro"])
-def test_recipes_train_compiled(name: str, folders: dict[str, Path], tmp_path: Path) -> None:
+def test_faster_passes_train_alike(
+    name: str, key: str, tolerance: float, folders: dict[str, Path], tmp_path: Path
+) -> None:
     losses = []
-    for compiles in (False, True):
-        recipe = _short(name, folders, **{"runtime.compile": compiles})
-        losses.append(train(recipe, tmp_path / str(compiles)).final.evaluation.loss)
-    assert math.isclose(losses[0], losses[1], rel_tol=0.05)
-
-
-@pytest.mark.parametrize("name", ["gsb-micro", "binaryvit-micro", "bhvit-micro", "seg-micro"])
-def test_recipes_train_with_graphs(name: str, folders: dict[str, Path], tmp_path: Path) -> None:
-    losses = []
-    for graphs in (False, True):
-        recipe = _short(name, folders, **{"runtime.cuda_graphs": graphs})
-        losses.append(train(recipe, tmp_path / str(graphs)).final.evaluation.loss)
-    assert math.isclose(losses[0], losses[1], rel_tol=0.02)
+    for is_on in (False, True):
+        recipe = _short(name, folders, **{f"runtime.{key}": is_on})
+        losses.append(train(recipe, tmp_path / str(is_on)).final.evaluation.loss)
+    assert math.isclose(losses[0], losses[1], rel_tol=tolerance)
 
 
 @pytest.mark.parametrize("name", ["gsb-micro", "binaryvit-micro", "bhvit-micro"])

@@ -10,6 +10,7 @@ from torch.autograd import Function
 from bitvit.quantizers.estimator import AttentionEstimator, Quantized, mean_ratio
 from bitvit.quantizers.packed_forms import MaskPlanes, Rules
 from bitvit.quantizers.positive import Positive
+from bitvit.quantizers.scale_gradients import with_gradient_times
 
 LEVELS = 3
 """Number of binary maps; levels run from 0 to 3."""
@@ -29,17 +30,6 @@ class _RoundClip(Function):
         (inside,) = ctx.saved_tensors
         grad: Tensor = grad_outputs[0] * inside
         return grad
-
-
-class _ScaleGradient(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return grad_outputs[0] * ctx.factor, None
 
 
 def decompose_attention(probabilities: Tensor, step: Tensor, zero_point: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,8 +52,8 @@ def decompose_attention(probabilities: Tensor, step: Tensor, zero_point: Tensor)
     gradient 0 exactly on a clamp's bounds; the bounds are inclusive here, as the authors trained.
     """
     factor = step.numel() / math.sqrt(LEVELS * probabilities.numel())
-    scaled_step: Tensor = _ScaleGradient.apply(step, factor)
-    scaled_zero: Tensor = _ScaleGradient.apply(zero_point, factor)
+    scaled_step = with_gradient_times(step, factor)
+    scaled_zero = with_gradient_times(zero_point, factor)
     a, z = scaled_step.view(-1, 1, 1), scaled_zero.view(-1, 1, 1)
     levels: Tensor = _RoundClip.apply(probabilities * LEVELS / a + z)
     return levels, a

@@ -24,6 +24,12 @@ class _ScaledGradient(Function):
         return grad_outputs[0] * ctx.factor, None
 
 
+def with_gradient_times(x: Tensor, factor: float) -> Tensor:
+    """Return ``x`` itself, whose gradient will be multiplied by ``factor``."""
+    result: Tensor = _ScaledGradient.apply(x, factor)
+    return result
+
+
 def averaged_as(gradients: Gradients, scale: Tensor, x: Tensor) -> Tensor:
     """Return ``scale`` itself, whose gradient will be averaged in one of two ways.
 
@@ -34,5 +40,4 @@ def averaged_as(gradients: Gradients, scale: Tensor, x: Tensor) -> Tensor:
     """
     if gradients == "paper":
         return scale
-    result: Tensor = _ScaledGradient.apply(scale, math.sqrt(x.numel()) / x.shape[0])
-    return result
+    return with_gradient_times(scale, math.sqrt(x.numel()) / x.shape[0])
