@@ -41,8 +41,9 @@ struct TeamState;
 
 class Team {
  public:
-  // The pieces first .. end - 1. Threads that work at the same time have different lanes; the caller's is 0.
-  using Task = void (*)(void* context, size_t first, size_t end, size_t lane);
+  // The pieces first .. end - 1. Threads that work at the same time have different lanes; the caller's is 0. Nothing
+  // may be thrown: the caller would leave what its helpers still work on.
+  using Task = void (*)(void* context, size_t first, size_t end, size_t lane) noexcept;
 
   static constexpr size_t kMostPieces = 4096;
 
@@ -57,8 +58,7 @@ class Team {
   // Whether a helper takes part or is being called.
   bool HasHelp();
 
-  // Runs the task for all of n_pieces <= kMostPieces; returns when all are done. It takes at most `most` at once. The
-  // task must not throw.
+  // Runs the task for all of n_pieces <= kMostPieces; returns when all are done. It takes at most `most` at once.
   void Run(size_t n_pieces, size_t most, Task task, void* context);
 
  private:

@@ -98,18 +98,23 @@ void RunningCall::Finish() {
   if (PyErr_Occurred() != nullptr) throw nb::python_error();
 }
 
-bool RunningCall::Ask(void* context) {
+bool RunningCall::Ask(void* context) noexcept {
   RunningCall& call = *static_cast<RunningCall*>(context);
   if (TheCalls().MustStop()) return true;
   if (call.is_main_known_ && !call.is_main_) return false;
   // Safe: the interpreter does not end before this call has.
   const nb::gil_scoped_acquire acquire;
-  if (!call.is_main_known_) {
-    call.is_main_ = IsPythonsMainThread();
-    call.is_main_known_ = true;
-    if (!call.is_main_) return false;
+  try {
+    if (!call.is_main_known_) {
+      call.is_main_ = IsPythonsMainThread();
+      call.is_main_known_ = true;
+      if (!call.is_main_) return false;
+    }
+    return PyErr_CheckSignals() != 0;
+  } catch (nb::python_error& error) {  // asking for the main thread runs Python code, and that handles signals, too
+    error.restore();
+    return true;
   }
-  return PyErr_CheckSignals() != 0;
 }
 
 void RunningCall::WatchForShutdown() {

@@ -33,7 +33,7 @@ class RunningCall {
   static void WatchForShutdown();
 
  private:
-  static bool Ask(void* call);
+  static bool Ask(void* call) noexcept;
   void TakeLock();
 
   Interrupt interrupt_;

@@ -170,7 +170,7 @@ void Engine::RunGroup(const Call& call, const Stage& stage, std::byte* const* op
   } job = {*this, stage, operands, workspace, call.seconds};
   team->Run(
       stage.n_tiles(), 1,
-      [](void* context, size_t first, size_t end, size_t lane) {
+      [](void* context, size_t first, size_t end, size_t lane) noexcept {
         const Job& j = *static_cast<const Job*>(context);
         for (size_t tile = first; tile < end; ++tile) {
           j.engine.RunTile(j.stage, tile, j.operands, j.workspace.lane(lane), lane == 0 ? j.seconds : nullptr);
@@ -233,7 +233,7 @@ size_t Engine::SpreadImages(const Call& call, Workspace& own, size_t batch, size
   for (; job.first < n_images; job.first += Team::kMostPieces) {
     team.Run(
         std::min(n_images - job.first, Team::kMostPieces), 1,
-        [](void* context, size_t first, size_t end, size_t lane) {
+        [](void* context, size_t first, size_t end, size_t lane) noexcept {
           Job& j = *static_cast<Job*>(context);
           Workspace& workspace = lane == 0 ? j.own : *j.leases[lane - 1];
           for (size_t image = first; image < end && !j.is_stopped.load(std::memory_order_relaxed); ++image) {

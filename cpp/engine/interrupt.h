@@ -9,7 +9,8 @@ namespace bitvit {
 
 class Interrupt {
  public:
-  using Ask = bool (*)(void* context);
+  // An exception would unwind the caller of a run while helpers still work on it: none may leave.
+  using Ask = bool (*)(void* context) noexcept;
 
   Interrupt() = default;
   explicit Interrupt(Ask ask, void* context = nullptr) : ask_(ask), context_(context) {}

@@ -74,7 +74,7 @@ class RunContext {
     const size_t n_pieces = (n + job.piece - 1) / job.piece;
     team_->Run(
         n_pieces, n_pieces,
-        [](void* context, size_t first, size_t end, size_t lane) {
+        [](void* context, size_t first, size_t end, size_t lane) noexcept {
           const Job& j = *static_cast<const Job*>(context);
           const size_t last = end * j.piece;
           j.work(first * j.piece, last < j.n ? last : j.n, lane);
