@@ -29,7 +29,7 @@ struct Sums {
   std::vector<std::vector<size_t>> of_lane;
 };
 
-void AddOne(void* context, size_t first, size_t end, size_t lane) {
+void AddOne(void* context, size_t first, size_t end, size_t lane) noexcept {
   Sums& sums = *static_cast<Sums*>(context);
   for (size_t i = first; i < end; ++i) ++sums.cells[i];
   sums.of_lane[lane][0] += end - first;
