@@ -112,7 +112,9 @@ int main() {
   bitvit::PrepareHelpers(4);
   bitvit::CallersAtOnce();
   bitvit::ShareWorkspaces();
-#if !defined(__SANITIZE_THREAD__)  // which gives up in a child of a fork that starts threads
+  // ThreadSanitizer gives up in a child of a fork that starts threads; AddressSanitizer's memory (that of GCC 12) stays
+  // locked there for ever if another thread was just taking some.
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
   bitvit::ForkWhileOthersRun();
 #endif
   std::puts("ok");
