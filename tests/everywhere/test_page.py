@@ -5,6 +5,7 @@ Run by ``make test-everywhere``, which installs Chromium and playwright; skipped
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from bitvit.cli import main
 from bitvit.trained import trained_model
 from tests.everywhere.test_one_answer import digests_of_python, files, pictures, web
 from tests.support.browser import chromium, drop, opened, shown_digests, shown_logits
+from tests.support.sealed_file import parts, sealed
 
 __all__ = ["files", "pictures"]
 pytestmark = pytest.mark.everywhere
@@ -108,6 +110,36 @@ def test_bad_files(browser: Any, page_file: Path, files: list[Path], tmp_path: P
         assert page.inner_text("h1") == "digits" and shown_logits(page).tobytes() == before.tobytes()
         drop(page, files[0])  # a good file takes the message away
         assert page.locator("#message").is_hidden()
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"metrics": None, "agreement": None, "data": None},
+        {"metrics": 0.5, "agreement": "all", "data": ["digits"], "recipe": {"name": "own"}, "date": 7},
+        {
+            "metrics": {"top1": "high"},
+            "agreement": {"identical_predictions": None},
+            "model": [None],
+            "bitvit_version": {},
+        },
+        {"metrics": {"top1": 0.25}, "agreement": {"identical_predictions": 1}, "data": {"name": "<b>digits</b>"}},
+    ],
+)
+def test_whatever_a_file_says_of_its_origin(
+    browser: Any, page_file: Path, files: list[Path], tmp_path: Path, provenance: dict[str, Any]
+) -> None:
+    metadata, tensors = parts(files[0].read_bytes())
+    (tmp_path / "odd.bitvit").write_bytes(sealed(metadata | {"provenance": json.dumps(provenance)}, tensors))
+    with opened(browser, page_file) as page:
+        drop(page, tmp_path / "odd.bitvit")
+        assert page.locator("#message").is_hidden()
+        assert page.inner_text("h1") == "odd"
+        facts = page.inner_text("#facts")
+        assert "odd.bitvit" in facts
+        data = provenance.get("data")
+        if isinstance(data, dict):
+            assert data["name"] in facts
 
 
 def test_segmentation_mask(browser: Any, page_file: Path, files: list[Path], tmp_path: Path) -> None:
