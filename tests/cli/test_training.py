@@ -71,6 +71,7 @@ def test_export_to_standard_output(
     images = np.zeros((1, 16, 16, 3), np.uint8)
     assert (piped.logits(images) == named.logits(images)).all()
     assert b"identical predictions" in found.stderr
+    assert b"standard output (" in found.stderr
     assert not (tmp_path / "-").exists()
 
 

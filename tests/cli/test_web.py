@@ -40,7 +40,7 @@ def test_what_goes_in_is_not_written_over(bitvit: Command) -> None:
     digits = trained_model("digits")
     assert digits is not None
     Path("own.bitvit").write_bytes(digits.path.read_bytes())
-    bitvit("web", "own.bitvit", "--out", "own.bitvit").assert_one_error_line("own.bitvit", "overwrite")
+    bitvit("web", "own.bitvit", "--out", "own.bitvit").assert_one_error_line("own.bitvit", "overwritten")
     assert Path("own.bitvit").read_bytes() == digits.path.read_bytes()
 
 

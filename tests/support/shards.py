@@ -6,7 +6,7 @@ from pathlib import Path
 
 from webdataset import ShardWriter
 
-from bitvit.data.folder import natural_key
+from bitvit.data.class_order import natural_key
 
 
 def write_shards(folder: Path, out: Path, per_shard: int, classes: str = "numbers") -> Path:

@@ -130,7 +130,7 @@ def _read(path: Path, with_tensors: bool) -> tuple[CheckpointInfo, dict[str, tor
     except PermissionError:
         raise CheckpointError(f"{path}: may not be read (permission denied)") from None
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from None
+        raise CheckpointError(f"{path}: not a readable checkpoint ({_reason(error)})") from None
     if text is None:
         raise CheckpointError(f"{path}: a safetensors file, but not a bitvit checkpoint")
     try:
@@ -139,6 +139,11 @@ def _read(path: Path, with_tensors: bool) -> tuple[CheckpointInfo, dict[str, tor
         raise CheckpointError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(f"{path}: its description of the model is damaged") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return why safetensors cannot read a file; of something else it takes the first bytes for a length."""
+    return "its content is something else" if "header too large" in str(error).lower() else str(error)
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -15,6 +15,7 @@ from bitvit.cli.arguments import add_model_argument, positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.output_files import refuse_inputs
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if str(arguments.out) == "-":
         return _to_standard_output(arguments)
     _check_target(arguments.out)
+    refuse_inputs(arguments.out, [arguments.run])
     if arguments.out.suffix == ".onnx":
         from bitvit.cli.onnx_file import export_onnx
 
@@ -76,7 +78,7 @@ def _to_standard_output(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="bitvit-export-") as folder:
         path = Path(folder) / "model.bitvit"
         with contextlib.redirect_stdout(sys.stderr):
-            code = _export(arguments, path)
+            code = _export(arguments, path, "standard output")
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -149,13 +151,13 @@ def report_rows(packed: Packed, size: int) -> list[list[str]]:
     return rows
 
 
-def _export(arguments: argparse.Namespace, out: Path) -> int:
+def _export(arguments: argparse.Namespace, out: Path, shown: str | None = None) -> int:
     packed = pack_run(arguments, out)
     size = out.stat().st_size
     if arguments.json:
         print_json({"file": str(out), "size_bytes": size, **packed.report.as_dict()})
         return 0
-    result = table("", ["", ""], [["file", f"{out} ({format_bytes(size)})"], *report_rows(packed, size)], 2)
+    result = table("", ["", ""], [["file", f"{shown or out} ({format_bytes(size)})"], *report_rows(packed, size)], 2)
     result.show_header = False
     print_table(result)
     if arguments.no_compare:

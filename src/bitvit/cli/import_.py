@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitvit.cli.deferred_imports import load_pytorch
-from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.output import as_argument, format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.output_files import refuse_inputs
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     for note in imported.notes:
         print_note(f"note: {note}")
     if info.stage == "full":
-        print_note(f"next: bitvit export {arguments.out} {arguments.out.stem}.bitvit --data FOLDER")
+        packed = as_argument(f"{arguments.out.stem}.bitvit")
+        print_note(f"next: bitvit export {as_argument(arguments.out)} {packed} --data FOLDER")
     return 0
 
 
@@ -101,8 +103,7 @@ def _check_out(arguments: argparse.Namespace) -> None:
         raise UsageError(f"{out} is a folder: name the file to write")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out.absolute().parent}: no such folder to write into")
-    if out.exists() and arguments.checkpoint.exists() and out.samefile(arguments.checkpoint):
-        raise UsageError(f"{out} is the checkpoint itself: write to another file")
+    refuse_inputs(out, [arguments.checkpoint])
 
 
 def _document(imported: ImportedCheckpoint, out: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,24 @@ class MaskFiles:
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise UsageError(f"{printable(folder)}: is a file; for masks --out and --overlay name folders")
 
+    def check(self, photos: Iterable[Path]) -> None:
+        """Refuse to write over photos that are asked for.
+
+        Raises:
+            UsageError: a mask or an overlay would have the name of one, such as a PNG in the folder of `--out`.
+        """
+        asked = {photo.resolve(): photo for photo in photos}
+        for what, folder in self._folders.items():
+            if folder is None or not folder.is_dir():
+                continue
+            for photo in asked.values():
+                lost = asked.get((folder / self._name(photo)).resolve())
+                if lost is not None:
+                    raise UsageError(
+                        f"{printable(folder)}: the {what} of {printable(photo)} would overwrite the photo "
+                        f"{printable(lost)}: name another folder"
+                    )
+
     def write(self, photo: PredictedImage, answer: Segmentation) -> None:
         """Write what was asked for of one photo.
 
@@ -56,6 +75,8 @@ class MaskFiles:
 
     def _save(self, folder: Path, photo: PredictedImage, picture: Image.Image) -> None:
         path = folder / self._name(photo)
+        if isinstance(photo, Path) and path.exists() and path.samefile(photo):
+            raise OutputError(f"{printable(path)}: is the photo itself: name another folder")
         if path in self._written:
             raise OutputError(
                 f"{printable(path)}: would be written for {printable(self._written[path])} and for "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -32,6 +33,12 @@ def print_error(message: str) -> None:
 def print_note(message: str) -> None:
     """Print a message that is not part of the command's result, as one line on stderr."""
     print(printable(message, _LONGEST_MESSAGE), file=sys.stderr)
+
+
+def as_argument(text: str | os.PathLike[str]) -> str:
+    """Return a name as a command line takes it: in quotes where a shell would read it otherwise, never an option."""
+    word = os.fspath(text)
+    return shlex.quote(f"./{word}" if word.startswith("-") else word)
 
 
 def console(stderr: bool = False, file: TextIO | None = None) -> Console:

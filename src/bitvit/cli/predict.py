@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from bitvit.cli.arguments import MODEL_HELP, add_model_argument, positive
 from bitvit.cli.mask_files import OVERLAYS, MaskFiles
-from bitvit.cli.output import print_error, print_note
+from bitvit.cli.output import as_argument, print_error, print_note
+from bitvit.cli.output_files import refuse_inputs
 from bitvit.cli.prediction_images import ImagesToPredict, PredictedImage
 from bitvit.cli.prediction_progress import PredictionProgress
 from bitvit.cli.prediction_writers import FORMATS, PartialFile, Writer, format_of, make_writer
@@ -89,6 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
     import bitvit
     from bitvit.runtime.pixel_depth import range_of_bits
 
+    if arguments.file.suffix != ".bitvit":
+        network = next((word for word in arguments.images if word.endswith(".bitvit")), None)
+        if network is not None:
+            raise UsageError(f"{arguments.file}: the network comes first: bitvit predict {as_argument(network)} IMAGE")
     predictor = bitvit.load(arguments.file, threads=arguments.threads)
     masks = None
     if predictor.info.task == "segmentation":
@@ -111,6 +116,10 @@ def run(arguments: argparse.Namespace) -> int:
             writer = make_writer(kind, target, arguments.file, arguments.top, logits=False)
             return _code(0, writer.failed_in(target.written()), arguments.out)
     images = ImagesToPredict(arguments.images)
+    if target is not None:
+        refuse_inputs(target.path, (arguments.file, *images.known))
+    if masks is not None:
+        masks.check(images.known)
     top = min(arguments.top, len(predictor.labels))
     with make_writer(kind, target, arguments.file, top, logits=arguments.logits) as writer:
         done = writer.resume(arguments.resume)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +21,7 @@ __all__ = ["STANDARD_INPUT", "ImageOnInput", "ImagesToPredict", "PredictedImage"
 
 STANDARD_INPUT = "-"
 _CHUNK = 1 << 16
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class ImageOnInput(io.BytesIO):
@@ -46,7 +49,7 @@ class ImagesToPredict:
         self._streams = STANDARD_INPUT in arguments
         # Folders are searched now, so that the number of images is known; a list on standard input may be endless.
         self._parts: list[list[Path] | None] = [
-            None if argument == STANDARD_INPUT else self._expand(Path(argument)) for argument in arguments
+            None if argument == STANDARD_INPUT else self._named(argument) for argument in arguments
         ]
 
     @property
@@ -54,12 +57,30 @@ class ImagesToPredict:
         """How many images there are; None where that is not known."""
         return None if self._streams else sum(len(part) for part in self._parts if part is not None)
 
+    @property
+    def known(self) -> Iterator[Path]:
+        """The images that are known before the first is read: all but those of a list on standard input."""
+        return (path for part in self._parts if part is not None for path in part)
+
     def __iter__(self) -> Iterator[PredictedImage]:
         for part in self._parts:
             if part is None:
                 yield from self._standard_input()
             else:
                 yield from part
+
+    def _named(self, argument: str) -> list[Path]:
+        """Return the images that an argument names: a file, a folder, or a pattern that the shell left as it was."""
+        if not os.path.lexists(argument):
+            if glob.has_magic(argument):  # as Windows' shells do with all patterns
+                found = sorted(glob.glob(argument, recursive=True))
+                if found:
+                    return [image for path in found for image in self._expand(Path(path))]
+            if _ADDRESS.match(argument):
+                print_error(f"{printable(argument, None)}: an address, and nothing is downloaded: name a file")
+                self.failed += 1
+                return []
+        return self._expand(Path(argument))
 
     def _expand(self, path: Path) -> list[Path]:
         """Return a file, or the images in a folder and below, in the order of their paths."""

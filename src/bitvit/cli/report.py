@@ -9,6 +9,7 @@ from bitvit.cli.arguments import positive
 from bitvit.cli.data_arguments import add_data_arguments, chosen_images
 from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
 from bitvit.cli.output import print_json, print_note
+from bitvit.cli.output_files import refuse_inputs
 
 HELP = "write one HTML file about a finished run: curves, confusion, worst images, attention, sizes, times"
 EXAMPLES = ("bitvit report runs/digits", "bitvit report runs/photos --out photos.html --worst 24")
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or arguments.run / "report.html"
     if out.is_dir():
         raise UsageError(f"{out} is a folder: name the file to write")
+    refuse_inputs(out, [arguments.run])
     info = read_info(arguments.run)
     data = chosen_images(arguments, info.recipe.get("data", {}), info.labels, task=info.task)
     numbers = report_run(

@@ -23,7 +23,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_layout(value: Any) -> bool:
-    from bitvit.data.folder import Layout
+    from bitvit.data.folder_layout import Layout
 
     return value in get_args(Layout)
 

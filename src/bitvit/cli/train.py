@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitvit.cli.data_arguments import add_data_arguments, data_choices
 from bitvit.cli.deferred_imports import add_import_argument, load_pytorch
-from bitvit.cli.output import format_bytes, print_json, print_note, print_table, table
+from bitvit.cli.output import as_argument, format_bytes, print_json, print_note, print_table, table
 from bitvit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     from bitvit.training import Recipe, is_first_process, train
     from bitvit.training.run_folder import RunFolder
 
+    _refuse_stray_folders(arguments)
     is_first = is_first_process()
     choices = _choices(arguments)
     task = _task(arguments)
@@ -112,8 +113,20 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"out": str(arguments.out), **reports[0].to_dict()})
         return 0
     _print(reports[0])
-    print_note(f"next: bitvit export {arguments.out} {arguments.out.name}.bitvit")
+    name = arguments.out.resolve().name or "model"
+    print_note(f"next: bitvit export {as_argument(arguments.out)} {as_argument(f'{name}.bitvit')}")
     return 0
+
+
+def _refuse_stray_folders(arguments: argparse.Namespace) -> None:
+    """Refuse folders that stand where values of the recipe do: without `--data`, or after it by a shell's `*`."""
+    for word in arguments.overrides:
+        if "=" not in word and Path(word).expanduser().exists():
+            if arguments.data is None:
+                raise UsageError(f"{word}: images are named with --data: --data {as_argument(word)}")
+            raise UsageError(
+                f"{word}: --data takes one folder, with a folder of images for each class; {arguments.data} is another"
+            )
 
 
 def _task(arguments: argparse.Namespace) -> str | None:

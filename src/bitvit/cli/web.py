@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page."""
+    from bitvit.cli.output_files import refuse_inputs
     from bitvit.errors import UsageError
     from bitvit.files import write_atomically
     from bitvit.trained import trained_models
@@ -40,9 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path(f"{arguments.file.stem}.html")
     if out.is_dir():
         raise UsageError(f"{out} is a folder: name the file to write")
-    for source in (arguments.file, *arguments.pictures):
-        if out.exists() and source.exists() and out.samefile(source):
-            raise UsageError(f"--out {out} would overwrite what goes into the page: name another file")
+    refuse_inputs(out, (arguments.file, *arguments.pictures))
     samples = [model.sample for model in trained_models() if model.path == arguments.file]
     page = web_page([page_model(arguments.file, arguments.pictures or samples)])
     write_atomically(out, page)

@@ -12,10 +12,12 @@ import numpy as np
 
 from bitvit.data.chaoyang import load_chaoyang
 from bitvit.data.cifar import load_cifar10, load_cifar100
+from bitvit.data.class_order import ClassOrder
 from bitvit.data.digits import load_digits
 from bitvit.data.errors import DataError
 from bitvit.data.flowers102 import load_flowers102
-from bitvit.data.folder import ClassOrder, Layout, load_image_folder
+from bitvit.data.folder import load_image_folder
+from bitvit.data.folder_layout import Layout
 from bitvit.data.idx import has_idx_files, load_fashion_mnist, load_idx_folder
 from bitvit.data.image_set import Data, ImageSet, join
 from bitvit.data.options import DataOptions
@@ -37,6 +39,8 @@ _PUBLISHED = {
     "flowers102": load_flowers102,
     "chaoyang": load_chaoyang,
 }
+
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 Part: TypeAlias = Literal["train", "val", "test", "all"]
 
@@ -112,7 +116,9 @@ def _published_in(name: str, folder: Path) -> _Loaded | None:
 def _unknown(name: str, folder: Path) -> str:
     shown = printable(name)
     if folder.is_file():
-        return f"{shown}: this is a file, expected a folder of images or the name of a data set"
+        archive = folder.suffix.lower() in _ARCHIVES
+        hint = "; unpack it first" if archive else ""
+        return f"{shown}: this is a file, expected a folder of images or the name of a data set{hint}"
     if folder.is_symlink():
         return f"{shown}: this is a link that leads nowhere"
     looks_like_path = "/" in name or "\\" in name or folder.is_absolute()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bitvit.data.folder import ClassOrder, Layout
+from bitvit.data.class_order import ClassOrder
+from bitvit.data.folder_layout import Layout
 from bitvit.runtime.preprocessing import Decoding
 
 __all__ = ["DataOptions"]

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitvit.data.class_order import ClassOrder, natural_key, ordered_classes
 from bitvit.data.errors import DataError
-from bitvit.data.folder import ClassOrder, FolderImages, Role, natural_key, ordered_classes, split_role
+from bitvit.data.folder import FolderImages
 from bitvit.data.image_set import ImageSet
+from bitvit.data.split_names import Role, split_role
 from bitvit.errors import ImageError
 from bitvit.image_files import is_hidden, readable_suffixes
 from bitvit.text import printable

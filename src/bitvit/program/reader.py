@@ -86,6 +86,7 @@ def _content(path: Path) -> bytes:
     except FileNotFoundError:
         raise UnreadableFileError("no such file") from None
     except IsADirectoryError:
-        raise UnreadableFileError("this is a folder, expected a .bitvit file") from None
+        hint = "; of a run, make one with `bitvit export`" if (path / "recipe.yaml").is_file() else ""
+        raise UnreadableFileError(f"this is a folder, expected a .bitvit file{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise UnreadableFileError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from bitvit.data import DATA_NAMES
-from bitvit.data.folder import Layout
+from bitvit.data.folder_layout import Layout
 from bitvit.runtime.decoding import MAX_PIXELS
 from bitvit.tasks import Augmentation, Distillation, TaskSettings
 from bitvit.training.errors import RecipeError

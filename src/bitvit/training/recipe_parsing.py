@@ -153,6 +153,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         sections = [option for option in options if dataclasses.is_dataclass(option)]
         if sections and isinstance(value, Mapping):
             return _convert(sections[0], value, key)
+        lists = [option for option in options if typing.get_origin(option) is tuple]
+        if isinstance(value, list) and len(lists) == 1:
+            return _convert(lists[0], value, key)  # which says what is wrong with an entry
         for option in options:
             try:
                 return _convert(option, value, key)
@@ -182,7 +185,10 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
             return value
     elif isinstance(hint, type) and type(value) is hint:
         return value
-    raise RecipeError(f"{key}: must be {_describe(hint)}, not {value!r}")
+    advice = ""
+    if hint is str and not isinstance(value, Mapping | list):
+        advice = ": YAML takes yes, no, on, off, null, numbers and dates for something else: put it in quotes"
+    raise RecipeError(f"{key}: must be {_describe(hint)}, not {value!r}{advice}")
 
 
 _PLURALS = {int: "integers", float: "numbers", str: "strings"}

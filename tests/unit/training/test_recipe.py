@@ -120,6 +120,12 @@ def test_overrides_replace_single_values() -> None:
         ("seed.x=3", "seed.x: 'seed' is a value, not a section"),
         ("stage1.epochs", "not have the form"),
         ("data.name=[", "not a valid YAML value"),
+        (
+            "data.class_order=[yes, no]",
+            r"class_order\[0\]: must be a string, not True: YAML takes yes.*put it in quotes",
+        ),
+        ("data.class_order=[01, a]", "class_order.0.: must be a string, not 1: .*quotes"),
+        ("data.name=2024", "data.name: must be a string, not 2024: .*quotes"),
         ("batch_size=0", "batch_size: must be at least 1"),
         ("stage2.warmup_epochs=1000", "stage2.warmup_epochs"),
         ("distillation.weight=1.5", "distillation.weight"),

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from bitvit.data import DataError, DataOptions, build_data, build_evaluation
-from bitvit.data.folder import natural_key, split_role
+from bitvit.data.class_order import natural_key
+from bitvit.data.split_names import role_in_name, split_role
 from bitvit.data.summary import summary_lines
 
 
@@ -371,3 +372,85 @@ def test_links_to_folders_around_a_class_are_not_followed(tmp_path: Path) -> Non
     data = build_data(str(tmp_path))
     assert data.train.class_counts().tolist() == [3, 3]
     assert data.notes == (f"{tmp_path}: left out 2 links to a folder that was searched already",)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("cats_train", ("cats", "train")), ("Train-Cats", ("cats", "train")), ("bigCatVal", ("big cat", "val")),
+        ("val 2", ("2", "val")), ("train", None), ("train_test", None), ("cats", None), ("trained cats", None),
+    ],
+)  # fmt: skip
+def test_splits_as_words_of_names(name: str, found: tuple[str, str] | None) -> None:
+    assert role_in_name(name) == found
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("cat_train", "dog_train", "cat_test", "dog_test"), ("train cat", "val cat", "train dog"), ("CatTrain", "CatDev")],
+)
+def test_splits_in_the_names_of_classes_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        fill(tmp_path / name)
+    with pytest.raises(
+        DataError,
+        match=r"look like splits of one class.*make folders train/cat and (test|val)/cat, .*data\.layout=classes",
+    ):
+        build_data(str(tmp_path))
+    assert len(build_data(str(tmp_path), options=DataOptions(layout="classes")).labels) == len(names)
+
+
+def test_classes_with_one_such_word_are_classes(tmp_path: Path) -> None:
+    for name in ("train station", "test tube", "bus"):
+        fill(tmp_path / name)
+    data = build_data(str(tmp_path))
+    assert (data.labels, data.notes) == (("bus", "test tube", "train station"), ())
+
+
+def test_splits_in_the_names_of_files_are_noted(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for name in ("train_1", "train_2", "val_1"):
+            Image.new("RGB", (9, 9)).save(tmp_path / label / f"{name}.png")
+    (note,) = build_data(str(tmp_path)).notes
+    assert note.startswith("the names of all files say what they are for (such as 'train_1.png', 'val_1.png')")
+    Image.new("RGB", (9, 9)).save(tmp_path / "cat" / "other.png")
+    assert build_data(str(tmp_path)).notes == ()
+
+
+def test_whole_sets_side_by_side_are_no_classes(tmp_path: Path) -> None:
+    layout(tmp_path, "north/train", "south/train")
+    with pytest.raises(DataError, match="'train' below a class"):
+        build_data(str(tmp_path))
+
+
+@pytest.mark.parametrize("others", [(), ("val",)])
+def test_test_images_without_classes_are_left_out(tmp_path: Path, others: tuple[str, ...]) -> None:
+    layout(tmp_path, "train", *others)
+    fill(tmp_path / "test", 5)
+    data = build_data(str(tmp_path))
+    assert len(data.train) + len(data.val) == 6 * (1 + len(others))
+    assert any("its 5 images have no class folders" in note and "predict" in note for note in data.notes)
+
+
+def test_annotations_beside_the_images_are_no_split(tmp_path: Path) -> None:
+    layout(tmp_path, "Images")
+    for label in ("cat", "dog"):
+        (tmp_path / "Annotation" / label).mkdir(parents=True)
+        (tmp_path / "Annotation" / label / "0").write_text("<box/>")
+    with pytest.raises(DataError, match=r"only 'Images' holds images: give .*Images"):
+        build_data(str(tmp_path))
+
+
+def test_a_table_of_classes_is_named(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,class\n0.png,cat\n")
+    with pytest.raises(DataError, match=r"labels\.csv is not read: move each image into the folder of its class"):
+        build_data(str(tmp_path))
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    archive = tmp_path / "photos.zip"
+    archive.write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"this is a file.*unpack it first"):
+        build_data(str(archive))
