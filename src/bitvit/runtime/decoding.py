@@ -22,6 +22,7 @@ from bitvit.image_files import refuse_special_file, register_decoders
 from bitvit.runtime import pixel_depth
 from bitvit.runtime.orientation import orientation_before_loading, orientation_to_apply, turned
 from bitvit.runtime.pixel_depth import PixelValues, Range
+from bitvit.runtime.png_chunks import without_long_texts
 from bitvit.text import printable
 
 __all__ = ["MAX_PIXELS", "Decoded", "Decoding", "ImageSource", "decode", "open_image"]
@@ -33,6 +34,7 @@ MAX_PIXELS = 89_478_485  # Pillow's own threshold for suspecting a decompression
 _NEEDS_A_PROGRAM = frozenset({"EPS", "WMF"})  # Pillow would run Ghostscript, or the system's renderer, on the file
 _MODES = {1: "L", 3: "RGB", 4: "RGBX"}  # RGBX: no channel is taken for transparency when the image is resized
 _END_OF_JPEG = b"\xff\xd9"
+_HEAD = 32  # bytes that tell what a file is
 _WHITE = 65535
 _DARK = 4096  # an image of 16 bits with nothing above this is black, or has 12 bits
 
@@ -107,7 +109,13 @@ def decode(source: ImageSource, decoding: Decoding | None = None, *, reduced: bo
             _check_pixels(source.size, decoding.max_pixels)
             return _finish(source, None, decoding)
         with _quiet_pillow():
-            return _from_file(source, decoding, reduced)
+            try:
+                return _from_file(source, decoding, reduced)
+            except ValueError as error:
+                plain = without_long_texts(source) if "MAX_TEXT" in str(error) else None
+                if plain is None:
+                    raise
+                return _from_file(plain, decoding, reduced)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except MemoryError:
@@ -168,11 +176,11 @@ def _why_unknown(source: str | os.PathLike[str] | IO[bytes]) -> str:
     head = b"?"
     if isinstance(source, str | os.PathLike):
         with suppress(OSError), open(source, "rb") as file:
-            head = file.read(16)
+            head = file.read(_HEAD)
     else:
         with suppress(OSError, ValueError):
             source.seek(0)
-            head = source.read(16)
+            head = source.read(_HEAD)
     if not head:
         return "the file is empty"
     if not head.strip(b"\0"):
@@ -182,6 +190,10 @@ def _why_unknown(source: str | os.PathLike[str] | IO[bytes]) -> str:
         if kind in (b"heic", b"heix", b"heif", b"mif1", b"msf1", b"hevc"):
             return "a HEIC image, whatever its suffix: pip install pillow-heif, or convert it"
         return "not an image in a format that can be read (AVIF, or a video)"
+    if head.startswith(b"version https://git-lfs"):
+        return "not the image, but what Git LFS leaves in its place: fetch the images with `git lfs pull`"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page, not an image: its download has failed"
     return "not an image in a format that can be read"
 
 
@@ -312,6 +324,8 @@ def _doubt(extremes: tuple[float, float, bool]) -> str | None:
         return f"values from {low:.0f} to {high:.0f}, read as 0 to 65535: what is beyond is black or white"
     if not integers and (low < 0 or high > 255):
         return f"float values from {low:g} to {high:g}, read as 0 to 255; give the range"
+    if not integers and pixel_depth.is_dark(high):
+        return f"float values up to {high:g}, read as 0 to {1 if high <= 1 else 255}: nearly black"
     return None
 
 

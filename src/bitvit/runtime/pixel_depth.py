@@ -22,6 +22,7 @@ __all__ = [
     "deep_planes",
     "fitting_range",
     "grey_and_alpha",
+    "is_dark",
     "is_deep",
     "range_of_bits",
     "to_8_bit",
@@ -86,11 +87,17 @@ def default_range(values: npt.NDArray[Any]) -> Range:
     return (0.0, 1.0) if not finite.size or finite.max() <= 1 else (0.0, 255.0)
 
 
+def is_dark(high: float) -> bool:
+    """Return whether float values up to `high` use less than a sixteenth of the range that is usual for them."""
+    return 0 < high < 1 / 16 or 1 < high < 16
+
+
 def fitting_range(extremes: Iterable[tuple[float, float, bool]]) -> Range | None:
     """Return one range for all images of a set, from the smallest and largest value of each.
 
     Unsigned integers get the smallest usual depth (8, 9, 10, 12, 14, 16 bits) that holds them all; floats 0 to 1, or
-    the range of such a depth; values below 0, or beyond 16 bits, exactly the range that occurs.
+    the range of such a depth, or where they would be nearly black in it 0 to their largest value; values below 0, or
+    beyond 16 bits, exactly the range that occurs.
 
     Args:
         extremes: (smallest, largest, whether they are integers) of each image.
@@ -115,6 +122,8 @@ def _fit(extremes: list[tuple[float, float, bool]]) -> Range:
     low, high = min(entry[0] for entry in extremes), max(entry[1] for entry in extremes)
     if low < 0 or high > _FULL[1]:
         return (low, high) if high > low else (low, low + 1)
+    if not extremes[0][2] and is_dark(high):
+        return 0.0, high
     if not extremes[0][2] and high <= 1:
         return 0.0, 1.0
     return next(range_of_bits(bits) for bits in _DEPTHS if high <= range_of_bits(bits)[1])

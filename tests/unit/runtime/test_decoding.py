@@ -176,6 +176,10 @@ def test_arrays_follow_the_given_range() -> None:
         ([(-1024.0, 3071.0, True)], (-1024, 3071)),
         ([(0.0, 1.0, False), (0.1, 0.4, False)], (0, 1)),
         ([(0.0, 4000.5, False)], (0, 4095)),
+        ([(0.0, 0.002, False), (0.0, 0.001, False)], (0, 0.002)),
+        ([(0.0, 9.5, False), (0.0, 0.5, False)], (0, 9.5)),
+        ([(0.0, 200.0, False)], (0, 255)),
+        ([(0.0, 0.0, False)], (0, 1)),
         ([(0.0, 1e6, False)], (0, 1e6)),
         ([], None),
     ],
@@ -350,9 +354,12 @@ def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> N
         (b"", "the file is empty"),
         (b"\0" * 500, "begins with null bytes"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\1" * 40, "a HEIC image, whatever its suffix"),
-        (b"<html>404 Not Found</html>", "not an image in a format that can be read"),
+        (b"<html>404 Not Found</html>", "a web page, not an image"),
+        (b"\n <!DOCTYPE html>\n<html>", "a web page, not an image"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        (b"%PDF-1.7 and more", "not an image in a format that can be read"),
     ],
-    ids=["empty", "nulls", "heic", "html"],
+    ids=["empty", "nulls", "heic", "html", "doctype", "lfs", "pdf"],
 )
 def test_files_that_are_no_images_are_named(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "photo.jpg"
@@ -382,6 +389,9 @@ def test_several_jpegs_in_one_file(tmp_path: Path) -> None:
         (np.linspace(-500, 60000, 30).reshape(6, 5).astype(np.int32), "values from -500 to 60000"),
         (np.linspace(0, 90000, 30).reshape(6, 5).astype(np.int32), "values from 0 to 90000"),
         (np.linspace(0, 60000, 30).reshape(6, 5).astype(np.int32), None),
+        (np.linspace(0, 0.01, 30).reshape(6, 5).astype(np.float32), "float values up to 0.01, read as 0 to 1: nearly"),
+        (np.linspace(0, 8, 30).reshape(6, 5).astype(np.float32), "float values up to 8, read as 0 to 255: nearly"),
+        (np.linspace(0, 0.3, 30).reshape(6, 5).astype(np.float32), None),
     ],
 )
 def test_values_that_are_lost_are_doubted(tmp_path: Path, values: np.ndarray, note: str | None) -> None:
