@@ -106,6 +106,18 @@ def test_a_run_is_found_again_from_another_folder(tmp_path: Path, monkeypatch: p
     assert Path(stored) == tmp_path / "here" / "photos"
 
 
+def test_what_was_deleted_of_a_finished_run_is_written_again(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path / "data", **SHORT)
+    train(recipe, tmp_path / "run")
+    files = [tmp_path / "run" / name for name in ("metrics.csv", "report.json", "loss.png", "confusion.png")]
+    before = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
+    train(recipe, tmp_path / "run", resume=True)
+    assert [file.read_bytes() for file in files[:2]] == before[:2]
+    assert all(file.is_file() for file in files)
+
+
 def test_a_finished_run_is_extended(tmp_path: Path) -> None:
     short = tiny_recipe(tmp_path / "data", **SHORT)
     long = tiny_recipe(tmp_path / "data", **{**SHORT, "stage2__epochs": 4})

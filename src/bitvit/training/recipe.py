@@ -268,7 +268,13 @@ class Recipe:
         Raises:
             RecipeError: if there is no such recipe, or a key or a value is wrong.
         """
-        return cls.from_dict(apply_overrides(_load_yaml(source), overrides))
+        content = _load_yaml(source)
+        try:
+            return cls.from_dict(apply_overrides(content, overrides))
+        except RecipeError as error:
+            if Path(source).is_file() and str(source) not in packaged_recipes() and _is_refused(content, str(error)):
+                raise RecipeError(f"{source}: {error}") from None  # it is not what the command changes
+            raise
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Recipe:
@@ -340,6 +346,14 @@ def packaged_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+def _is_refused(content: Mapping[str, Any], reason: str) -> bool:
+    try:
+        Recipe.from_dict(content)
+    except RecipeError as error:
+        return str(error) == reason
+    return False
+
+
 def _load_yaml(source: str | Path) -> dict[str, Any]:
     name = str(source)
     if name in packaged_recipes():
@@ -352,4 +366,7 @@ def _load_yaml(source: str | Path) -> dict[str, Any]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read ({error})") from None
-    return read_yaml(text, name)
+    content = read_yaml(text, name)
+    if not content:
+        raise RecipeError(f"{name}: is empty")
+    return content

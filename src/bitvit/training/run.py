@@ -26,7 +26,7 @@ from bitvit.training.errors import TrainingError
 from bitvit.training.estimate import Estimate, estimate
 from bitvit.training.evaluation import normalize
 from bitvit.training.fit_context import computing_threads, kept_random_state, quiet_libraries
-from bitvit.training.history import EpochRecord, draw_loss_curves
+from bitvit.training.history import EpochRecord, draw_loss_curves, write_metrics
 from bitvit.training.image_cache import ImageCache
 from bitvit.training.learning import behind_its_teacher, nothing_learned
 from bitvit.training.phase import Phase
@@ -277,6 +277,7 @@ class Run:
 
     def _write(self, report: TrainingReport) -> None:
         if self.history:
+            write_metrics(self.folder.metrics, self.history, [metric.key for metric in self.task.metrics])
             draw_loss_curves(self.folder.figure, self.history, self.task.metrics[0])
         pictures = self.task.figures(report.final.evaluation, self.classes) | self._example_figures(report)
         for name, picture in pictures.items():

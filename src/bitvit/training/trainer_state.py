@@ -24,7 +24,7 @@ from bitvit.training.phase_module import PhaseModule
 from bitvit.training.report import BestEpoch
 from bitvit.training.run_folder import RunFolder
 
-__all__ = ["AtomicCheckpointIO", "SaveState"]
+__all__ = ["AtomicCheckpointIO", "SaveState", "is_better"]
 
 _VERSION_KEY = "bitvit_version"
 _VERSION = 3  # as that of checkpoints: what a state's parameters mean
@@ -68,6 +68,22 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint."""
         Path(path).unlink(missing_ok=True)
+
+
+def is_better(value: float, loss: float, best: BestEpoch, records: Sequence[EpochRecord]) -> bool:
+    """Return whether an epoch is better than the best so far: by its metric, and where that is equal by its loss.
+
+    With some dozens of validation images equal metrics are common.
+
+    Args:
+        value: of the metric that decides.
+        loss: on the validation images.
+        best: the best epoch so far.
+        records: of the phase, among them that of the best epoch.
+    """
+    losses = [record.val_loss for record in records if record.epoch == best.epoch]
+    loss_then = losses[-1] if losses else None
+    return value > best.value or (value == best.value and loss_then is not None and loss < loss_then)
 
 
 class SaveState(Checkpoint):
@@ -146,7 +162,7 @@ class SaveState(Checkpoint):
             return
         metric = self._task.metrics[0].key
         value = found.metrics()[metric]
-        if self.best is not None and value <= self.best.value:
+        if self.best is not None and not is_better(value, found.loss, self.best, self.records):
             return
         self.best = BestEpoch(epoch, metric, value, self._best_file.name)
         if trainer.is_global_zero:

@@ -169,6 +169,19 @@ def test_wrong_yaml_is_refused(tmp_path: Path, text: str, message: str) -> None:
         Recipe.load(path)
 
 
+def test_what_is_wrong_in_a_file_is_said_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("\n# nothing\n")
+    with pytest.raises(RecipeError, match=r"own\.yaml: is empty"):
+        Recipe.load(path)
+    path.write_text("data: {name: digits}\nstage1: {epochs: 1}\nfuture: 3\n")
+    with pytest.raises(RecipeError, match=r"own\.yaml: unknown key 'future'"):
+        Recipe.load(path, ["seed=3"])
+    path.write_text(Recipe.load("gsb-demo").to_yaml())
+    with pytest.raises(RecipeError, match=r"^unknown key 'fuutre'"):
+        Recipe.load(path, ["fuutre=3"])
+
+
 def test_unknown_recipe_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="gsb-demo"):
         Recipe.load("gsb-mirco")
