@@ -25,7 +25,7 @@ from bitvit.reporting.packed_student import PackedStudent, pack_student
 from bitvit.reporting.worst_images import WorstImage, draw_worst, find_worst
 from bitvit.training.phase_names import PHASE_TITLES
 
-__all__ = ["report_run"]
+__all__ = ["compared", "report_run"]
 
 _MOST_DRAWN = 24  # the table names the others
 
@@ -128,9 +128,11 @@ def _distance(run: FinishedRun, packed: PackedStudent | str) -> Section:
         )
     rows += _packed_rows(run, packed, len(metrics))
     header = ["", *(metric.title for metric in metrics), "from full precision", "loss", "size", "minutes"]
+    final = run.evaluation(run.phases[-1])
+    n_images = 0 if run.task.is_for_pixels else final.images
     caption = (
         "What each phase reached on the images to judge. "
-        + _verdict(run, reference.score if reference else None)
+        + compared(final.score, reference.score if reference else None, n_images, metrics[0].title)
         + _packed_text(packed)
     )
     return Section(
@@ -151,23 +153,30 @@ def _points(difference: float) -> str:
     return f"{100 * difference:+.2f} points"
 
 
-def _verdict(run: FinishedRun, teacher: float | None) -> str:
-    """Say the distance in words, with the standard error of a share of so many images."""
+def compared(score: float, teacher: float | None, images: int, metric: str) -> str:
+    """Say how far the 1-bit network is from full precision, and whether chance may explain it.
+
+    Args:
+        score: of the 1-bit network, a share from 0 to 1.
+        teacher: of the full-precision one; None if there is none.
+        images: that were judged; 0 if what was judged is not images.
+        metric: name of the score.
+    """
     if teacher is None:
         return "There is no full-precision network in this run to compare with. "
-    final = run.evaluation(run.phases[-1])
-    difference, images = final.score - teacher, final.images
-    text = (
-        f"The 1-bit network is {abs(100 * difference):.2f} points "
-        f"{'below' if difference < 0 else 'above'} the full-precision one in {run.task.metrics[0].title}"
-    )
-    if run.task.is_for_pixels or not images:
+    difference = score - teacher
+    text = f"The 1-bit network equals the full-precision one in {metric}"
+    if difference:
+        where = "below" if difference < 0 else "above"
+        text = f"The 1-bit network is {abs(100 * difference):.2f} points {where} the full-precision one in {metric}"
+    if not images:
         return text + ". "
-    error = float(np.sqrt((final.score * (1 - final.score) + teacher * (1 - teacher)) / images))
+    # With one hit and one miss more (Laplace), so that few images that are all right are not taken for certainty.
+    shares = [(value * images + 1) / (images + 2) for value in (score, teacher)]
+    error = float(np.sqrt(sum(share * (1 - share) for share in shares) / images))
     sure = "more than chance would do" if abs(difference) > 2 * error else "no more than chance may do"
     return (
-        text
-        + f"; with {images} images the standard error of a difference is at most {100 * error:.2f} points: {sure}. "
+        f"{text}; with {images} images the standard error of a difference is at most {100 * error:.2f} points: {sure}. "
     )
 
 
