@@ -24,7 +24,7 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core docs demo demo-segmentation test test-everywhere test-ecosystem test-gpu web results check format sanitize fuzz soak bench clean
+.PHONY: help setup core docs demo demo-segmentation test test-everywhere test-ecosystem test-gpu web wheels results check format sanitize fuzz soak bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
@@ -35,6 +35,7 @@ help:
 	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, Spark, ONNX Runtime; the notebook; what the pages show"
 	@echo "make test-gpu  train every recipe on a CUDA device, compare its gradients with the CPU's"
 	@echo "make web     build the npm package and the page for browsers into build/web"
+	@echo "make wheels  build wheels for Linux, macOS and Windows into dist, and test those that run here"
 	@echo "make results check the published studies against today's recipes"
 	@echo "make docs    build the site into build/site; warnings are errors"
 	@echo "make check   run linters, the type checker and the C++ format check"
@@ -94,6 +95,11 @@ test-gpu: $(CORE)
 
 web: $(CORE)
 	$(BIN)/python web/build.py
+
+wheels: web
+	$(PIP) install --quiet --group wheels
+	$(BIN)/python wheels/build.py
+	$(BIN)/python -m pytest -m everywhere tests/everywhere/test_wheels.py
 
 # The published studies belong to the recipes of today. Not part of `make test`: a recipe may change before its studies are run again.
 results: $(CORE)

@@ -1,13 +1,13 @@
-"""Predict the products of DeiT-S on AArch64 processors you do not have, with llvm-mca (LLVM 14 or later).
+"""Predict the products of DeiT-S on AArch64 processors you do not have, with llvm-mca (LLVM 19 or later).
 
 python benchmarks/predict_arm.py
-python benchmarks/predict_arm.py --llvm-mca llvm-mca-14 --cpus cortex-a76 neoverse-n1 apple-m1 --ghz 2.4
+python benchmarks/predict_arm.py --llvm-mca llvm-mca-19 --cpus neoverse-n1 apple-m1 --ghz 2.4
 
 Compiles bytes128.cc of cpp/kernels/binary_gemm for AArch64, takes from the assembly what four rows pass through (the
 loop that counts, widening of the sums to 16 bits, the epilogue), and lets llvm-mca count the cycles of each. The bound
 is xor, count and add of bytes on registers: three instructions for 128 binary multiply-adds. It is a model of the
-cores, with all data in the first-level cache, and not a measurement: LLVM 14 schedules a Cortex-A76 and a Neoverse N1
-like a Cortex-A57, which is narrower.
+cores, with all data in the first-level cache, and not a measurement. A Cortex-A76 is a Neoverse N1 with other caches:
+LLVM has a model of the N1 since version 17, and takes the A76 for a Cortex-A57, which is narrower.
 """
 
 from __future__ import annotations
@@ -65,22 +65,25 @@ class Cycles:
 
 
 def straight_lines(assembly: str) -> list[list[str]]:
-    """The instructions between labels and branches, with the branch."""
+    """The instructions between labels, up to branches back and those always taken; others count as not taken."""
     found: list[list[str]] = [[]]
+    labels = set()
     for line in assembly.splitlines():
-        if re.match(r"\S+:", line):
+        if label := re.match(r"(\S+):", line):
+            labels.add(label[1])
             found.append([])
         elif line.strip() and not line.strip().startswith("."):
             found[-1].append(line)
-            if re.match(r"\s+(b|b\.\w+|cbn?z|tbn?z|ret)\b", line):
+            operation, *operands = line.split()
+            if operation in {"b", "ret"} or (operation[0] in "bct" and operands[-1] in labels):
                 found.append([])
     return found
 
 
 def parts(assembly: str) -> dict[str, list[str]]:
-    """The longest straight line of each part for four rows, known by the instructions that only it has."""
+    """The shortest straight line of each part for four rows, known by the instructions that only it has."""
     wanted = {
-        "step": {"cnt": 16, "dup": 0},
+        "step": {"cnt": 16},
         "widening": {"uaddw": 16, "uaddw2": 16},
         "threshold": {"addp": 16, "cmhs": 32},
         "linear": {"scvtf": 4, "fmul": 4},
@@ -89,7 +92,8 @@ def parts(assembly: str) -> dict[str, list[str]]:
     for lines in straight_lines(assembly):
         count = Counter(line.split()[0] for line in lines)
         for name, has in wanted.items():
-            if all(count[op] >= n for op, n in has.items()) and len(lines) > len(found.get(name, ())):
+            is_shorter = name not in found or len(lines) < len(found[name])
+            if all(count[op] >= n for op, n in has.items()) and is_shorter:
                 found[name] = lines
     if missing := wanted.keys() - found.keys():
         raise SystemExit(
@@ -123,10 +127,10 @@ def predict(assembly: str, llvm_mca: str, cpu: str) -> Cycles:
 def main() -> int:
     """Print, for each processor, the predicted share of the bound and the milliseconds of all products of DeiT-S."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = next((name for name in ("llvm-mca", "llvm-mca-14") if shutil.which(name)), "llvm-mca")
+    default = next((name for name in ("llvm-mca-19", "llvm-mca") if shutil.which(name)), "llvm-mca")
     parser.add_argument("--llvm-mca", default=default, metavar="COMMAND", help="default %(default)s")
     parser.add_argument("--compiler", default="aarch64-linux-gnu-g++", metavar="COMMAND", help="default %(default)s")
-    parser.add_argument("--cpus", nargs="+", default=["cortex-a76", "neoverse-n1", "apple-m1"], metavar="CPU")
+    parser.add_argument("--cpus", nargs="+", default=["neoverse-n1", "apple-m1"], metavar="CPU")
     parser.add_argument("--ghz", type=float, default=2.4, help="clock for milliseconds (2.4, a Raspberry Pi 5's)")
     arguments = parser.parse_args()
     command = [arguments.compiler, *OPTIONS, f"-I{ROOT / 'cpp'}", "-S", "-o", "-", str(SOURCE)]

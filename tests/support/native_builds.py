@@ -57,7 +57,7 @@ def built(name: str, *options: str, target: str = "all") -> Path:
 def c_library() -> Path:
     """A build folder with the C library: that of `make core`, or one of the tests' own where bitvit came otherwise."""
     version = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    for folder in (ROOT / "build").glob(f"{version}-{version}*"):
+    for folder in [*(ROOT / "build").glob(f"{version}-{version}*"), *(ROOT / "build").glob("cp312-abi3-*")]:
         cache = (folder / "CMakeCache.txt").read_text(encoding="utf-8")
         if "BITVIT_C:BOOL=ON" in cache:
             return folder
