@@ -1,4 +1,4 @@
-// Zero-initialized memory aligned to a cache line. Copies share it.
+// Memory aligned to a cache line, zero at first unless said otherwise. Copies share it.
 #pragma once
 
 #include <atomic>
@@ -36,19 +36,18 @@ class AlignedBuffer {
   explicit AlignedBuffer(size_t size_bytes) {
     if (!Allocate(size_bytes)) OutOfMemory();
   }
+  // Not zero: for what is wholly written next. Only what rounding adds to the size is.
+  static AlignedBuffer Unset(size_t size_bytes) {
+    AlignedBuffer buffer;
+    if (!buffer.AllocateUnset(size_bytes)) OutOfMemory();
+    FillWithRubbish(buffer.data(), size_bytes);
+    return buffer;
+  }
 
   // Replaces what there was; false: there is not enough memory.
   bool Allocate(size_t size_bytes) {
-    size_ = AlignUp(size_bytes == 0 ? 1 : size_bytes);
-    std::byte* const data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size_));
-    if (data == nullptr) return false;
-    live_bytes_.fetch_add(size_, std::memory_order_relaxed);
-    data_ = std::shared_ptr<std::byte>(data, [size = size_](std::byte* p) {
-      live_bytes_.fetch_sub(size, std::memory_order_relaxed);
-      std::free(p);
-    });
-    std::memset(data_.get(), 0, size_);
-    Forbid(data + size_bytes, size_ - size_bytes);
+    if (!AllocateUnset(size_bytes)) return false;
+    std::memset(data_.get(), 0, size_bytes);
     return true;
   }
 
@@ -60,6 +59,20 @@ class AlignedBuffer {
   size_t size_bytes() const { return size_; }
 
  private:
+  bool AllocateUnset(size_t size_bytes) {
+    size_ = AlignUp(size_bytes == 0 ? 1 : size_bytes);
+    std::byte* const data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size_));
+    if (data == nullptr) return false;
+    live_bytes_.fetch_add(size_, std::memory_order_relaxed);
+    data_ = std::shared_ptr<std::byte>(data, [size = size_](std::byte* p) {
+      live_bytes_.fetch_sub(size, std::memory_order_relaxed);
+      std::free(p);
+    });
+    std::memset(data + size_bytes, 0, size_ - size_bytes);
+    Forbid(data + size_bytes, size_ - size_bytes);
+    return true;
+  }
+
   inline static std::atomic<size_t> live_bytes_ = 0;
 
   std::shared_ptr<std::byte> data_;

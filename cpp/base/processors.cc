@@ -128,7 +128,7 @@ double QuotaOf(const std::string& folder, bool is_version_2) {
 double LeastQuota(const std::string& root, bool is_version_2) {
   Mount mount;
   std::string path;
-  if (!FindMount(root, is_version_2, &mount) || !FindGroup(root, is_version_2, &path)) return 0;
+  if (!FindGroup(root, is_version_2, &path) || !FindMount(root, is_version_2, &mount)) return 0;
   // In a container the mount point may show the container's own group, and the path be that of the host.
   if (mount.root != "/" && path.compare(0, mount.root.size(), mount.root) == 0) path = path.substr(mount.root.size());
   if (path.find("..") != std::string::npos) path.clear();

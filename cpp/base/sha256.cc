@@ -74,7 +74,8 @@ __attribute__((target("sha,sse4.1"))) void AddBlocksByInstruction(uint32_t* stat
                                static_cast<int>(state[7]));
   for (; n_blocks > 0; --n_blocks, data += 64) {
     const __m128i abef_before = abef, cdgh_before = cdgh;
-    __m128i w[4];  // the last 16 words of the schedule
+    __m128i w[4];  // the last 16 words of the schedule; in registers, because the loop is unrolled
+#pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) {
       if (i < 4) {
         w[i] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data) + i), big_endian);

@@ -2,6 +2,7 @@
 //
 // "Lanes" are the columns of the product (output channels, keys). Lanes are packed into blocks of 16, [n_words][16]
 // 32-bit words, so that a block's words stay in registers while the rows stream past.
+#include "kernels/part_ranks.inl"
 #include "kernels/wide_avx512.h"
 
 namespace bitvit::avx512 {
@@ -16,18 +17,21 @@ constexpr size_t packed_lane_bytes(size_t n_bits, size_t n_lanes) {
   return (n_lanes + kLanes - 1) / kLanes * half_words(n_bits) * kLanes * 4;
 }
 
-BITVIT_INLINE uint32_t half_word(const uint64_t* row, size_t i) {
-  return static_cast<uint32_t>(row[i / 2] >> (i % 2 * 32));
-}
-
-// Bits of n_lanes rows (get_row(l): the words of lane l) -> blocks of 16 lanes; missing lanes are 0.
+// Bits of n_lanes rows (get_row(l): the words of lane l) -> blocks of 16 lanes; missing lanes are 0. Sixteen words of
+// sixteen rows at a time are transposed in registers.
 template <typename GetRow>
 BITVIT_INLINE void pack_lanes(GetRow get_row, size_t n_bits, size_t n_lanes, uint32_t* packed) {
   const size_t n_words = half_words(n_bits);
-  for (size_t l = 0; l < n_lanes; l += kLanes, packed += n_words * kLanes) {
-    for (size_t i = 0; i < kLanes; ++i) {
-      const uint64_t* const row = l + i < n_lanes ? get_row(l + i) : nullptr;
-      for (size_t w = 0; w < n_words; ++w) packed[w * kLanes + i] = row == nullptr ? 0 : half_word(row, w);
+  for (size_t l = 0; l < n_lanes; l += kLanes) {
+    for (size_t w = 0; w < n_words; w += kLanes) {
+      const size_t n = n_words - w < kLanes ? n_words - w : kLanes;
+      f32x16 block[kLanes] = {};
+      for (size_t i = 0; i < kLanes && l + i < n_lanes; ++i) {
+        const char* const row = reinterpret_cast<const char*>(get_row(l + i));
+        block[i] = to_lanes((wide_f32)load_first_wide(row + 4 * w, n));
+      }
+      part_ranks<kLanes, 1>(block);
+      for (size_t i = 0; i < n; ++i, packed += kLanes) __builtin_memcpy(packed, &block[i], sizeof(block[i]));
     }
   }
 }

@@ -60,20 +60,20 @@ class BinaryConv final : public Operator {
     const size_t n_groups = operands.Size("groups"), n_taps = kernel_ * kernel_;
     tap_bytes_ = width_ <= 8 ? 1 : width_ <= 16 ? 2 : AlignUp(width_, 32) / 8;
     shape_ = {n_groups, operands.Size("O/groups"), (n_taps * tap_bytes_ + 3) / 4};
-    const AlignedBuffer weight = operands.PackedSigns("weight", width_);
+    const SignRows weight = operands.Signs("weight", width_);
     scale_ = Padded(operands.Parameter("scale").as<float>());
     bias_ = Padded(operands.Parameter("bias").as<float>());
     const BinaryConvRunKernels& runs = kernels_.runs;
     has_runs_ = runs.fits != nullptr && runs.fits(shape_, width_);
     weight_ = operands.Layout("weight", [&] {
-      if (!has_runs_) return PackedWeight(weight.as<uint64_t>());
+      if (!has_runs_) return PackedWeight(weight.words());
       AlignedBuffer packed(runs.packed_bytes(shape_, width_, n_taps));
-      runs.pack(weight.as<uint64_t>(), shape_, width_, n_taps, packed.data());
+      runs.pack(weight.words(), shape_, width_, n_taps, packed.data());
       return packed;
     });
     rows_ = FindTapRanges(height_, kernel_, dilation_);
     columns_ = FindTapRanges(grid_width_, kernel_, dilation_);
-    offsets_ = operands.Layout("weight", [&] { return Offsets(weight.as<uint64_t>()); }, 1);
+    offsets_ = operands.Layout("weight", [&] { return Offsets(weight); }, 1);
     cells_ = std::clamp(kMaxGatheredBytes / RowBytes(), size_t{1}, kMaxCells);
   }
 
@@ -132,14 +132,14 @@ class BinaryConv final : public Operator {
   }
 
   // offsets_: [range of rows][range of columns][output].
-  AlignedBuffer Offsets(const uint64_t* rows) const {
+  AlignedBuffer Offsets(const SignRows& weight) const {
     const size_t n_padded = shape_.n_groups * PaddedGroup(), side = kernel_ + 1;
     AlignedBuffer offsets(rows_.ranges.size() * columns_.ranges.size() * n_padded * sizeof(int32_t));
     std::vector<int32_t> ones(side * side);  // 1 bits of the weights in the taps above and left of [y][x]
     for (size_t o = 0; o < shape_.n_groups * shape_.group_outputs; ++o) {
-      for (size_t t = 0; t < kernel_ * kernel_; ++t, rows += BitWords(width_)) {
-        int32_t count = 0;
-        for (size_t w = 0; w < BitWords(width_); ++w) count += __builtin_popcountll(rows[w]);
+      for (size_t t = 0; t < kernel_ * kernel_; ++t) {
+        const size_t row = o * kernel_ * kernel_ + t;
+        const int32_t count = weight.CountOnes(row, row + 1);
         const size_t place = (t / kernel_ + 1) * side + t % kernel_ + 1;
         ones[place] = count + ones[place - 1] + ones[place - side] - ones[place - side - 1];
       }

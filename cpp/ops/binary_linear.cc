@@ -1,4 +1,5 @@
 // binary_linear, binary_linear_threshold.
+#include <algorithm>
 #include <cstring>
 
 #include "ops/bit_rows.h"
@@ -18,25 +19,16 @@ class BinaryProduct : public Operator {
  public:
   explicit BinaryProduct(const Operands& operands)
       : kernels_(operands.kernels().binary_gemm),
-        shape_{operands.Size("N"), operands.Size("K"), operands.Size("O")},
-        weight_(operands.PackedSigns("weight", shape_.n_inputs)) {
+        shape_{operands.Size("N"), operands.Size("K"), operands.Size("O")} {
     packed_ = operands.Layout("weight", [&] {
       AlignedBuffer packed(kernels_.packed_bytes(shape_.n_inputs, shape_.n_outputs));
-      kernels_.pack(weight_.as<uint64_t>(), shape_.n_inputs, shape_.n_outputs, packed.data());
+      kernels_.pack(operands.Signs("weight", shape_.n_inputs).words(), shape_.n_inputs, shape_.n_outputs,
+                    packed.data());
       return packed;
     });
   }
 
  protected:
-  // Number of 1 bits of each row of the weights.
-  int32_t NegativeCount(size_t output) const {
-    int32_t count = 0;
-    const size_t n_words = BitWords(shape_.n_inputs);
-    for (size_t w = 0; w < n_words; ++w) count += __builtin_popcountll(weight_.as<uint64_t>()[output * n_words + w]);
-    return count;
-  }
-  void ForgetUnpackedWeight() { weight_ = {}; }
-
   size_t GemmScratchBytes(size_t n_parts) const {
     const size_t n_grains = (shape_.n_rows + kRowGrain - 1) / kRowGrain;
     BinaryGemmShape part = shape_;
@@ -47,9 +39,6 @@ class BinaryProduct : public Operator {
   const BinaryGemmKernels& kernels_;
   BinaryGemmShape shape_;
   AlignedBuffer packed_;
-
- private:
-  AlignedBuffer weight_;
 };
 
 class BinaryLinear final : public BinaryProduct {
@@ -60,10 +49,12 @@ class BinaryLinear final : public BinaryProduct {
     scale_ = operands.Floats("scale", padding);
     bias_ = operands.Floats("bias", padding);
     offset_ = AlignedBuffer(PaddedOutputs(n_outputs) * sizeof(int32_t));
-    for (size_t o = 0; o < n_outputs; ++o) {
-      offset_.as<int32_t>()[o] = is_mask_ ? -NegativeCount(o) : static_cast<int32_t>(shape_.n_inputs);
+    int32_t* const offset = offset_.as<int32_t>();
+    std::fill_n(offset, n_outputs, static_cast<int32_t>(shape_.n_inputs));
+    if (is_mask_) {
+      const SignRows weight = operands.Signs("weight", shape_.n_inputs);
+      for (size_t o = 0; o < n_outputs; ++o) offset[o] = -weight.CountOnes(o, o + 1);
     }
-    ForgetUnpackedWeight();
   }
 
   size_t thread_scratch_bytes(size_t n_parts) const override {
@@ -135,7 +126,6 @@ class BinaryLinear final : public BinaryProduct {
 class BinaryLinearThreshold final : public BinaryProduct {
  public:
   explicit BinaryLinearThreshold(const Operands& operands) : BinaryProduct(operands), rows_(operands.output(0)) {
-    ForgetUnpackedWeight();
     const int16_t* const low = operands.Parameter("low").as<int16_t>();
     const int16_t* const high = operands.Parameter("high").as<int16_t>();
     const uint8_t* const flip = operands.Parameter("flip").as<uint8_t>();

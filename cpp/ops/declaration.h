@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "ops/pattern.h"
 
 namespace bitvit {
 
@@ -34,7 +35,8 @@ enum class Presence { kRequired, kOptional, kRepeated };
 struct Operand {
   std::string_view name, type;
   Presence presence;
-  int row_axis = -1;  // the place of N, which are the rows; -1 if there is none. Follows from the type.
+  std::vector<Pattern> patterns = {};  // its forms. Follows from the type, as does
+  int row_axis = -1;                   // the place of N, which are the rows; -1 if there is none.
 };
 
 enum class AttributeKind {

@@ -25,8 +25,15 @@ class Layouts {
     return layouts_.emplace(std::move(key), make()).first->second;
   }
 
+  // At least that many bytes for what is needed while one operator is made; the same memory for the next.
+  AlignedBuffer Scratch(size_t n_bytes) {
+    if (scratch_.size_bytes() < n_bytes) scratch_ = AlignedBuffer(n_bytes);
+    return scratch_;
+  }
+
  private:
   std::map<std::string, AlignedBuffer> layouts_;
+  AlignedBuffer scratch_;
 };
 
 }  // namespace bitvit

@@ -23,7 +23,7 @@ class LinearI8 final : public Operator {
         bias_(operands.Floats("bias")) {
     const int8_t* const weight = operands.Parameter("weight").as<int8_t>();
     weight_ = operands.Layout("weight", [&] {
-      AlignedBuffer packed(kernels_.byte_gemm.packed_bytes(n_inputs_, n_outputs_));
+      AlignedBuffer packed = AlignedBuffer::Unset(kernels_.byte_gemm.packed_bytes(n_inputs_, n_outputs_));
       kernels_.byte_gemm.pack(weight, n_inputs_, n_outputs_, packed.data());
       return packed;
     });

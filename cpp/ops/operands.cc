@@ -67,12 +67,28 @@ AlignedBuffer Operands::Zeros(size_t n_bytes) const {
   return spec_.layouts->Get("zeros+" + std::to_string(rounded), [&] { return AlignedBuffer(rounded); });
 }
 
-AlignedBuffer Operands::PackedSigns(const char* parameter, size_t length) const {
+int32_t SignRows::CountOnes(size_t first, size_t end) const {
+  // Without the instruction, which not every machine has, the compiler would call a function for each word.
+  uint64_t count = 0;
+  for (const uint64_t* word = row(first); word != row(end); ++word) {
+    uint64_t x = *word - ((*word >> 1) & 0x5555555555555555u);
+    x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    count += (x * 0x0101010101010101u) >> 56;
+  }
+  return static_cast<int32_t>(count);
+}
+
+SignRows Operands::Signs(const char* parameter, size_t length) const {
   const Tensor& tensor = Parameter(parameter);
+  const size_t n_words = BitWords(length);
+  const bool is_words = length % 64 == 0 && reinterpret_cast<uintptr_t>(tensor.data) % alignof(uint64_t) == 0;
+  if (is_words) return {tensor.as<uint64_t>(), n_words, {}};
   const size_t n_rows = tensor.n_elements() / ((length + 7) / 8);
-  AlignedBuffer words(n_rows * BitWords(length) * 8);
+  const size_t n_bytes = n_rows * n_words * 8;
+  AlignedBuffer words = spec_.layouts == nullptr ? AlignedBuffer(n_bytes) : spec_.layouts->Scratch(n_bytes);
   LoadBits(tensor.as<std::byte>(), n_rows, length, words.data());
-  return words;
+  return {words.as<uint64_t>(), n_words, words};
 }
 
 Error Operands::Fail(ErrorCode code, const std::string& message) const {

@@ -12,6 +12,23 @@
 
 namespace bitvit {
 
+// Rows of sign bits, and how long they are.
+class SignRows {
+ public:
+  SignRows(const uint64_t* words, size_t n_words, AlignedBuffer copy)
+      : words_(words), n_words_(n_words), copy_(std::move(copy)) {}
+
+  const uint64_t* words() const { return words_; }
+  const uint64_t* row(size_t i) const { return words_ + i * n_words_; }
+  // How many bits of rows first..end-1 are 1.
+  int32_t CountOnes(size_t first, size_t end) const;
+
+ private:
+  const uint64_t* words_;
+  size_t n_words_;
+  AlignedBuffer copy_;
+};
+
 // Everything that is asked for here has been checked against the declaration: sizes, attributes and parameters exist.
 class Operands {
  public:
@@ -52,8 +69,9 @@ class Operands {
   }
   // That many bytes, which operators share.
   AlignedBuffer Zeros(size_t n_bytes) const;
-  // Sign bits as rows of words.
-  AlignedBuffer PackedSigns(const char* parameter, size_t length) const;
+  // Sign bits as rows of BitWords(length) words with padding bits 0: those of the tensor where they lie like that,
+  // else a copy that is good until the next call.
+  SignRows Signs(const char* parameter, size_t length) const;
 
   // An error with the place of the operator in front.
   Error Fail(ErrorCode code, const std::string& message) const;

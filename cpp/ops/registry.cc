@@ -18,12 +18,15 @@ namespace {
 
 // The place of the axis N in the first form of an operand; -1 if there is none.
 int RowAxis(const Operand& operand) {
-  const Pattern pattern = ParsePatterns(operand.type).front();
+  const Pattern& pattern = operand.patterns.front();
   const auto found = std::find(pattern.axes.begin(), pattern.axes.end(), "N");
   return found == pattern.axes.end() ? -1 : static_cast<int>(found - pattern.axes.begin());
 }
 
 OperatorDeclaration Completed(OperatorDeclaration op) {
+  for (std::vector<Operand>* const operands : {&op.inputs, &op.outputs, &op.parameters}) {
+    for (Operand& operand : *operands) operand.patterns = ParsePatterns(operand.type);
+  }
   for (Operand& operand : op.inputs) operand.row_axis = RowAxis(operand);
   for (Operand& operand : op.outputs) operand.row_axis = RowAxis(operand);
   while (op.is_row_wise && op.n_aligned < op.inputs.size() && op.inputs[op.n_aligned].row_axis == 0) ++op.n_aligned;

@@ -14,7 +14,7 @@ inline constexpr size_t kByteGemmMaxInputs = 65536;  // 65536 * 255 * 128 < 2^31
 
 struct ByteGemmKernels {
   size_t (*packed_bytes)(size_t n_inputs, size_t n_outputs);
-  // weight: [O][K]
+  // weight: [O][K]. Writes all packed_bytes.
   void (*pack)(const int8_t* weight, size_t n_inputs, size_t n_outputs, void* packed);
   void (*multiply)(const uint8_t* x, size_t x_stride, const void* packed, int32_t* acc, size_t n_rows, size_t n_inputs,
                    size_t n_outputs);

@@ -11,12 +11,23 @@ BITVIT_INLINE size_t group_bytes(size_t n_inputs, size_t n_outputs) {
 
 template <size_t kGroup>
 BITVIT_INLINE void pack_groups(const int8_t* weight, size_t n_inputs, size_t n_outputs, void* packed) {
-  int8_t* const out = static_cast<int8_t*>(packed);
-  const size_t n_groups = (n_inputs + kGroup - 1) / kGroup;
-  __builtin_memset(out, 0, group_bytes<kGroup>(n_inputs, n_outputs));
-  for (size_t o = 0; o < n_outputs; ++o) {
-    for (size_t k = 0; k < n_inputs; ++k) {
-      out[((o / 16 * n_groups + k / kGroup) * 16 + o % 16) * kGroup + k % kGroup] = weight[o * n_inputs + k];
+  int8_t* block = static_cast<int8_t*>(packed);
+  const size_t n_whole = n_inputs / kGroup, n_left = n_inputs % kGroup, step = 16 * kGroup;
+  for (size_t first = 0; first < n_outputs; first += 16, block += (n_whole + (n_left != 0 ? 1 : 0)) * step) {
+    for (size_t i = 0; i < 16; ++i) {
+      const bool is_output = first + i < n_outputs;
+      const int8_t* const row = is_output ? weight + (first + i) * n_inputs : nullptr;
+      int8_t* out = block + i * kGroup;
+      for (size_t k = 0; k < n_whole; ++k, out += step) {
+        if (is_output) {
+          __builtin_memcpy(out, row + k * kGroup, kGroup);
+        } else {
+          __builtin_memset(out, 0, kGroup);
+        }
+      }
+      for (size_t k = 0; n_left != 0 && k < kGroup; ++k) {
+        out[k] = is_output && k < n_left ? row[n_whole * kGroup + k] : int8_t{0};
+      }
     }
   }
 }

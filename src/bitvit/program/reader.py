@@ -82,7 +82,11 @@ def _content(path: Path) -> bytes:
             size = os.fstat(stream.fileno()).st_size
             if size > MAX_FILE_BYTES:
                 raise SizeLimitError(f"{size} bytes, at most {MAX_FILE_BYTES} are allowed")
-            return stream.read(MAX_FILE_BYTES + 1)
+            # Not the most that is allowed: memory would be reserved for it, and its pages would be new ones each time.
+            content = stream.read(size + 1)
+            if len(content) > size:  # it grows, or is of a kind that does not tell its size
+                content += stream.read(MAX_FILE_BYTES + 1 - len(content))
+            return content
     except FileNotFoundError:
         raise UnreadableFileError("no such file") from None
     except IsADirectoryError:

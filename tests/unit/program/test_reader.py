@@ -251,6 +251,22 @@ def test_unaligned_tensors_are_read() -> None:
             assert not again.tensors[name].flags.writeable
 
 
+@pytest.mark.parametrize("told", [0, 10])
+def test_a_file_that_is_longer_than_its_size_says_is_read_to_its_end(
+    told: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "grows.bitvit"
+    path.write_bytes(to_bytes(tiny_file()))
+    real = os.fstat
+
+    def smaller(descriptor: int) -> os.stat_result:
+        fields = real(descriptor)[:10]
+        return os.stat_result((*fields[:6], told, *fields[7:]))
+
+    monkeypatch.setattr(os, "fstat", smaller)
+    assert to_bytes(read_file(path)) == path.read_bytes()
+
+
 def test_text_of_a_file_stays_on_one_line_of_a_message() -> None:
     def rename(program: Any) -> None:
         program["ops"][1]["in"] = ["\x1b[31mred\n\u2028\u0085" + "x" * 500]
