@@ -25,7 +25,7 @@ class FusionFinder {
     for (size_t s = first_; s < end_; ++s) {
       Fusion fusion;
       const bool sums = SumStencils(s, fusion);
-      if (!sums && !Expand(s, fusion) && !End(s, fusion)) continue;
+      if (!sums && !Expand(s, fusion) && !End(s, fusion) && !Add(s, fusion)) continue;
       found.push_back(fusion);
       if (sums) s = fusion.taken.back();
     }
@@ -136,6 +136,21 @@ class FusionFinder {
       if (taken != first) fusion.taken.push_back(taken);
       if (taken != s - 1) fusion.unwritten.push_back(Output(taken));
     }
+    return true;
+  }
+
+  // A sum that would not be the first link of a chain.
+  bool Add(size_t s, Fusion& fusion) const {
+    const size_t sum_step = s + 1, next = s + 2, y = Output(s);
+    PointwiseLink sum, after;
+    if (sum_step >= end_ || uses_[y] != 1 || !IsLink(sum_step, PointwiseKind::kAdd, &sum)) return false;
+    const std::vector<size_t>& summands = steps_[sum_step].inputs;
+    if (summands.size() != 2 || (summands[0] == y) == (summands[1] == y)) return false;
+    const size_t i = summands[0] == y ? 1 : 0, writer = Writer(summands[i]);
+    if (!IsReadyAt(summands[i], s) || (writer != end_ && steps_[writer].declaration->repeats_channels)) return false;
+    if (next < end_ && steps_[next].op->IsPointwise(&after) && Reader(Output(sum_step), sum_step) == next) return false;
+    if (!steps_[s].op->Add()) return false;
+    fusion = {s, {InputPlace(s, 0), InputPlace(sum_step, i)}, {OutputPlace(sum_step)}, {sum_step}, {y}};
     return true;
   }
 

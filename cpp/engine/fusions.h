@@ -1,6 +1,6 @@
 // Operators that also do the work of the steps after them: the first product of a pyramid's MLP that of a sum, rprelu,
 // sign and mean_channels, the first of several stencils that of all and of their sum, a stencil that of an affine and a
-// sum (ops/operator.h). What passes between them is never written.
+// sum, a product that of a sum (ops/operator.h). What passes between them is never written.
 #pragma once
 
 #include <cstddef>

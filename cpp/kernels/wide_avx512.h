@@ -86,6 +86,11 @@ BITVIT_INLINE wide_f32 subtract_twice(const wide_f32& a, const wide_f32& b) {
   return (wide_f32)_mm512_fnmadd_ps((__m512)b, _mm512_set1_ps(2.0f), (__m512)a);
 }
 
+// a b + c, rounded once; for the emulation, exact in binary64.
+BITVIT_INLINE wide_f32 multiply_add(const wide_f32& a, const wide_f32& b, const wide_f32& c) {
+  return (wide_f32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+
 // sum + x[4i] w[4i] + ... + x[4i + 3] w[4i + 3] in lane i, unsigned times signed bytes.
 BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, const u32x16& w) {
   return (u32x16)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
@@ -207,6 +212,12 @@ BITVIT_INLINE void store_first_wide(float* p, const wide_f32& x, uint32_t valid)
 }
 
 BITVIT_INLINE wide_f32 subtract_twice(const wide_f32& a, const wide_f32& b) { return a - (b + b); }
+
+BITVIT_INLINE wide_f32 multiply_add(const wide_f32& a, const wide_f32& b, const wide_f32& c) {
+  wide_f32 r = c;
+  for (int i = 0; i < 16; ++i) r[i] = static_cast<float>(static_cast<double>(a[i]) * b[i] + c[i]);
+  return r;
+}
 
 BITVIT_INLINE u32x16 multiply_add_bytes(const u32x16& sum, const u32x16& x, const u32x16& w) {
   u32x16 r = sum;

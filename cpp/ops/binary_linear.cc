@@ -1,5 +1,6 @@
 // binary_linear, binary_linear_threshold.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "ops/bit_rows.h"
@@ -18,10 +19,9 @@ size_t PaddedOutputs(size_t n_outputs) { return AlignUp(n_outputs, kBinaryGemmBl
 class BinaryProduct : public Operator {
  public:
   explicit BinaryProduct(const Operands& operands)
-      : kernels_(operands.kernels().binary_gemm),
-        shape_{operands.Size("N"), operands.Size("K"), operands.Size("O")} {
+      : kernels_(operands.kernels().binary_gemm), shape_{operands.Size("N"), operands.Size("K"), operands.Size("O")} {
     packed_ = operands.Layout("weight", [&] {
-      AlignedBuffer packed(kernels_.packed_bytes(shape_.n_inputs, shape_.n_outputs));
+      AlignedBuffer packed = AlignedBuffer::Unset(kernels_.packed_bytes(shape_.n_inputs, shape_.n_outputs));
       kernels_.pack(operands.Signs("weight", shape_.n_inputs).words(), shape_.n_inputs, shape_.n_outputs,
                     packed.data());
       return packed;
@@ -62,6 +62,11 @@ class BinaryLinear final : public BinaryProduct {
     return AlignUp(kernels_.expansion.scratch_bytes(shape_, expansion_.other_width, expansion_.group));
   }
 
+  bool Add() override {
+    has_sum_ = true;
+    return true;
+  }
+
   bool Expand(const Expansion& expansion) override {
     const BinaryExpansionKernels& kernels = kernels_.expansion;
     if (is_mask_ || kernels.fits == nullptr) return false;
@@ -74,8 +79,10 @@ class BinaryLinear final : public BinaryProduct {
     Reorder(expansion.group, bias_.as<float>(), bias_);
     for (size_t i = 0; i < 3; ++i) Reorder(expansion.group, expansion.rprelu[i], rprelu_[i]);
     Reorder(expansion.group, expansion.threshold, threshold_);
-    expansion_ = {Parameters(),           rprelu_[0].as<float>(), rprelu_[1].as<float>(), rprelu_[2].as<float>(),
-                  threshold_.as<float>(), expansion.other_width,  expansion.group};
+    expansion_ = {Parameters(),           IsOneStep(),
+                  rprelu_[0].as<float>(), rprelu_[1].as<float>(),
+                  rprelu_[2].as<float>(), threshold_.as<float>(),
+                  expansion.other_width,  expansion.group};
     is_expanded_ = true;
     return true;
   }
@@ -84,15 +91,29 @@ class BinaryLinear final : public BinaryProduct {
     if (is_expanded_) return RunExpansion(context);
     const BinaryLinearParameters parameters = Parameters();
     context.Parallel(shape_.n_rows, kRowGrain, [&](size_t begin, size_t end, size_t thread) {
+      const size_t first = begin * shape_.n_outputs;
       kernels_.linear(context.input<uint64_t>(0) + begin * BitWords(shape_.n_inputs), packed_.data(), parameters,
-                      context.output<float>(0) + begin * shape_.n_outputs, shape_.n_outputs,
-                      {end - begin, shape_.n_inputs, shape_.n_outputs}, context.thread_scratch(thread));
+                      has_sum_ ? context.input<float>(1) + first : nullptr, context.output<float>(0) + first,
+                      shape_.n_outputs, {end - begin, shape_.n_inputs, shape_.n_outputs},
+                      context.thread_scratch(thread));
     });
   }
 
  private:
   BinaryLinearParameters Parameters() const {
     return {offset_.as<int32_t>(), is_mask_ ? 1 : -2, scale_.as<float>(), bias_.as<float>()};
+  }
+
+  // BinaryExpansionParameters::is_one_step
+  bool IsOneStep() const {
+    for (size_t o = 0; o < shape_.n_outputs; ++o) {
+      const float offset = static_cast<float>(offset_.as<int32_t>()[o]), scale = scale_.as<float>()[o];
+      const float bias = bias_.as<float>()[o], product = offset * scale;
+      const bool is_exact = std::isfinite(product) && std::isfinite(2 * scale) &&
+                            static_cast<double>(product) == static_cast<double>(offset) * static_cast<double>(scale);
+      if (!is_exact || (bias == 0 && std::signbit(bias))) return false;
+    }
+    return true;
   }
 
   // Writes the outputs' numbers to `to` in the order of the expansion. `from` may be what `to` held.
@@ -118,7 +139,7 @@ class BinaryLinear final : public BinaryProduct {
 
   AlignedBuffer scale_, bias_, offset_;
   bool is_mask_;
-  bool is_expanded_ = false;
+  bool is_expanded_ = false, has_sum_ = false;
   AlignedBuffer rprelu_[3], threshold_;
   BinaryExpansionParameters expansion_ = {};
 };
@@ -168,12 +189,10 @@ class BinaryLinearThreshold final : public BinaryProduct {
 
 Status CheckFlip(Operands& operands) {
   const Tensor& flip = operands.Parameter("flip");
-  for (size_t o = 0; o < flip.n_elements(); ++o) {
-    if (flip.as<uint8_t>()[o] > 1) {
-      return operands.Fail(ErrorCode::kTensorContent, "parameter 'flip' must hold only 0 and 1");
-    }
-  }
-  return {};
+  uint8_t all = 0;
+  for (size_t o = 0, n = flip.n_elements(); o < n; ++o) all |= flip.as<uint8_t>()[o];
+  if (all <= 1) return {};
+  return operands.Fail(ErrorCode::kTensorContent, "parameter 'flip' must hold only 0 and 1");
 }
 
 }  // namespace

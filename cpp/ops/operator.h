@@ -129,6 +129,8 @@ class Operator {
     (void)terms;
     return false;
   }
+  // or Run reads x and another summand and writes y + other;
+  virtual bool Add() { return false; }
   // or Run reads x and, where there is a sum, the other summand, and writes y * scale + bias or its sum.
   virtual bool EndWith(const PointwiseLink& affine, bool has_sum) {
     (void)affine;

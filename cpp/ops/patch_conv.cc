@@ -32,20 +32,20 @@ class PatchConvU8 final : public Operator {
     const size_t n_channels = grid_.n_channels, n_pixels = grid_.patch * grid_.patch;
     bias_ = operands.Floats("bias");
     const AlignedBuffer scale = operands.Floats("scale");
-    const int8_t* const weight = operands.Parameter("weight").as<int8_t>();
+    const size_t n_weights = n_outputs_ * n_pixels;
+    std::vector<uint8_t> of_channels(n_channels * n_weights);
+    kernels_.rows.split_channels(operands.Parameter("weight").as<uint8_t>(), n_weights, n_channels, of_channels.data(),
+                                 n_weights);
     zeros_ = operands.Zeros(n_outputs_ * sizeof(int32_t));
-    std::vector<int8_t> of_channel(n_outputs_ * n_pixels);
     for (size_t c = 0; c < n_channels; ++c) {
       AlignedBuffer scale_of_channel(n_outputs_ * sizeof(float));
       for (size_t o = 0; o < n_outputs_; ++o) {
         scale_of_channel.as<float>()[o] = scale.as<float>()[o * n_channels + c];
-        for (size_t i = 0; i < n_pixels; ++i) {
-          of_channel[o * n_pixels + i] = weight[(o * n_pixels + i) * n_channels + c];
-        }
       }
       const auto pack = [&] {
-        AlignedBuffer packed(kernels_.byte_gemm.packed_bytes(n_pixels, n_outputs_));
-        kernels_.byte_gemm.pack(of_channel.data(), n_pixels, n_outputs_, packed.data());
+        AlignedBuffer packed = AlignedBuffer::Unset(kernels_.byte_gemm.packed_bytes(n_pixels, n_outputs_));
+        kernels_.byte_gemm.pack(reinterpret_cast<const int8_t*>(of_channels.data()) + c * n_weights, n_pixels,
+                                n_outputs_, packed.data());
         return packed;
       };
       weight_.push_back(operands.Layout("weight", pack, c));
@@ -77,12 +77,11 @@ class PatchConvU8 final : public Operator {
     int32_t* const acc = reinterpret_cast<int32_t*>(scratch + PixelBytes());
     const size_t stride = PixelStride(), n_channels = grid_.n_channels, acc_stride = AlignUp(n_outputs_, 16);
     for (size_t r = 0; r < count; ++r) {
+      for (size_t dy = 0; dy < grid_.patch; ++dy) {
+        kernels_.rows.split_channels(image + grid_.RowStart(n + r, dy), grid_.patch, n_channels,
+                                     pixels + r * stride + dy * grid_.patch, kPatchBlock * stride);
+      }
       for (size_t c = 0; c < n_channels; ++c) {
-        uint8_t* out = pixels + (c * kPatchBlock + r) * stride;
-        for (size_t dy = 0; dy < grid_.patch; ++dy, out += grid_.patch) {
-          const uint8_t* const row = image + grid_.RowStart(n + r, dy) + c;
-          for (size_t dx = 0; dx < grid_.patch; ++dx) out[dx] = row[dx * n_channels];
-        }
         const size_t n_pixels = grid_.patch * grid_.patch;
         std::memset(pixels + (c * kPatchBlock + r) * stride + n_pixels, 0, stride - n_pixels);
       }

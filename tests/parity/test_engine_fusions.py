@@ -185,3 +185,37 @@ def test_sum_of_stencils(
             assert_same_bits(found[results[0]][0], expected[results[0]], f"{isa}, {threads} threads")
             taken = [entry["milliseconds"] == 0 for entry in engine.profile(image, 1) if entry["op"] == "stencil"]
             assert all(taken[1:]) == is_one
+
+
+@pytest.mark.parametrize("behind", ["layer_norm", "rprelu"])  # a chain keeps its first sum
+@pytest.mark.parametrize("kind", ["sign", "mask"])
+@pytest.mark.parametrize(("n_rows", "n_inputs", "n_outputs"), [(24, 384, 384), (198, 1536, 384), (17, 100, 41)])
+def test_sum_with_a_product(n_rows: int, n_inputs: int, n_outputs: int, kind: str, behind: str) -> None:
+    rng = np.random.default_rng(n_inputs)
+    builder = ProgramBuilder(rng, (n_rows, 1))
+    value = Value("f32", (n_rows, n_outputs))
+    running = builder.pixels(n_outputs)
+    results = []
+    for is_first in (True, False):
+        x = builder.pixels(n_inputs)
+        threshold = {"threshold": f32(rng, n_inputs)}
+        bits = builder.op(kind, [x], Value(kind, (n_rows, n_inputs)), tensors=threshold)
+        product = builder.linear(bits, n_outputs)
+        summands = [running, product] if is_first else [product, running]
+        running = builder.op("add", summands, value)
+        results.append(running)
+        if behind == "rprelu":
+            running = builder.rows("rprelu", running, "before", "slope", "after")
+        else:
+            results.append(builder.rows("layer_norm", running, "weight", "bias", attrs={"eps": 1e-6}))
+    builder.program.output = builder.op("mean_rows", [running], Value("f32", (1, n_outputs)))
+    image = rng.integers(0, 256, (1, n_rows, 1, 3), dtype=np.uint8)
+    expected = Interpreter(builder.program, builder.tensors).values(image[0])
+    for isa in available_isas():
+        for threads in (1, 2):
+            engine = Engine(builder.program, builder.tensors, threads=threads, isa=isa)
+            found = engine.values(image, results)
+            for name in results:
+                assert_same_bits(found[name][0], expected[name], f"{isa}, {threads} threads, {name}")
+            taken = [entry["milliseconds"] == 0 for entry in engine.profile(image, 1) if entry["op"] == "add"]
+            assert taken == [behind == "layer_norm" and n_outputs % 64 == 0] * 2

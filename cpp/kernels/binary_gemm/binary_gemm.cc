@@ -19,15 +19,16 @@ int32_t differing_bits(const uint64_t* a, const uint64_t* b, size_t n_words) {
   return count;
 }
 
-void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
-            const BinaryGemmShape& shape, void*) {
+void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, const float* other,
+            float* y, size_t y_stride, const BinaryGemmShape& shape, void*) {
   const size_t n_words = (shape.n_inputs + 63) / 64;
   for (size_t r = 0; r < shape.n_rows; ++r, x += n_words, y += y_stride) {
     const uint64_t* w = static_cast<const uint64_t*>(packed);
     for (size_t o = 0; o < shape.n_outputs; ++o, w += n_words) {
       const int32_t z = parameters.offset[o] + parameters.factor * differing_bits(x, w, n_words);
       const float product = static_cast<float>(z) * parameters.scale[o];
-      y[o] = product + parameters.bias[o];
+      const float sum = product + parameters.bias[o];
+      y[o] = other == nullptr ? sum : sum + other[r * y_stride + o];
     }
   }
 }

@@ -46,6 +46,9 @@ struct BinaryGemmShape {
 // Neither y nor v is ever written. Weights and all parameters are in an order in which means need no shuffling.
 struct BinaryExpansionParameters {
   BinaryLinearParameters product;
+  // offset * scale is exact for all outputs, and no bias is -0: then offset * scale - p * (2 * scale), rounded once,
+  // will do for z * scale.
+  bool is_one_step;
   const float *before, *slope, *after, *threshold;
   size_t other_width, group;
 };
@@ -64,11 +67,13 @@ struct BinaryExpansionKernels {
 
 struct BinaryGemmKernels {
   size_t (*packed_bytes)(size_t n_inputs, size_t n_outputs);
+  // Writes all packed_bytes.
   void (*pack)(const uint64_t* weight, size_t n_inputs, size_t n_outputs, void* packed);
   // Scratch, aligned to 64 bytes, that one call needs.
   size_t (*scratch_bytes)(const BinaryGemmShape& shape);
-  void (*linear)(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
-                 size_t y_stride, const BinaryGemmShape& shape, void* scratch);
+  // Where `other` is not null, its rows, which are as far apart as those of y and may be them, are added.
+  void (*linear)(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, const float* other,
+                 float* y, size_t y_stride, const BinaryGemmShape& shape, void* scratch);
   void (*threshold)(const uint64_t* x, const void* packed, const BinaryThresholdParameters& parameters, uint64_t* bits,
                     const BinaryGemmShape& shape, void* scratch);
   // The inner loop's operations alone, on registers: what no product of this kind can exceed. Returns the number of bit

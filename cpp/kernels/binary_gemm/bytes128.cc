@@ -35,8 +35,8 @@ BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryG
 }
 
 // z = offset + factor * p is at most kBinaryGemmMaxInputs, so 16 bits hold it.
-void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y, size_t y_stride,
-            const BinaryGemmShape& shape, void*) {
+void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, const float* other,
+            float* y, size_t y_stride, const BinaryGemmShape& shape, void*) {
   alignas(64) uint16_t offsets[kBlockLanes];
   const u16x8 factor = u16x8{} + static_cast<uint16_t>(parameters.factor);
   const auto begin = [&](size_t block) __attribute__((always_inline)) {
@@ -51,7 +51,11 @@ void linear(const uint64_t* x, const void* packed, const BinaryLinearParameters&
       const u16x8 low = load_words(offsets + i) + factor * load_words(sums + i);
       const u16x8 high = load_words(offsets + i + 8) + factor * load_words(sums + i + 8);
       const f32x16 z = to_floats((i16x8)low, (i16x8)high);
-      const f32x16 result = z * load(parameters.scale + o) + load(parameters.bias + o);
+      f32x16 result = z * load(parameters.scale + o) + load(parameters.bias + o);
+      if (other != nullptr) {
+        const float* const summand = other + r * y_stride + o;
+        result = result + (n >= 16 ? load(summand) : load_first(summand, n));
+      }
       if (n >= 16) {
         store(y + r * y_stride + o, result);
       } else {

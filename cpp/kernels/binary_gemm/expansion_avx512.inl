@@ -87,9 +87,77 @@ struct SetBits {
   }
 };
 
+// What follows the product of sixteen outputs, from a place on.
+template <bool kIsOneStep>
+struct OutputEnd {
+  wide_f32 offset, scale, bias;  // kIsOneStep: offset * scale, -2 * scale
+  f32x16 before, slope, after, threshold;
+
+  BITVIT_INLINE void read(OutputEnd& end, const BinaryExpansionParameters& p, size_t place) {
+    end.offset = to_floats(load_wide(p.product.offset + place));
+    end.scale = load_floats(p.product.scale + place);
+    end.bias = load_floats(p.product.bias + place);
+    if constexpr (kIsOneStep) {
+      end.offset = end.offset * end.scale;
+      end.scale = end.scale * -2.0f;
+    }
+    end.before = load(p.before + place);
+    end.slope = load(p.slope + place);
+    end.after = load(p.after + place);
+    end.threshold = load(p.threshold + place);
+  }
+
+  BITVIT_INLINE f32x16 apply(const OutputEnd& end, const u32x16& differing, const f32x16& other) {
+    const wide_f32 p = to_floats(differing);
+    const wide_f32 scaled =
+        kIsOneStep ? multiply_add(p, end.scale, end.offset) : subtract_twice(end.offset, p) * end.scale;
+    const f32x16 t = to_lanes(scaled + end.bias) + other - end.before;
+    return select_negative(t, end.slope * t, t) + end.after;
+  }
+};
+
+// A set of rows and outputs: where its results go.
 template <size_t kGroup>
+struct SetResults {
+  SetBits<kGroup> bits[kExpansionRows];
+  float* sums;
+  size_t sum_stride;
+};
+
+// Two ranks at a time, whose sums are then read and written once.
+template <size_t kGroup, bool kIsOneStep, size_t kWords, bool kIsFirst>
+BITVIT_INLINE void expand_pair(const WordRows& rows, size_t n_rows, const uint32_t* lanes,
+                               const BinaryExpansionParameters& p, size_t place, const float* others, size_t period,
+                               SetResults<kGroup>& results, size_t rank) {
+  using End = OutputEnd<kIsOneStep>;
+  u32x16 words[2][kWords];
+  End ends[2];
+  BITVIT_UNROLL
+  for (size_t i = 0; i < 2; ++i) {
+    BITVIT_UNROLL
+    for (size_t w = 0; w < kWords; ++w) words[i][w] = load_wide(lanes + (i * kWords + w) * kLanes);
+    End::read(ends[i], p, place + i * kLanes);
+  }
+  for (size_t r = 0; r < n_rows; ++r) {
+    const char* const row = rows.words + 4 * r * rows.stride;
+    f32x16 v[2];
+    BITVIT_UNROLL
+    for (size_t i = 0; i < 2; ++i) {
+      u32x16 differing = popcount_wide(words[i][0] ^ broadcast_half_word(row, 0));
+      BITVIT_UNROLL
+      for (size_t w = 1; w < kWords; ++w) differing += popcount_wide(words[i][w] ^ broadcast_half_word(row, w));
+      v[i] = End::apply(ends[i], differing, load(others + r * period + i * kLanes));
+      SetBits<kGroup>::set(results.bits[r], rank + i, less_bits(v[i], ends[i].threshold));
+    }
+    float* const sum = results.sums + r * results.sum_stride;
+    store(sum, kIsFirst ? v[0] + v[1] : load(sum) + v[0] + v[1]);
+  }
+}
+
+template <size_t kGroup, bool kIsOneStep>
 void expand_groups(const uint64_t* x, const uint32_t* lanes, const BinaryExpansionParameters& p, const float* other,
                    uint64_t* bits, float* mean, const BinaryGemmShape& shape, float* other_in_order, void* scratch) {
+  using End = OutputEnd<kIsOneStep>;
   const size_t n_words = half_words(shape.n_inputs), set = kLanes * kGroup;
   const size_t period = expansion_period(p.other_width, kGroup), n_means = shape.n_outputs / kGroup;
   uint8_t order[64];
@@ -100,28 +168,45 @@ void expand_groups(const uint64_t* x, const uint32_t* lanes, const BinaryExpansi
   reorder_other<kGroup>(other, p.other_width, shape.n_rows, other_in_order);
   const f32x16 reciprocal = broadcast(1.0f / kGroup);
   for (size_t o = 0; o < shape.n_outputs; o += set) {
-    SetBits<kGroup> set_bits[kExpansionRows];
-    float* const sums = mean + o / kGroup;
-    for (size_t rank = 0; rank < kGroup; ++rank, lanes += n_words * kLanes) {
-      const size_t place = o + rank * kLanes;
-      const float* const others = other_in_order + place % period;
-      const wide_f32 offset = to_floats(load_wide(p.product.offset + place));
-      const wide_f32 scale = load_floats(p.product.scale + place), bias = load_floats(p.product.bias + place);
-      const f32x16 before = load(p.before + place), slope = load(p.slope + place), after = load(p.after + place);
-      const f32x16 threshold = load(p.threshold + place);
-      const auto finish = [&](size_t r, const u32x16& differing) __attribute__((always_inline)) {
-        const wide_f32 y = subtract_twice(offset, to_floats(differing)) * scale + bias;
-        const f32x16 t = to_lanes(y) + load(others + r * period) - before;
-        const f32x16 v = select_negative(t, slope * t, t) + after;
-        SetBits<kGroup>::set(set_bits[r], rank, less_bits(v, threshold));
-        float* const sum = sums + r * n_means;
-        store(sum, rank == 0 ? v : load(sum) + v);
-      };
-      multiply_block(rows, lanes, shape, static_cast<int32_t*>(scratch), finish);
+    SetResults<kGroup> results;
+    results.sums = mean + o / kGroup;
+    results.sum_stride = n_means;
+    const auto expand_pairs = [&](auto n) __attribute__((always_inline)) {
+      constexpr size_t kWords = decltype(n)::value;
+      for (size_t rank = 0; rank < kGroup; rank += 2, lanes += 2 * kWords * kLanes) {
+        const size_t place = o + rank * kLanes;
+        const float* const others = other_in_order + place % period;
+        if (rank == 0) {
+          expand_pair<kGroup, kIsOneStep, kWords, true>(rows, shape.n_rows, lanes, p, place, others, period, results,
+                                                        rank);
+        } else {
+          expand_pair<kGroup, kIsOneStep, kWords, false>(rows, shape.n_rows, lanes, p, place, others, period, results,
+                                                         rank);
+        }
+      }
+    };
+    if (n_words == 2) {
+      expand_pairs(WordCount<2>{});
+    } else if (n_words == 4) {
+      expand_pairs(WordCount<4>{});
+    } else {
+      for (size_t rank = 0; rank < kGroup; ++rank, lanes += n_words * kLanes) {
+        const size_t place = o + rank * kLanes;
+        const float* const others = other_in_order + place % period;
+        End end;
+        End::read(end, p, place);
+        multiply_block(rows, lanes, shape, static_cast<int32_t*>(scratch),
+                       [&](size_t r, const u32x16& differing) __attribute__((always_inline)) {
+                         const f32x16 v = End::apply(end, differing, load(others + r * period));
+                         SetBits<kGroup>::set(results.bits[r], rank, less_bits(v, end.threshold));
+                         float* const sum = results.sums + r * n_means;
+                         store(sum, rank == 0 ? v : load(sum) + v);
+                       });
+      }
     }
     for (size_t r = 0; r < shape.n_rows; ++r) {
-      SetBits<kGroup>::write(set_bits[r], order, bits + (r * shape.n_outputs + o) / 64);
-      float* const sum = sums + r * n_means;
+      SetBits<kGroup>::write(results.bits[r], order, bits + (r * shape.n_outputs + o) / 64);
+      float* const sum = results.sums + r * n_means;
       store(sum, load(sum) * reciprocal);  // the same as a division by a power of two
     }
   }
@@ -132,7 +217,10 @@ void expand(const uint64_t* x, const void* reordered, const BinaryExpansionParam
   float* const other_in_order = static_cast<float*>(scratch);
   const size_t period = expansion_period(parameters.other_width, parameters.group);
   void* const product_scratch = other_in_order + kExpansionRows * period;
-  const auto expand_rows = parameters.group == 8 ? expand_groups<8> : expand_groups<4>;
+  const auto expand_rows = parameters.is_one_step
+                               ? parameters.group == 8 ? expand_groups<8, true> : expand_groups<4, true>
+                           : parameters.group == 8 ? expand_groups<8, false>
+                                                   : expand_groups<4, false>;
   for (size_t r = 0; r < shape.n_rows; r += kExpansionRows) {
     const BinaryGemmShape part = rows_at_a_time({shape.n_rows - r, shape.n_inputs, shape.n_outputs});
     expand_rows(x + r * ((shape.n_inputs + 63) / 64), static_cast<const uint32_t*>(reordered), parameters,

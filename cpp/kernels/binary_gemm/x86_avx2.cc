@@ -66,9 +66,9 @@ BITVIT_INLINE void multiply(const uint64_t* x, const void* packed, const BinaryG
 BITVIT_INLINE __m256i load_i32(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
 // z = offset - 2 p or offset + p.
-template <bool kIsSign>
-BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
-                             size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
+template <bool kIsSign, bool kHasSum>
+void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, const float* other,
+               float* y, size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
   const int32_t* const offsets = parameters.offset;
   const float* const scales = parameters.scale;
   const float* const biases = parameters.bias;
@@ -76,6 +76,7 @@ BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const Binary
   multiply(x, packed, shape, scratch, [=](size_t r, size_t o, const uint16_t* counts) __attribute__((always_inline)) {
     const size_t n = n_outputs - o < kStrip ? n_outputs - o : kStrip;
     float* const row = y + r * y_stride + o;
+    const float* const summand = kHasSum ? other + r * y_stride + o : nullptr;
     alignas(32) float block[kStrip];
     float* const out = n == kStrip ? row : block;
     BITVIT_UNROLL
@@ -90,10 +91,13 @@ BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const Binary
         const __m256i offset = load_i32(offsets + j);
         const __m256i z = kIsSign ? _mm256_sub_epi32(offset, wide) : _mm256_add_epi32(offset, wide);
         const __m256 product = _mm256_mul_ps(_mm256_cvtepi32_ps(z), _mm256_loadu_ps(scales + j));
-        _mm256_storeu_ps(out + i + 8 * half, _mm256_add_ps(product, _mm256_loadu_ps(biases + j)));
+        __m256 result = _mm256_add_ps(product, _mm256_loadu_ps(biases + j));
+        if (kHasSum && n == kStrip) result = _mm256_add_ps(result, _mm256_loadu_ps(summand + i + 8 * half));
+        _mm256_storeu_ps(out + i + 8 * half, result);
       }
     }
-    if (n != kStrip) __builtin_memcpy(row, block, n * sizeof(float));
+    if (n == kStrip) return;
+    for (size_t i = 0; i < n; ++i) row[i] = kHasSum ? block[i] + summand[i] : block[i];
   });
 }
 

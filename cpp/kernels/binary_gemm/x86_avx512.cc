@@ -11,9 +11,9 @@ const PopcountPeakKernels& popcount_peak_kernels();
 namespace {
 
 // z = offset - 2 p or offset + p; at most kBinaryGemmMaxInputs, so floats hold it exactly.
-template <bool kIsSign>
-BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, float* y,
-                             size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
+template <bool kIsSign, bool kHasSum>
+void linear_of(const uint64_t* x, const void* packed, const BinaryLinearParameters& parameters, const float* other,
+               float* y, size_t y_stride, const BinaryGemmShape& shape, void* scratch) {
   const uint32_t* lanes = static_cast<const uint32_t*>(packed);
   const WordRows rows = prepare_rows(x, shape, scratch);
   for (size_t o = 0; o < shape.n_outputs; o += kLanes, lanes += half_words(shape.n_inputs) * kLanes) {
@@ -25,7 +25,10 @@ BITVIT_INLINE void linear_of(const uint64_t* x, const void* packed, const Binary
     multiply_block(rows, lanes, shape, static_cast<int32_t*>(scratch),
                    [=](size_t r, const u32x16& p) __attribute__((always_inline)) {
                      const wide_f32 z = kIsSign ? subtract_twice(float_offset, to_floats(p)) : to_floats(offset + p);
-                     store_first_wide(y + r * y_stride + o, z * scale + bias, valid);
+                     const size_t place = r * y_stride + o;
+                     wide_f32 result = z * scale + bias;
+                     if constexpr (kHasSum) result = result + (wide_f32)load_first_wide(other + place, n);
+                     store_first_wide(y + place, result, valid);
                    });
   }
 }

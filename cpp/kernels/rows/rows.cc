@@ -256,6 +256,36 @@ void scaled_i32(const int32_t* acc, const int32_t* offset, const float* scale, c
   }
 }
 
+typedef uint8_t u8x16 __attribute__((vector_size(16)));
+
+// One channel of 16 pixels of three.
+template <int kChannel>
+BITVIT_INLINE void pick_channel(const u8x16 (&x)[3], uint8_t* y) {
+  constexpr int c = kChannel;
+  // Of the first two vectors, whose last pixels lack a channel or two; then of the third.
+  const u8x16 first = __builtin_shufflevector(x[0], x[1], c, c + 3, c + 6, c + 9, c + 12, c + 15, c + 18, c + 21,
+                                              c + 24, c + 27, (c + 30) % 32, 0, 0, 0, 0, 0);
+  constexpr int n = c < 2 ? 11 : 10;  // pixels of these
+  constexpr auto at = [](int i) { return i < n ? i : 16 + c + 3 * i - 32; };
+  const u8x16 all = __builtin_shufflevector(first, x[2], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, at(10), at(11), at(12), at(13),
+                                            at(14), at(15));
+  __builtin_memcpy(y, &all, sizeof(all));
+}
+
+void split_channels(const uint8_t* x, size_t n, size_t n_channels, uint8_t* y, size_t y_stride) {
+  size_t i = 0;
+  for (; n_channels == 3 && i + 16 <= n; i += 16) {
+    u8x16 pixels[3];
+    __builtin_memcpy(pixels, x + 3 * i, sizeof(pixels));
+    pick_channel<0>(pixels, y + i);
+    pick_channel<1>(pixels, y + y_stride + i);
+    pick_channel<2>(pixels, y + 2 * y_stride + i);
+  }
+  for (size_t c = 0; c < n_channels; ++c) {
+    for (size_t p = i; p < n; ++p) y[c * y_stride + p] = x[p * n_channels + c];
+  }
+}
+
 void sums(const float* x, float* row_sums, float* abs_sums, size_t n_rows, size_t width) {
   for (size_t r = 0; r < n_rows; ++r, x += width) {
     row_sums[r] = sum16_of(x, width);
@@ -268,10 +298,10 @@ void sums(const float* x, float* row_sums, float* abs_sums, size_t n_rows, size_
 }  // namespace
 
 const RowsKernels& rows_kernels() {
-  static constexpr RowsKernels kKernels = {add,    add_row, affine,      affine_u8,       scale,      divide,
-                                           larger, gelu,    rprelu,      mean_rows,       layer_norm, layer_norm_sign,
-                                           less,   greater, less_scalar, greater_shifted, quantize,   scaled_i32,
-                                           sums};
+  static constexpr RowsKernels kKernels = {
+      add,         add_row,         affine,    affine_u8,  scale,           divide, larger,
+      gelu,        rprelu,          mean_rows, layer_norm, layer_norm_sign, less,   greater,
+      less_scalar, greater_shifted, quantize,  scaled_i32, split_channels,  sums};
   return kKernels;
 }
 

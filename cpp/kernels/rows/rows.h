@@ -45,6 +45,8 @@ struct RowsKernels {
   // y = base + scale * f32(acc - offset) over n elements.
   void (*scaled_i32)(const int32_t* acc, const int32_t* offset, const float* scale, const float* base, float* y,
                      size_t n);
+  // y[c][i] = x[i][c] for n pixels; rows of y are y_stride bytes apart.
+  void (*split_channels)(const uint8_t* x, size_t n, size_t n_channels, uint8_t* y, size_t y_stride);
   // sums[r] = sum16(x[r]), abs_sums[r] = sum16(abs(x[r])).
   void (*sums)(const float* x, float* sums, float* abs_sums, size_t n_rows, size_t width);
 };

@@ -2,7 +2,7 @@
 //
 // Rows of masks with many ones: VPOPCNTB of the bytes of eight keys, A ? P : Q; minus popcount(Q) this is T. Eight rows
 // share the loads of P and Q. Rows with few ones, or few zeros: the sum of the rows of those keys in the table t, which
-// holds -1, 0 or 1; subtracted from the total where zeros are listed.
+// holds -1, 0 or 1; subtracted from the total where zeros are listed. Not for few keys.
 #pragma once
 
 #include "kernels/bytes_avx512.h"
@@ -13,14 +13,17 @@ namespace {
 
 constexpr size_t kMaxByteKeys = 248;  // counts and numbers of keys, that of the row of zeros included, are bytes
 constexpr size_t kMaxByteLanes = 256;
-constexpr size_t kMaxListed = 16;   // keys of a row that are added one by one: sums stay within a signed byte
-constexpr size_t kQueryBlock = 16;  // queries whose terms wait in scratch
+constexpr size_t kMaxListed = 16;      // keys of a row that are added one by one: sums stay within a signed byte
+constexpr size_t kMinListedKeys = 80;  // fewer are counted faster than a list is made
+constexpr size_t kQueryBlock = 16;     // queries whose terms wait in scratch
 constexpr size_t kSharingRows = 8;
 constexpr size_t kMaxMasks = 8;
 
 bool has_byte_lanes(const ValueShape& shape) {
   return shape.n_keys <= kMaxByteKeys && shape.n_planes * shape.head_dim <= kMaxByteLanes;
 }
+
+bool has_lists(const ValueShape& shape) { return shape.n_keys >= kMinListedKeys; }
 
 size_t lane_groups(const ValueShape& shape) { return (shape.n_planes * shape.head_dim + 63) / 64; }
 size_t key_bytes(const ValueShape& shape) { return (shape.n_keys + 7) / 8; }
@@ -89,6 +92,7 @@ void pack_bytes(const uint64_t* planes, const ValueShape& shape, size_t head, vo
         const u8x64 p_bytes = load_bytes(p + 64 * k), q_bytes = load_bytes(q + 64 * k);
         p_sum += popcount_bytes(p_bytes);
         q_sum += popcount_bytes(q_bytes);
+        if (!has_lists(shape)) continue;
         uint8_t* const t = out + at.t + ((64 * w + 8 * k) * n_groups + g) * 64;
         BITVIT_UNROLL
         for (size_t bit = 0; bit < 8; ++bit) {
@@ -205,6 +209,7 @@ void product_of(const uint64_t* masks, const PackedBytes& packed, const ValueSha
   const size_t n_words = (shape.n_keys + 63) / 64;
   const uint8_t* rows[kMaxMasks * kQueryBlock + kSharingRows];
   int16_t* outs[kMaxMasks * kQueryBlock + kSharingRows];
+  const bool is_listed = has_lists(shape);
   for (size_t q0 = first; q0 < first + n_rows; q0 += kQueryBlock) {
     const size_t left = first + n_rows - q0, n_queries = left < kQueryBlock ? left : kQueryBlock;
     size_t n_dense = 0;
@@ -213,10 +218,10 @@ void product_of(const uint64_t* masks, const PackedBytes& packed, const ValueSha
       for (size_t n = 0; n < n_queries; ++n, row += n_words) {
         int16_t* const out = terms + (i * kQueryBlock + n) * kGroups * 64;
         size_t ones = 0;
-        for (size_t w = 0; w < n_words; ++w) ones += static_cast<size_t>(__builtin_popcountll(row[w]));
-        if (ones <= kMaxListed) {
+        for (size_t w = 0; is_listed && w < n_words; ++w) ones += static_cast<size_t>(__builtin_popcountll(row[w]));
+        if (is_listed && ones <= kMaxListed) {
           sum_listed<kGroups>(row, false, shape, packed, out);
-        } else if (shape.n_keys - ones <= kMaxListed) {
+        } else if (is_listed && shape.n_keys - ones <= kMaxListed) {
           sum_listed<kGroups>(row, true, shape, packed, out);
         } else {
           rows[n_dense] = reinterpret_cast<const uint8_t*>(row);
