@@ -15,6 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Images whose values fit into a part of the second-level cache are computed together.
+constexpr size_t kBytesTogether = 256 * 1024, kMostTogether = 8;
+
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Whether the calling thread is in Run already: a signal handler may run the engine once more.
@@ -80,6 +83,7 @@ WorkspaceSizes Engine::PlanWorkspace(std::vector<size_t>* operand_offsets) {
   const MemoryPlan plan = PlanMemory(lifetimes);
   for (const size_t i : place) offsets_.push_back(plan.offsets[i]);
   sizes.arena_bytes = plan.size_bytes;
+  sizes.n_images_together = std::clamp<size_t>(kBytesTogether / std::max<size_t>(1, plan.size_bytes), 1, kMostTogether);
   sizes.tile_bytes = groups_.tile_bytes;
   for (const Stage& stage : groups_.stages) {
     for (size_t s = stage.first; s < stage.end; ++s) {
@@ -179,33 +183,44 @@ void Engine::RunGroup(const Call& call, const Stage& stage, std::byte* const* op
       &job);
 }
 
-bool Engine::RunImage(const Call& call, Workspace& workspace, size_t image, Team* team, bool may_ask) const {
-  if constexpr (kRedZones) PermitInputs(workspace);
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    const Value& value = values_[inputs_[i]];
-    value.Load(call.inputs[i] + image * value.stored_size_bytes(), workspace.arena() + offsets_[inputs_[i]]);
-  }
-  std::byte* const* operand = workspace.operands();
-  for (const Stage& stage : groups_.stages) {
-    if (may_ask && call.interrupt.IsRequested()) return false;
-    if constexpr (kRedZones) PermitOperands(stage, workspace);
-    if (stage.is_group()) {
-      RunGroup(call, stage, operand, workspace, team, may_ask);
-      operand += CountOperands(stage);
-      continue;
+void Engine::RunStage(const Call& call, const Stage& stage, std::byte* const* operands, Workspace& workspace,
+                      Team* team, bool may_ask) const {
+  if (stage.is_group()) return RunGroup(call, stage, operands, workspace, team, may_ask);
+  const Step& step = steps_[stage.first];
+  const Clock::time_point start = call.seconds == nullptr ? Clock::time_point() : Clock::now();
+  step.op->Run(RunContext(operands, operands + step.inputs.size(), workspace.shared_scratch(),
+                          workspace.thread_scratch(), team));
+  if (call.seconds != nullptr) call.seconds[stage.first] += SecondsSince(start);
+}
+
+bool Engine::RunImages(const Call& call, Workspace& workspace, size_t first, size_t end, Team* team,
+                       bool may_ask) const {
+  const size_t n_images = end - first;
+  for (size_t image = 0; image < n_images; ++image) {
+    std::byte* const arena = workspace.arena(image);
+    if constexpr (kRedZones) PermitInputs(arena);
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const Value& value = values_[inputs_[i]];
+      value.Load(call.inputs[i] + (first + image) * value.stored_size_bytes(), arena + offsets_[inputs_[i]]);
     }
-    const Step& step = steps_[stage.first];
-    const Clock::time_point start = call.seconds == nullptr ? Clock::time_point() : Clock::now();
-    step.op->Run(RunContext(operand, operand + step.inputs.size(), workspace.shared_scratch(),
-                            workspace.thread_scratch(), team));
-    if (call.seconds != nullptr) call.seconds[stage.first] += SecondsSince(start);
-    operand += step.inputs.size() + step.outputs.size();
+  }
+  size_t n_operands = 0;
+  for (const Stage& stage : groups_.stages) {
+    for (size_t image = 0; image < n_images; ++image) {
+      if (may_ask && call.interrupt.IsRequested()) return false;
+      if constexpr (kRedZones) PermitOperands(stage, workspace.arena(image), workspace);
+      RunStage(call, stage, workspace.operands(image) + n_operands, workspace, team, may_ask);
+    }
+    n_operands += CountOperands(stage);
   }
   if (may_ask && call.interrupt.IsRequested()) return false;
-  if constexpr (kRedZones) Permit(workspace.arena(), arena_bytes_);
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    const Value& value = values_[outputs_[i]];
-    value.Store(workspace.arena() + offsets_[outputs_[i]], call.outputs[i] + image * value.stored_size_bytes());
+  for (size_t image = 0; image < n_images; ++image) {
+    std::byte* const arena = workspace.arena(image);
+    if constexpr (kRedZones) Permit(arena, arena_bytes_);
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      const Value& value = values_[outputs_[i]];
+      value.Store(arena + offsets_[outputs_[i]], call.outputs[i] + (first + image) * value.stored_size_bytes());
+    }
   }
   return true;
 }
@@ -236,8 +251,14 @@ size_t Engine::SpreadImages(const Call& call, Workspace& own, size_t batch, size
         [](void* context, size_t first, size_t end, size_t lane) noexcept {
           Job& j = *static_cast<Job*>(context);
           Workspace& workspace = lane == 0 ? j.own : *j.leases[lane - 1];
-          for (size_t image = first; image < end && !j.is_stopped.load(std::memory_order_relaxed); ++image) {
-            if (!j.engine.RunImage(j.call, workspace, j.first + image, nullptr, lane == 0)) j.is_stopped = true;
+          const WorkspacePool& pool = *j.engine.workspaces_;
+          const size_t together = workspace.MakeArenas(std::min(end - first, pool.sizes().n_images_together),
+                                                       pool.sizes(), pool.operand_offsets());
+          for (size_t i = first; i < end && !j.is_stopped.load(std::memory_order_relaxed); i += together) {
+            const size_t last = std::min(end, i + together);
+            if (!j.engine.RunImages(j.call, workspace, j.first + i, j.first + last, nullptr, lane == 0)) {
+              j.is_stopped = true;
+            }
           }
         },
         &job);
@@ -256,11 +277,15 @@ RunOutcome Engine::RunBatch(const Call& call, size_t batch, bool is_nested) cons
   }
   if (image == batch) return RunOutcome::kDone;
   Team team(workspace->MakeLanes(n_lanes_, workspaces_->sizes()), n_lanes_);
-  for (; image < batch; ++image) {
+  // Threads that work on one image together have its parts to share; alone, a thread takes several images.
+  const size_t most = n_lanes_ > 1 || is_profile ? 1 : std::min(batch, workspaces_->sizes().n_images_together);
+  const size_t together = workspace->MakeArenas(most, workspaces_->sizes(), workspaces_->operand_offsets());
+  for (; image < batch; image += together) {
     const bool may_share = n_lanes_ > 1 && (is_profile || sharing_.Choose());
     const bool is_shared = may_share && team.HasHelp();
     const Clock::time_point start = Clock::now();
-    if (!RunImage(call, *workspace, image, is_shared ? &team : nullptr, true)) return RunOutcome::kInterrupted;
+    const size_t end = std::min(batch, image + together);
+    if (!RunImages(call, *workspace, image, end, is_shared ? &team : nullptr, true)) return RunOutcome::kInterrupted;
     // Where no helper was free, one thread's time says what sharing comes to.
     if (n_lanes_ > 1) sharing_.Record(may_share, std::chrono::nanoseconds(Clock::now() - start).count());
   }

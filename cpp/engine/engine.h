@@ -72,12 +72,16 @@ class Engine {
   // As many of the images as whole rounds of all lanes make, each on one thread; returns how many.
   size_t SpreadImages(const Call& call, Workspace& own, size_t batch, size_t n_lanes) const;
   // Red zones (base/red_zones.h; engine/red_zones.cc): from now on only these operands and scratch may be touched.
-  void PermitInputs(const Workspace& workspace) const;
-  void PermitOperands(const Stage& stage, Workspace& workspace) const;
+  void PermitInputs(const std::byte* arena) const;
+  void PermitOperands(const Stage& stage, const std::byte* arena, Workspace& workspace) const;
   void PermitTile(const Stage& stage, const Lane& lane) const;
   void PermitScratch(const Step& step, size_t n_parts, const Lane& lane) const;
-  // False: interrupted. A team that is given works on the image together. Only lane 0 asks for interrupts.
-  bool RunImage(const Call& call, Workspace& workspace, size_t image, Team* team, bool may_ask) const;
+  // Each stage for all images first..end-1 before the next stage, so that its weights are read from far away once.
+  // There are arenas for them. False: interrupted. A team that is given works on the images together. Only lane 0 asks
+  // for interrupts.
+  bool RunImages(const Call& call, Workspace& workspace, size_t first, size_t end, Team* team, bool may_ask) const;
+  void RunStage(const Call& call, const Stage& stage, std::byte* const* operands, Workspace& workspace, Team* team,
+                bool may_ask) const;
   void RunGroup(const Call& call, const Stage& stage, std::byte* const* operands, Workspace& workspace, Team* team,
                 bool may_ask) const;
   // All steps of the group for the rows of one tile.

@@ -7,16 +7,16 @@
 
 namespace bitvit {
 
-void Engine::PermitInputs(const Workspace& workspace) const {
-  Forbid(workspace.arena(), arena_bytes_);
-  for (const size_t i : inputs_) Permit(workspace.arena() + offsets_[i], values_[i].size_bytes());
+void Engine::PermitInputs(const std::byte* arena) const {
+  Forbid(arena, arena_bytes_);
+  for (const size_t i : inputs_) Permit(arena + offsets_[i], values_[i].size_bytes());
 }
 
-void Engine::PermitOperands(const Stage& stage, Workspace& workspace) const {
-  Forbid(workspace.arena(), arena_bytes_);
+void Engine::PermitOperands(const Stage& stage, const std::byte* arena, Workspace& workspace) const {
+  Forbid(arena, arena_bytes_);
   Forbid(workspace.shared_scratch(), workspace.shared_scratch_bytes());
   const auto permit = [&](size_t i) {
-    if (groups_.local_offset[i] == kNotLocal) Permit(workspace.arena() + offsets_[i], values_[i].size_bytes());
+    if (groups_.local_offset[i] == kNotLocal) Permit(arena + offsets_[i], values_[i].size_bytes());
   };
   for (size_t s = stage.first; s < stage.end; ++s) {
     std::for_each(steps_[s].inputs.begin(), steps_[s].inputs.end(), permit);

@@ -16,20 +16,29 @@
 namespace bitvit {
 
 size_t WorkspaceSizes::WorkspaceBytes(size_t n_lanes) const {
-  return arena_bytes + shared_scratch_bytes + caller_scratch_bytes + tile_bytes +
+  return n_images_together * arena_bytes + shared_scratch_bytes + caller_scratch_bytes + tile_bytes +
          (n_lanes - 1) * (helper_scratch_bytes + tile_bytes);
 }
 
 std::unique_ptr<Workspace> Workspace::Make(const WorkspaceSizes& sizes, const std::vector<size_t>& operand_offsets) {
   auto workspace = std::make_unique<Workspace>();
-  if (!workspace->arena_.Allocate(sizes.arena_bytes) ||
+  if (workspace->MakeArenas(1, sizes, operand_offsets) != 1 ||
       !workspace->shared_scratch_.Allocate(sizes.shared_scratch_bytes) || workspace->MakeLanes(1, sizes) != 1) {
     return nullptr;
   }
-  FillWithRubbish(workspace->arena_.data(), sizes.arena_bytes);
   FillWithRubbish(workspace->shared_scratch_.data(), sizes.shared_scratch_bytes);
-  for (const size_t offset : operand_offsets) workspace->operands_.push_back(workspace->arena_.data() + offset);
   return workspace;
+}
+
+size_t Workspace::MakeArenas(size_t n_images, const WorkspaceSizes& sizes, const std::vector<size_t>& operand_offsets) {
+  while (arenas_.size() < n_images) {
+    Arena arena;
+    if (!arena.buffer.Allocate(sizes.arena_bytes)) break;
+    FillWithRubbish(arena.buffer.data(), sizes.arena_bytes);
+    for (const size_t offset : operand_offsets) arena.operands.push_back(arena.buffer.data() + offset);
+    arenas_.push_back(std::move(arena));
+  }
+  return std::min(n_images, arenas_.size());
 }
 
 size_t Workspace::MakeLanes(size_t n_lanes, const WorkspaceSizes& sizes) {

@@ -1,4 +1,4 @@
-// Memory for one image at a time, and the workspaces of an engine: one for each call that runs.
+// Memory for the images that are computed together, and the workspaces of an engine: one for each call that runs.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,9 @@
 namespace bitvit {
 
 struct WorkspaceSizes {
-  size_t arena_bytes = 0, shared_scratch_bytes = 0;
+  size_t arena_bytes = 0;        // for one image
+  size_t n_images_together = 1;  // at most
+  size_t shared_scratch_bytes = 0;
   // Of the caller's lane, which may have to do all rows at once, and of a helper's.
   size_t caller_scratch_bytes = 0, helper_scratch_bytes = 0;
   size_t tile_bytes = 0, n_tile_operands = 0;
@@ -24,6 +26,12 @@ struct Lane {
   std::vector<std::byte*> tile_operands;
 };
 
+// The values of one image.
+struct Arena {
+  AlignedBuffer buffer;
+  std::vector<std::byte*> operands;  // inputs, then outputs, of each step in turn
+};
+
 class Workspace {
  public:
   // nullptr: there is not enough memory.
@@ -31,18 +39,20 @@ class Workspace {
 
   // Makes memory for up to n_lanes threads; returns for how many there is some.
   size_t MakeLanes(size_t n_lanes, const WorkspaceSizes& sizes);
+  // The same for images.
+  size_t MakeArenas(size_t n_images, const WorkspaceSizes& sizes, const std::vector<size_t>& operand_offsets);
 
-  std::byte* arena() const { return arena_.data(); }
+  std::byte* arena(size_t image) const { return arenas_[image].buffer.data(); }
   std::byte* shared_scratch() const { return shared_scratch_.data(); }
   size_t shared_scratch_bytes() const { return shared_scratch_.size_bytes(); }
-  std::byte* const* operands() const { return operands_.data(); }  // inputs, then outputs, of each step in turn
+  std::byte* const* operands(size_t image) const { return arenas_[image].operands.data(); }
   Lane& lane(size_t i) { return *lanes_[i]; }
   size_t n_lanes() const { return lanes_.size(); }
   std::byte* const* thread_scratch() const { return scratch_.data(); }  // of each lane
 
  private:
-  AlignedBuffer arena_, shared_scratch_;
-  std::vector<std::byte*> operands_;
+  std::vector<Arena> arenas_;
+  AlignedBuffer shared_scratch_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::byte*> scratch_;
 };
@@ -60,6 +70,7 @@ class WorkspacePool {
   ~WorkspacePool();
 
   const WorkspaceSizes& sizes() const { return sizes_; }
+  const std::vector<size_t>& operand_offsets() const { return operand_offsets_; }
   size_t most() const { return most_; }
   size_t n_made() const;
 
