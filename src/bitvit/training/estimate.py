@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Estimate", "describe_cpu", "estimate"]
 
 _TRIAL_IMAGES = 8
+_TRIALS = 3
+"""Steps, of which the median counts: on a busy machine one may take twice as long as the next."""
 _MIB = 1 << 20
 
 
@@ -138,13 +141,16 @@ def _step(model: nn.Module, run: Run, device: torch.device) -> tuple[float, floa
         _loss(model(images)).backward()  # type: ignore[no-untyped-call]
     own = {value.untyped_storage().data_ptr() for value in model.parameters()}
     kept_bytes = sum(size for pointer, size in kept.items() if pointer not in own)
-    begin = _now(device)
-    with torch.no_grad():
-        model(images)
-    middle = _now(device)
-    _loss(model(images)).backward()  # type: ignore[no-untyped-call]
-    end = _now(device)
-    return (middle - begin) / count, (end - middle) / count, kept_bytes / count
+    forward, whole = [], []
+    for _ in range(_TRIALS):
+        begin = _now(device)
+        with torch.no_grad():
+            model(images)
+        middle = _now(device)
+        _loss(model(images)).backward()  # type: ignore[no-untyped-call]
+        forward.append(middle - begin)
+        whole.append(_now(device) - middle)
+    return median(forward) / count, median(whole) / count, kept_bytes / count
 
 
 def _loss(output: Any) -> Tensor:

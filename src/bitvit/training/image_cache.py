@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from PIL import Image
 
 from bitvit.data.target_set import TargetSet
 
-__all__ = ["REDUCED_TO", "ImageCache"]
+__all__ = ["ImageCache", "sides_kept"]
 
-REDUCED_TO = 4
-"""Shorter side of the images that are kept, in sides of the network's image: the smallest usual crop, 8 % of an image,
-still has more pixels than the network sees."""
+_FEWEST_SIDES = 2
+_MOST_SIDES = 4
+"""With these the smallest usual crop, 8 % of an image, still has about as many pixels as the network sees."""
+
+
+def sides_kept(scale: tuple[float, float], ratio: tuple[float, float]) -> int:
+    """Return the shorter side of the images that are kept, in sides of the network's image.
+
+    The shorter side of the smallest crop is sqrt(a r) of a square image's side, where a is its share of the area and r
+    its sides' ratio. It shall have as many pixels as the network sees. Larger images only take memory and time.
+
+    Args:
+        scale: smallest and largest share of the area that is cut out.
+        ratio: smallest and largest width / height.
+    """
+    smallest = math.sqrt(scale[0] * min(ratio[0], 1 / ratio[1]))
+    return min(max(math.ceil(1 / smallest), _FEWEST_SIDES), _MOST_SIDES)
 
 
 class ImageCache:
@@ -26,11 +41,12 @@ class ImageCache:
         side: of the network's image in pixels, its longer one; None leaves images at their own size, as targets that
             are masks need it.
         limit_bytes: of all images that are kept.
+        sides: shorter side of an image that is kept, in sides of the network's image (`sides_kept`).
     """
 
-    def __init__(self, images: TargetSet, side: int | None, limit_bytes: int) -> None:
+    def __init__(self, images: TargetSet, side: int | None, limit_bytes: int, sides: int = _MOST_SIDES) -> None:
         self._images = images
-        self._side = side
+        self._side = None if side is None else sides * side
         self._left_bytes = limit_bytes
         self._kept: dict[int, Image.Image] = {}
 
@@ -59,7 +75,7 @@ class ImageCache:
     def _reduced(self, image: Image.Image) -> Image.Image:
         if self._side is None:
             return image
-        share = REDUCED_TO * self._side / min(image.size)
+        share = self._side / min(image.size)
         if share >= 1:
             return image
         size = (max(round(image.width * share), 1), max(round(image.height * share), 1))

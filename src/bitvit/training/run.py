@@ -27,7 +27,7 @@ from bitvit.training.estimate import Estimate, estimate
 from bitvit.training.evaluation import normalize
 from bitvit.training.fit_context import computing_threads, kept_random_state, quiet_libraries
 from bitvit.training.history import EpochRecord, draw_loss_curves, write_metrics
-from bitvit.training.image_cache import ImageCache
+from bitvit.training.image_cache import ImageCache, sides_kept
 from bitvit.training.learning import behind_its_teacher, nothing_learned
 from bitvit.training.phase import Phase
 from bitvit.training.phase_names import PhaseName
@@ -125,7 +125,9 @@ class Run:
         if self._cache is None or self._cache[0] is not images:
             side = None if self.task.is_for_pixels else max(self.student.preprocessing.image_size)
             limit = (runtime.image_cache_mib << 20) // max(runtime.workers, 1)
-            self._cache = images, ImageCache(images, side, limit)
+            augmentation = self.recipe.augmentation
+            sides = sides_kept(augmentation.scale, augmentation.ratio)
+            self._cache = images, ImageCache(images, side, limit, sides)
         return self._cache[1]
 
     @property

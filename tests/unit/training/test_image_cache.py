@@ -11,7 +11,7 @@ from PIL import Image
 from bitvit.data import ImageSet
 from bitvit.data.image_set import ArraySource, FileSource
 from bitvit.runtime.decoding import Decoding
-from bitvit.training.image_cache import ImageCache
+from bitvit.training.image_cache import ImageCache, sides_kept
 
 
 def image_set(height: int, width: int, count: int = 4) -> ImageSet:
@@ -36,6 +36,21 @@ def test_sizes(height: int, width: int, side: int | None, expected: tuple[int, i
     assert (image.height, image.width) == expected
     if expected == (height, width):
         assert np.array_equal(np.asarray(image), np.asarray(images.image(1)))
+
+
+@pytest.mark.parametrize(
+    ("scale", "ratio", "sides"),
+    [
+        ((0.5, 1.0), (0.85, 1.18), 2), ((0.08, 1.0), (3 / 4, 4 / 3), 4), ((0.25, 1.0), (0.75, 1.333), 3),
+        ((1.0, 1.0), (1.0, 1.0), 2), ((0.01, 0.1), (0.5, 2.0), 4),
+    ],
+)  # fmt: skip
+def test_no_crop_has_fewer_pixels_than_the_network_sees(
+    scale: tuple[float, float], ratio: tuple[float, float], sides: int
+) -> None:
+    assert sides_kept(scale, ratio) == sides
+    image = ImageCache(image_set(90, 120), 8, 1 << 20, sides).image(0)
+    assert (image.height, image.width) == (8 * sides, round(120 * 8 * sides / 90))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
