@@ -35,7 +35,7 @@ help:
 	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, Spark, ONNX Runtime; the notebook; what the pages show"
 	@echo "make test-gpu  train every recipe on a CUDA device, compare its gradients with the CPU's"
 	@echo "make web     build the npm package and the page for browsers into build/web"
-	@echo "make wheels  build wheels for Linux, macOS and Windows into dist, and test those that run here"
+	@echo "make wheels  build wheels for Linux, x86-64 and AArch64, into dist, and test those that run here"
 	@echo "make results check the published studies against today's recipes"
 	@echo "make docs    build the site into build/site; warnings are errors"
 	@echo "make check   run linters, the type checker and the C++ format check"

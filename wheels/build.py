@@ -1,4 +1,4 @@
-"""Builds wheels for all systems on one machine, with the compiler of PyPI's ziglang.
+"""Builds wheels for all of Linux on one machine, with the compiler of PyPI's ziglang.
 
 python wheels/build.py
 python wheels/build.py --targets manylinux_x86_64 --abis cp312-abi3 --out build/some
@@ -42,19 +42,12 @@ class Target:
     zig: str
     tag: str
 
-    @property
-    def system(self) -> str:
-        """``linux``, ``macos`` or ``windows``."""
-        return self.zig.split("-")[1].partition(".")[0]
-
 
 TARGETS = {
     "manylinux_x86_64": Target("x86_64-linux-gnu.2.17", "manylinux2014_x86_64.manylinux_2_17_x86_64"),
     "manylinux_aarch64": Target("aarch64-linux-gnu.2.17", "manylinux2014_aarch64.manylinux_2_17_aarch64"),
     "musllinux_x86_64": Target("x86_64-linux-musl", "musllinux_1_2_x86_64"),
     "musllinux_aarch64": Target("aarch64-linux-musl", "musllinux_1_2_aarch64"),
-    "macos_arm64": Target("aarch64-macos.11.0", "macosx_11_0_arm64"),
-    "windows_x86_64": Target("x86_64-windows-gnu", "win_amd64"),
 }
 ABIS = ("cp310", "cp311", "cp312-abi3", "cp314t")
 """Of Python: one for 3.12 and all later ones, one for those without the global lock, and those before."""
@@ -95,7 +88,7 @@ def compiled_core(target: Target, abi: str, folder: Path) -> Path:
         f"-DBITVIT_ZIG_TARGET={target.zig}",
         f"-DPython_EXECUTABLE={sys.executable}",
         f"-DBITVIT_PYTHON_ABI={abi}",
-        f"-DBITVIT_PYTHON_HEADERS={headers(version, target.system, 't' in abi, BUILD / 'headers')}",
+        f"-DBITVIT_PYTHON_HEADERS={headers(version, 't' in abi, BUILD / 'headers')}",
     ]
     caches = {"ZIG_GLOBAL_CACHE_DIR": str(BUILD / "zig"), "ZIG_LOCAL_CACHE_DIR": str(BUILD / "zig")}
     for old in folder.glob("_core*"):
@@ -103,7 +96,7 @@ def compiled_core(target: Target, abi: str, folder: Path) -> Path:
     run(["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", *options], **caches)
     jobs = str(len(os.sched_getaffinity(0)))
     run(["cmake", "--build", folder, "--target", "_core", "--parallel", jobs], **caches)
-    (core,) = (path for path in folder.glob("_core*") if path.suffix in {".so", ".pyd"})
+    (core,) = folder.glob("_core*.so")
     return core
 
 
@@ -113,7 +106,7 @@ def assemble(part: Path, core: Path, target: Target, abi: str, out: Path) -> Non
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(part, folder)
     # A plain suffix is loaded by every Python; whether this is the right one says the name of the wheel.
-    suffix = ".pyd" if target.system == "windows" else ".abi3.so" if "abi3" in abi else ".so"
+    suffix = ".abi3.so" if "abi3" in abi else ".so"
     shutil.copy(core, folder / f"bitvit/_core{suffix}")
     python, _, stable = abi.partition("-")
     tags = [f"{python.rstrip('t')}-{stable or python}-{platform}" for platform in target.tag.split(".")]
@@ -149,7 +142,7 @@ def main() -> int:
             assemble(part, core, TARGETS[name], abi, out)
     for wheel in sorted(out.glob("bitvit-*.whl")):
         files = zipfile.ZipFile(wheel).infolist()
-        (core_size,) = (file.file_size for file in files if file.filename.endswith((".so", ".pyd")))
+        (core_size,) = (file.file_size for file in files if file.filename.endswith(".so"))
         print(f"{wheel.stat().st_size:9,} bytes, core {core_size:9,}: {wheel.name}")
     print(*missing, sep="\n", end="\n" if missing else "")
     return 1 if missing else 0

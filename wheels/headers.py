@@ -1,7 +1,7 @@
-"""Headers of Pythons, also of those that are not on this machine or run on other systems only.
+"""Headers of Pythons, also of those that are not on this machine.
 
-They come from a Python that is installed, or from Debian's package of that version. Two platforms' headers differ by
-``pyconfig.h`` alone, and so do those of a Python with and without its global lock.
+They come from a Python that is installed, or from Debian's package of that version. Those of Linux on x86-64 serve all
+of Linux with 64 bits; those of a Python with and without its global lock differ by a line of ``pyconfig.h``.
 """
 
 from __future__ import annotations
@@ -17,64 +17,30 @@ from pathlib import Path
 SUITES = ("bookworm", "trixie", "forky", "sid")
 """Debian's, the most settled first."""
 
-# What Python's own pyconfig.h says of Windows, which is not made by its configure script, as far as headers read it.
-WINDOWS = """\
-#define MS_WINDOWS 1
-#define MS_WIN32 1
-#define MS_WIN64 1
-#define Py_ENABLE_SHARED 1
-#define HAVE_DECLSPEC_DLL 1
-#define PLATFORM "win32"
-#define SIZEOF_VOID_P 8
-#define SIZEOF_SIZE_T 8
-#define SIZEOF_TIME_T 8
-#define SIZEOF_HKEY 8
-#define SIZEOF_PID_T 4
-#define SIZEOF_SHORT 2
-#define SIZEOF_INT 4
-#define SIZEOF_LONG 4
-#define SIZEOF_LONG_LONG 8
-#define SIZEOF_DOUBLE 8
-#define SIZEOF_FLOAT 4
-#define SIZEOF_WCHAR_T 2
-#define SIZEOF_OFF_T 4
-#define SIZEOF_FPOS_T 8
-#define ALIGNOF_MAX_ALIGN_T 8
-#define ALIGNOF_SIZE_T 8
-#define HAVE_STDDEF_H 1
-#define HAVE_SYS_STAT_H 1
-#define HAVE_SYS_TYPES_H 1
-#define WITH_DOC_STRINGS 1
-#define WITH_PYMALLOC 1
-"""
-
 
 class MissingHeaders(Exception):
     """There are no headers of this version to be had; the message says where they were looked for."""
 
 
-def headers(version: str, system: str, free_threaded: bool, folder: Path) -> Path:
+def headers(version: str, free_threaded: bool, folder: Path) -> Path:
     """Return a folder with Python.h and all that it includes.
 
     Args:
         version: such as ``3.12``.
-        system: ``linux``, ``macos`` or ``windows``, of 64 bits.
         free_threaded: for the Python without its global lock.
         folder: where folders of headers are kept.
 
     Raises:
         MissingHeaders: neither this machine nor Debian has them.
     """
-    found = folder / f"{version}{'t' if free_threaded else ''}-{system}"
+    found = folder / f"{version}{'t' if free_threaded else ''}"
     if (found / "Python.h").exists():
         return found
     source, configuration = _original(version, folder)
     unfinished = folder / f"{found.name}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(source, unfinished)
-    text = WINDOWS if system == "windows" else configuration.read_text(encoding="utf-8")
-    if system == "macos":
-        text = re.sub(r"^#define (HAVE_CRYPT_\w+) .*$", "", text, flags=re.MULTILINE)
+    text = configuration.read_text(encoding="utf-8")
     if free_threaded:
         text += "#define Py_GIL_DISABLED 1\n"
     (unfinished / "pyconfig.h").write_text(text, encoding="utf-8")
@@ -144,6 +110,8 @@ def debian_packages(names: list[str], folder: Path) -> Path:
         for package in unfinished.glob("*.deb"):
             subprocess.run(["dpkg-deb", "-x", package, unfinished], check=True)
             package.unlink()
+        if not (unfinished / "lib").exists():
+            (unfinished / "lib").symlink_to("usr/lib")  # Debian's package base-files does it, from trixie on
         unfinished.rename(folder)
         return folder
     raise MissingHeaders(reason)

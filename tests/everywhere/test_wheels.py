@@ -69,7 +69,7 @@ def test_content(target: str, abi: str) -> None:
         names = archive.namelist()
         (information,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/WHEEL"))
         files = {name: archive.read(name) for name in names if name.startswith("bitvit/")}
-    core = [name for name in files if re.fullmatch(r"bitvit/_core(\.abi3)?\.(so|pyd)", name)]
+    core = [name for name in files if re.fullmatch(r"bitvit/_core(\.abi3)?\.so", name)]
     assert len(core) == 1
     del files[core[0]]
     package = ROOT / "src"
