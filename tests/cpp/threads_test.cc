@@ -70,7 +70,7 @@ void ShareWorkspaces() {
         const WorkspacePool::Lease lease = pool.Borrow(interrupt, false);
         Require(static_cast<bool>(lease), "there was a workspace to wait for");
         Require(++n_out <= pool.most(), "more calls than workspaces");
-        for (size_t b = 0; b < sizes.arena_bytes; ++b) lease->arena()[b] = std::byte{1};
+        for (size_t b = 0; b < sizes.arena_bytes; ++b) lease->arena(0)[b] = std::byte{1};
         Require(lease->MakeLanes(3, sizes) == 3, "lanes");
         --n_out;
       }
