@@ -27,7 +27,8 @@ class Layouts {
 
   // At least that many bytes for what is needed while one operator is made; the same memory for the next.
   AlignedBuffer Scratch(size_t n_bytes) {
-    if (scratch_.size_bytes() < n_bytes) scratch_ = AlignedBuffer(n_bytes);
+    // Rounded up as `size_bytes` is: with red zones, what rounding adds to a buffer may not be touched.
+    if (scratch_.size_bytes() < n_bytes) scratch_ = AlignedBuffer(AlignUp(n_bytes));
     return scratch_;
   }
 
