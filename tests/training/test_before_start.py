@@ -123,6 +123,14 @@ def test_teacher_files_of_all_usual_forms(tmp_path: Path, suffix: str, prefix: s
     assert "guessing" in line and f"warning: {line}" in notes
 
 
+def test_a_folder_without_a_finished_teacher(tmp_path: Path) -> None:
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "recipe.yaml").write_text("name: x\n")
+    recipe = tiny_recipe(tmp_path / "data", **SHORT, teacher__weights=str(tmp_path / "killed"))
+    with pytest.raises(CheckpointError, match=r"killed: holds neither .* no training has ended there"):
+        train(recipe, tmp_path / "run")
+
+
 class Attack:
     """Unpickled without restrictions, it raises."""
 
@@ -142,6 +150,7 @@ def test_teacher_files_that_cannot_be_used(tmp_path: Path) -> None:
 
     torch.save({"state_dict": Attack()}, path)
     assert "save its state_dict" in message()
+    assert not (tmp_path / "run").exists(), "a run that cannot start leaves no folder"
     state = teacher_state()
     state["blocks.0.attn.qkv.weight"][0, 0] = float("nan")
     torch.save(state, path)

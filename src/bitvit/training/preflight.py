@@ -79,7 +79,8 @@ def check_before_start(run: Run) -> None:
         )
     if recipe.needs_teacher:
         _check_teacher(run)
-        if recipe.teacher.pretrained and not run.phases[0].is_finished:
+        given = recipe.teacher.pretrained or recipe.teacher.weights is not None
+        if given and not run.phases[0].is_finished:
             build_teacher(recipe, run.classes.labels)  # which cannot be had without its weights
     if run.student.is_binary and recipe.stage2.epochs and not is_comparison_only(run.student.model):
         _export_trial(run)

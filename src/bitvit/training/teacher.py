@@ -79,6 +79,10 @@ def _weights_file(recipe: Recipe) -> Path | None:
     path = Path(given).expanduser()
     if path.is_dir():
         path = path / TEACHER_FILE if (path / TEACHER_FILE).is_file() else path / FINAL_FILE
+        if not path.is_file():
+            raise CheckpointError(
+                f"teacher.weights: {given}: holds neither {TEACHER_FILE} nor {FINAL_FILE}: no training has ended there"
+            )
     if not path.is_file():
         raise CheckpointError(f"teacher.weights: {given}: no such file or run folder")
     return path

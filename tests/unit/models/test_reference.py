@@ -218,6 +218,9 @@ def test_wrappers_and_prefixes_of_any_name(tmp_path: Path, wrapper: str, prefix:
     names = ("cls_token", "blocks.0.weight", "head.bias")
     torch.save({wrapper: {prefix + name: torch.ones(2) for name in names}, "epoch": 1}, tmp_path / "net.pth")
     assert tuple(read_checkpoint(tmp_path / "net.pth")) == names
+    deeper = {"averaged": {wrapper: {prefix + name: torch.ones(2) for name in names}}, "options": {"lr": 1e-3}}
+    torch.save(deeper, tmp_path / "deeper.pth")
+    assert tuple(read_checkpoint(tmp_path / "deeper.pth")) == names
     torch.save({"fc.weight": torch.ones(2), "fc.bias": torch.ones(2)}, tmp_path / "layer.pth")
     assert tuple(read_checkpoint(tmp_path / "layer.pth")) == ("fc.weight", "fc.bias")
 

@@ -86,7 +86,10 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
             return tensors
         if inner is None:
             # A wrapper of another name, if there is one that holds tensors.
-            candidates = [value for value in loaded.values() if _holds_tensors(value)]
+            inside = [value for value in loaded.values() if isinstance(value, Mapping)]
+            candidates = [value for value in inside if _holds_tensors(value)] or [
+                value for value in inside if any(_holds_tensors(deeper) for deeper in value.values())
+            ]
             inner = candidates[0] if len(candidates) == 1 else None
         loaded = inner
     raise CheckpointImportError(f"{path} contains no named tensors, so it is not a checkpoint of a network")
