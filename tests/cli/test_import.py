@@ -209,7 +209,7 @@ def test_places_that_must_not_be_written(bitvit: Command, reactdeit: Path, tmp_p
     for name in ("ours.pth", "ours.bitvit", "folder.safetensors", "nowhere/ours.safetensors"):
         bitvit("import", reactdeit, *config, "--out", tmp_path / name).assert_one_error_line(Path(name).parts[0])
     itself = bitvit("import", tmp_path / "authors.safetensors", *config, "--out", tmp_path / "authors.safetensors")
-    itself.assert_one_error_line("itself")
+    itself.assert_one_error_line("would be overwritten")
     assert (tmp_path / "authors.safetensors").read_bytes() == before
 
 
