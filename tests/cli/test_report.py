@@ -30,7 +30,8 @@ def test_page_of_a_classifier(bitvit: Command, finished_run: Path, tmp_path: Pat
     # Distance to full precision: that of the run's own report, with its sign.
     teacher, final = (numbers["report"]["phases"][i]["evaluation"]["top1"] for i in (0, -1))
     assert f"{100 * (final - teacher):+.2f} points" in page
-    assert f"{abs(100 * (final - teacher)):.2f} points {'below' if final < teacher else 'above'}" in page
+    apart = f"is {abs(100 * (final - teacher)):.2f} points {'below' if final < teacher else 'above'}"
+    assert f"The 1-bit network {'equals' if final == teacher else apart} the full-precision one" in page
     packed = numbers["packed"]
     assert packed["agreement"]["images"] == 30 and f"{packed['size_bytes'] / 1e6:.2f} MB" in page
     assert packed["median_ms"].keys() == {"full precision (PyTorch)", "1-bit packed"}
