@@ -10,6 +10,7 @@ import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
@@ -25,6 +26,7 @@ __all__ = [
     "refuse_special_file",
     "register_decoders",
     "subfolders",
+    "whole_content",
 ]
 
 # Formats that Pillow lists and that are not pictures to learn from: stubs without a decoder, documents, films, and
@@ -275,3 +277,13 @@ def refuse_special_file(path: str | os.PathLike[str], error: type[BitvitError] =
     )  # fmt: skip
     kind = next((name for test, name in kinds if test(mode)), "special file")
     raise error(f"{os.fspath(path)}: this is a {kind}, expected a file")
+
+
+def whole_content(source: str | os.PathLike[str] | IO[bytes]) -> bytes | None:
+    """Return all bytes of a path, or of a stream that may have been read in part: None if it cannot be read again."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source).read_bytes()
+    if not source.seekable():
+        return None
+    source.seek(0)
+    return source.read()

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from bitvit.errors import ImageError
-from bitvit.image_files import refuse_special_file, register_decoders
+from bitvit.image_files import refuse_special_file, register_decoders, whole_content
 from bitvit.runtime import pixel_depth
 from bitvit.runtime.orientation import orientation_before_loading, orientation_to_apply, turned
 from bitvit.runtime.pixel_depth import PixelValues, Range
@@ -211,12 +211,8 @@ def _without_end_mark(source: str | os.PathLike[str] | IO[bytes], max_pixels: in
     With the end mark appended the decoder fills what is missing with grey. It is missing if further bits before the
     end mark change the image: in a complete image the decoder skips them.
     """
-    if isinstance(source, str | os.PathLike):
-        data = Path(source).read_bytes()
-    elif source.seekable():
-        source.seek(0)
-        data = source.read()
-    else:
+    data = whole_content(source)
+    if data is None:
         return None
     data = data.rstrip(b"\xff")  # half an end mark
     images = []

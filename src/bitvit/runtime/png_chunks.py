@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import struct
-from pathlib import Path
 from typing import IO
+
+from bitvit.image_files import whole_content
 
 __all__ = ["without_long_texts"]
 
@@ -29,14 +30,8 @@ def without_long_texts(source: str | os.PathLike[str] | IO[bytes]) -> io.BytesIO
     Returns:
         The file, or None if it is no PNG, or is a stream that cannot be read again.
     """
-    if isinstance(source, str | os.PathLike):
-        data = Path(source).read_bytes()
-    elif source.seekable():
-        source.seek(0)
-        data = source.read()
-    else:
-        return None
-    if not data.startswith(_SIGNATURE):
+    data = whole_content(source)
+    if data is None or not data.startswith(_SIGNATURE):
         return None
     kept = [_SIGNATURE]
     at = len(_SIGNATURE)
