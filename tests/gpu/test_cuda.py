@@ -21,6 +21,7 @@ from bitvit.layers import calibrate
 from bitvit.models import create_model, list_models, set_stage
 from bitvit.training import Recipe, packaged_recipes, train
 from bitvit.training.compilation import compile_for_training
+from bitvit.training.cuda_graphs import capture_passes, release_passes
 
 pytestmark = pytest.mark.gpu
 
@@ -157,16 +158,26 @@ def test_every_recipe_trains(name: str, precision: str, folders: dict[str, Path]
     assert all(math.isfinite(phase.evaluation.loss) for phase in report.phases)
 
 
-@pytest.mark.parametrize(("key", "tolerance"), [("compile", 0.05), ("cuda_graphs", 0.02)])
+# Gradients are compared, not trained networks: two trainings part after the first step, because Adam turns the sign of
+# a tiny gradient into a whole step. Weights moved by 1e-7 change the loss of these runs by up to 12 %, on the CPU too.
+@pytest.mark.parametrize("name", ONE_OF_EACH)
+def test_captured_passes_are_the_plain_ones(name: str, device: torch.device) -> None:
+    model, images = _built(name)
+    model, batches = model.to(device), [images.to(device), 0.5 * images.flip(0).to(device)]
+    expected = [_step(model, batch) for batch in batches]
+    model, _ = _built(name)
+    capture_passes(model.to(device), batches[0])
+    found = [_step(model, batch) for batch in batches]
+    release_passes(model)
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("key", ["compile", "cuda_graphs"])
 @pytest.mark.parametrize("name", ["gsb-micro", "binaryvit-micro", "bhvit-micro", "seg-micro"])
-def test_faster_passes_train_alike(
-    name: str, key: str, tolerance: float, folders: dict[str, Path], tmp_path: Path
-) -> None:
-    losses = []
-    for is_on in (False, True):
-        recipe = _short(name, folders, **{f"runtime.{key}": is_on})
-        losses.append(train(recipe, tmp_path / str(is_on)).final.evaluation.loss)
-    assert math.isclose(losses[0], losses[1], rel_tol=tolerance)
+def test_faster_passes_train(name: str, key: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """Training itself compares the passes with the plain ones first, and stops where they differ."""
+    report = train(_short(name, folders, **{f"runtime.{key}": True}), tmp_path)
+    assert math.isfinite(report.final.evaluation.loss)
 
 
 @pytest.mark.parametrize("name", ["gsb-micro", "binaryvit-micro", "bhvit-micro"])

@@ -17,7 +17,12 @@ def channels_last(x: Tensor) -> Tensor:
 
 def average_pool(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
     """Average-pool a map with zero padding, always dividing by the whole kernel: ``[B, H, W, C] -> [B, h, w, C]``."""
-    return channels_last(F.avg_pool2d(channels_first(x), kernel, stride, padding, count_include_pad=True))
+    maps = channels_first(x)
+    if x.device.type != "cpu":
+        # Until July 2026 PyTorch's gradient of padded pooling was wrong on CUDA where channels come last in memory
+        # (github.com/pytorch/pytorch/issues/188344), and that of any pooling on Apple's MPS (issue 175190).
+        maps = maps.contiguous()
+    return channels_last(F.avg_pool2d(maps, kernel, stride, padding, count_include_pad=True))
 
 
 def max_pool(x: Tensor, kernel: int, stride: int, padding: int) -> Tensor:

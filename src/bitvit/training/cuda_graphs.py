@@ -34,6 +34,9 @@ def capture_passes(model: nn.Module, images: Tensor) -> None:
     """
     with unchanged(model):
         expected, gradients = gradients_of(model, images)
+    # The graphs' gradients come from another stream than those of the plain passes, on purpose; PyTorch warns of it.
+    if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     capture: Any = torch.cuda.make_graphed_callables
     try:
         with unchanged(model):
