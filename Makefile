@@ -24,18 +24,19 @@ export OMP_WAIT_POLICY ?= passive
 # CMake and Ninja come from .venv where the system has none.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup core docs demo demo-segmentation test test-everywhere test-ecosystem test-gpu web wheels results check format sanitize fuzz soak bench clean
+.PHONY: help setup core docs demo demo-segmentation test test-everywhere test-everywhere-short test-ecosystem test-gpu web wheels results check format sanitize fuzz soak bench clean
 
 help:
 	@echo "make setup   install bitvit with everything for development into $(VENV)"
 	@echo "make demo    train, export and run a 1-bit vision transformer on small digits (about 5 minutes)"
 	@echo "make demo-segmentation   the same for a class of every pixel"
 	@echo "make test    run all tests"
-	@echo "make test-everywhere  compare AArch64, 32-bit ARM (under an emulator) and WebAssembly (in Node and Chromium) with Python, to the bit"
+	@echo "make test-everywhere  compare AArch64, 32-bit ARM (under an emulator), WebAssembly (in Node and Chromium) and Windows (under Wine) with Python, to the bit"
+	@echo "make test-everywhere-short  the part of it that .ci/run runs"
 	@echo "make test-ecosystem  run bitvit inside other people's engines: Ray, Spark, ONNX Runtime; the notebook; what the pages show"
 	@echo "make test-gpu  train every recipe on a CUDA device, compare its gradients with the CPU's"
 	@echo "make web     build the npm package and the page for browsers into build/web"
-	@echo "make wheels  build wheels for Linux, x86-64 and AArch64, into dist, and test those that run here"
+	@echo "make wheels  build wheels for Linux (x86-64, AArch64) and Windows into dist, and test those that run here"
 	@echo "make results check the published studies against today's recipes"
 	@echo "make docs    build the site into build/site; warnings are errors"
 	@echo "make check   run linters, the type checker and the C++ format check"
@@ -74,14 +75,18 @@ demo-segmentation: $(CORE)
 test: $(CORE)
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
-# Compilers and an emulator for other machines, where they can be installed; tests whose tools are missing are skipped.
-EVERYWHERE := g++-aarch64-linux-gnu g++-arm-linux-gnueabihf qemu-user clang-14 lld-14 wasi-libc libc++-14-dev-wasm32 libc++abi-14-dev-wasm32 libclang-rt-14-dev-wasm32 nodejs npm chromium
+# Tests whose tools are missing, and cannot be installed, are skipped. The short ones are about ten minutes of a processor.
+PLAYWRIGHT = $(PIP) install --quiet --group browser || echo "playwright cannot be installed: the tests of the page are skipped"
 test-everywhere: $(CORE)
-	@command -v aarch64-linux-gnu-g++ arm-linux-gnueabihf-g++ qemu-aarch64 clang++-14 wasm-ld-14 node npm chromium >/dev/null || \
-		{ apt-get -qq update && apt-get -qq install -y --no-install-recommends $(EVERYWHERE); } >/dev/null 2>&1 || \
-		echo "not all of these packages can be installed, some tests will be skipped: $(EVERYWHERE)"
-	@$(PIP) install --quiet --group browser || echo "playwright cannot be installed, the tests of the page will be skipped"
+	@tests/everywhere/install_tools.sh all
+	@$(PLAYWRIGHT)
+	@$(PIP) install --quiet --group wheels || echo "ziglang cannot be installed: the tests of Windows are skipped"
 	$(BIN)/python -m pytest -m everywhere tests/everywhere
+
+test-everywhere-short: $(CORE)
+	@tests/everywhere/install_tools.sh
+	@$(PLAYWRIGHT)
+	$(BIN)/python -m pytest -m "everywhere and not long" tests/everywhere
 
 test-ecosystem: $(CORE)
 	$(PIP) install --quiet --group ecosystem

@@ -1,4 +1,4 @@
-"""Builds wheels for all of Linux on one machine, with the compiler of PyPI's ziglang.
+"""Builds wheels for Linux and Windows on one machine, with the compiler of PyPI's ziglang.
 
 python wheels/build.py
 python wheels/build.py --targets manylinux_x86_64 --abis cp312-abi3 --out build/some
@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from wheels.headers import MissingHeaders, headers
+from wheels.headers import MissingHeaders, declared_names, headers
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build/wheels"
@@ -42,12 +42,27 @@ class Target:
     zig: str
     tag: str
 
+    @property
+    def system(self) -> str:
+        """As CMake calls it."""
+        return "Windows" if "-windows-" in self.zig else "Linux"
+
+    def core(self, abi: str) -> str:
+        """The name of the compiled module in a wheel.
+
+        It ends in a plain suffix, which each Python loads; whether this is the right one says the name of the wheel.
+        """
+        if self.system == "Windows":
+            return "_core.pyd"
+        return "_core.abi3.so" if "abi3" in abi else "_core.so"
+
 
 TARGETS = {
     "manylinux_x86_64": Target("x86_64-linux-gnu.2.17", "manylinux2014_x86_64.manylinux_2_17_x86_64"),
     "manylinux_aarch64": Target("aarch64-linux-gnu.2.17", "manylinux2014_aarch64.manylinux_2_17_aarch64"),
     "musllinux_x86_64": Target("x86_64-linux-musl", "musllinux_1_2_x86_64"),
     "musllinux_aarch64": Target("aarch64-linux-musl", "musllinux_1_2_aarch64"),
+    "windows_x86_64": Target("x86_64-windows-gnu", "win_amd64"),
 }
 ABIS = ("cp310", "cp311", "cp312-abi3", "cp314t")
 """Of Python: one for 3.12 and all later ones, one for those without the global lock, and those before."""
@@ -79,24 +94,38 @@ def zig() -> Path:
     return Path(found.origin).with_name("zig")
 
 
+def import_library(abi: str, python_headers: Path) -> Path:
+    """What a module for Windows is linked with instead of Python: the names that its DLL exports."""
+    python, _, stable = abi.partition("-")
+    dll = "python3" if stable else f"python{python[2:]}"
+    definitions = python_headers.with_name(f"{dll}.def")
+    definitions.write_text("\n".join([f"LIBRARY {dll}.dll", "EXPORTS", *declared_names(python_headers), ""]))
+    library = definitions.with_name(f"lib{dll}.dll.a")
+    run([zig(), "dlltool", "-m", "i386:x86-64", "-d", definitions, "-l", library])
+    return library
+
+
 def compiled_core(target: Target, abi: str, folder: Path) -> Path:
     """Compile bitvit._core for a system and a Python; only the bindings, where the engine is there already."""
     version = f"3.{abi[3:].partition('-')[0].rstrip('t')}"
+    python_headers = headers(version, "t" in abi, BUILD / "headers", target.system)
     options = [
         f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cpp/zig.cmake'}",
         f"-DBITVIT_ZIG={zig()}",
         f"-DBITVIT_ZIG_TARGET={target.zig}",
         f"-DPython_EXECUTABLE={sys.executable}",
         f"-DBITVIT_PYTHON_ABI={abi}",
-        f"-DBITVIT_PYTHON_HEADERS={headers(version, 't' in abi, BUILD / 'headers')}",
+        f"-DBITVIT_PYTHON_HEADERS={python_headers}",
     ]
+    if target.system == "Windows":
+        options.append(f"-DBITVIT_PYTHON_LIBRARY={import_library(abi, python_headers)}")
     caches = {"ZIG_GLOBAL_CACHE_DIR": str(BUILD / "zig"), "ZIG_LOCAL_CACHE_DIR": str(BUILD / "zig")}
     for old in folder.glob("_core*"):
         old.unlink()
     run(["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", *options], **caches)
     jobs = str(len(os.sched_getaffinity(0)))
     run(["cmake", "--build", folder, "--target", "_core", "--parallel", jobs], **caches)
-    (core,) = folder.glob("_core*.so")
+    (core,) = (path for path in folder.glob("_core*") if path.suffix in {".so", ".pyd"})
     return core
 
 
@@ -105,9 +134,7 @@ def assemble(part: Path, core: Path, target: Target, abi: str, out: Path) -> Non
     folder = core.parent / "wheel" / part.name
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(part, folder)
-    # A plain suffix is loaded by every Python; whether this is the right one says the name of the wheel.
-    suffix = ".abi3.so" if "abi3" in abi else ".so"
-    shutil.copy(core, folder / f"bitvit/_core{suffix}")
+    shutil.copy(core, folder / "bitvit" / target.core(abi))
     python, _, stable = abi.partition("-")
     tags = [f"{python.rstrip('t')}-{stable or python}-{platform}" for platform in target.tag.split(".")]
     (information,) = folder.glob("*.dist-info/WHEEL")
@@ -142,7 +169,7 @@ def main() -> int:
             assemble(part, core, TARGETS[name], abi, out)
     for wheel in sorted(out.glob("bitvit-*.whl")):
         files = zipfile.ZipFile(wheel).infolist()
-        (core_size,) = (file.file_size for file in files if file.filename.endswith(".so"))
+        (core_size,) = (file.file_size for file in files if file.filename.endswith((".so", ".pyd")))
         print(f"{wheel.stat().st_size:9,} bytes, core {core_size:9,}: {wheel.name}")
     print(*missing, sep="\n", end="\n" if missing else "")
     return 1 if missing else 0

@@ -1,7 +1,8 @@
 """Headers of Pythons, also of those that are not on this machine.
 
 They come from a Python that is installed, or from Debian's package of that version. Those of Linux on x86-64 serve all
-of Linux with 64 bits; those of a Python with and without its global lock differ by a line of ``pyconfig.h``.
+of Linux with 64 bits. Windows has the same, but for ``pyconfig.h``, which `pyconfig_windows.h` replaces; those of a
+Python with and without its global lock differ by a line of it.
 """
 
 from __future__ import annotations
@@ -22,30 +23,40 @@ class MissingHeaders(Exception):
     """There are no headers of this version to be had; the message says where they were looked for."""
 
 
-def headers(version: str, free_threaded: bool, folder: Path) -> Path:
+def headers(version: str, free_threaded: bool, folder: Path, system: str = "Linux") -> Path:
     """Return a folder with Python.h and all that it includes.
 
     Args:
         version: such as ``3.12``.
         free_threaded: for the Python without its global lock.
         folder: where folders of headers are kept.
+        system: ``Linux`` or ``Windows``, of 64 bits.
 
     Raises:
         MissingHeaders: neither this machine nor Debian has them.
     """
-    found = folder / f"{version}{'t' if free_threaded else ''}"
+    found = folder / f"{version}{'t' if free_threaded else ''}{'-windows' if system == 'Windows' else ''}"
     if (found / "Python.h").exists():
         return found
     source, configuration = _original(version, folder)
     unfinished = folder / f"{found.name}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     shutil.copytree(source, unfinished)
+    if system == "Windows":
+        configuration = Path(__file__).with_name("pyconfig_windows.h")
     text = configuration.read_text(encoding="utf-8")
     if free_threaded:
         text += "#define Py_GIL_DISABLED 1\n"
     (unfinished / "pyconfig.h").write_text(text, encoding="utf-8")
     unfinished.rename(found)
     return found
+
+
+def declared_names(folder: Path) -> list[str]:
+    """Names of all functions and variables that headers declare to be Python's."""
+    declaration = re.compile(r"PyAPI_(?:FUNC|DATA)\([^()]*(?:\([^()]*\)[^()]*)*\)\s*\(?\*?\s*(\w+)")
+    texts = (path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.h")))
+    return sorted({name for text in texts for name in declaration.findall(text)})
 
 
 def installed_pythons(version: str, free_threaded: bool = False) -> Iterator[Path]:

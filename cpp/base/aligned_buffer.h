@@ -8,6 +8,10 @@
 #include <memory>
 #include <new>
 
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
+
 #include "base/red_zones.h"
 
 namespace bitvit {
@@ -24,6 +28,23 @@ inline constexpr size_t AlignUp(size_t n, size_t alignment = kAlignment) {
   throw std::bad_alloc();
 #else
   std::abort();
+#endif
+}
+
+// `size` is a multiple of kAlignment; null: there is not enough memory.
+inline std::byte* AllocateAligned(size_t size) {
+#if defined(_WIN32)  // whose library does not have what C++17 asks for
+  return static_cast<std::byte*>(_aligned_malloc(size, kAlignment));
+#else
+  return static_cast<std::byte*>(std::aligned_alloc(kAlignment, size));
+#endif
+}
+
+inline void FreeAligned(std::byte* p) {
+#if defined(_WIN32)
+  _aligned_free(p);
+#else
+  std::free(p);
 #endif
 }
 
@@ -61,12 +82,12 @@ class AlignedBuffer {
  private:
   bool AllocateUnset(size_t size_bytes) {
     size_ = AlignUp(size_bytes == 0 ? 1 : size_bytes);
-    std::byte* const data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size_));
+    std::byte* const data = AllocateAligned(size_);
     if (data == nullptr) return false;
     live_bytes_.fetch_add(size_, std::memory_order_relaxed);
     data_ = std::shared_ptr<std::byte>(data, [size = size_](std::byte* p) {
       live_bytes_.fetch_sub(size, std::memory_order_relaxed);
-      std::free(p);
+      FreeAligned(p);
     });
     std::memset(data + size_bytes, 0, size_ - size_bytes);
     Forbid(data + size_bytes, size_ - size_bytes);

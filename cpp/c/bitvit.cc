@@ -11,6 +11,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#elif defined(_WIN32)
+#include <io.h>
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
 #endif
 
 #include "base/text.h"
@@ -84,6 +89,17 @@ std::FILE* OpenRegularFile(const char* path) {
   std::FILE* const file = fstat(descriptor, &about) == 0 && S_ISREG(about.st_mode) ? fdopen(descriptor, "rb") : nullptr;
   if (file == nullptr) close(descriptor);
   return file;
+#elif defined(_WIN32)
+  const int size = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, nullptr, 0);
+  std::wstring wide(static_cast<size_t>(size), L'\0');
+  MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide.data(), size);
+  // What is not UTF-8 comes from the arguments of a program, in the system's code page.
+  std::FILE* const file = size > 0 ? _wfopen(wide.c_str(), L"rb") : std::fopen(path, "rb");
+  if (file == nullptr) return nullptr;
+  const auto handle = reinterpret_cast<HANDLE>(_get_osfhandle(_fileno(file)));
+  if (GetFileType(handle) == FILE_TYPE_DISK) return file;
+  std::fclose(file);
+  return nullptr;
 #else
   return std::fopen(path, "rb");
 #endif

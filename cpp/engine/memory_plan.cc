@@ -120,7 +120,7 @@ MemoryPlan PlanByTime(const std::vector<Lifetime>& lifetimes) {
 }
 
 // One after the other, with red zones between them.
-MemoryPlan PlanApart(const std::vector<Lifetime>& lifetimes) {
+[[maybe_unused]] MemoryPlan PlanApart(const std::vector<Lifetime>& lifetimes) {
   MemoryPlan plan = {{}, kRedZoneBytes};
   for (const Lifetime& lifetime : lifetimes) {
     plan.offsets.push_back(plan.size_bytes);

@@ -12,6 +12,11 @@
 #include <string>
 #include <vector>
 
+#if defined(_WIN32)
+#include <fcntl.h>
+#include <io.h>
+#endif
+
 #include "base/isa.h"
 #include "engine/program_builder.h"
 #include "program/container.h"
@@ -91,6 +96,10 @@ Bytes Reply(const Bytes& request) {
 }  // namespace bitvit
 
 int main() {
+#if defined(_WIN32)  // whose streams else change the ends of lines
+  _setmode(_fileno(stdin), _O_BINARY);
+  _setmode(_fileno(stdout), _O_BINARY);
+#endif
   uint64_t size = 0;
   while (std::fread(&size, sizeof(size), 1, stdin) == 1) {
     bitvit::Bytes request(static_cast<size_t>(size));

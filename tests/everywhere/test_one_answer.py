@@ -1,4 +1,4 @@
-"""One answer everywhere: AArch64 under an emulator, WebAssembly in Node, and Python give the same bits.
+"""One answer everywhere: AArch64 and Windows under emulators, WebAssembly in Node, and Python give the same bits.
 
 Run by ``make test-everywhere``, which installs what is needed; a test whose tools are missing is skipped and says so.
 """
@@ -23,16 +23,17 @@ import bitvit
 from bitvit.export import export_model
 from bitvit.models import create_model, list_models
 from bitvit.runtime import available_isas
-from tests.support.native_builds import ROOT, built, fnv1a, installed, require, run
+from tests.support.native_builds import ROOT, built, fnv1a, installed, require, run, wine, zig
 
 pytestmark = pytest.mark.everywhere
 
 HERE = Path(__file__).parent
-PARITY = sorted(
+OPERATORS = ["tests/parity/test_engine_operators.py", "tests/parity/test_kernel_edges.py"]
+PARITY = [*OPERATORS, *(
     f"tests/parity/test_{name}.py"
-    for name in ("engine_operators", "engine_programs", "engine_chains", "engine_row_groups", "kernel_edges",
-                 "packed_models", "registered_models", "segmentation_models", "own_model")
-)  # fmt: skip
+    for name in ("engine_programs", "engine_chains", "engine_row_groups", "packed_models", "registered_models",
+                 "segmentation_models", "own_model")
+)]  # fmt: skip
 QEMU = "qemu-aarch64 -L /usr/aarch64-linux-gnu -cpu"
 
 
@@ -54,19 +55,29 @@ def web() -> Path:
     return ROOT / "build/tests/web"
 
 
+def windows() -> Path:
+    zig_target = ["-DBITVIT_ZIG_TARGET=x86_64-windows-gnu", f"-DBITVIT_ZIG={zig()}"]
+    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cpp/zig.cmake'}"
+    wine()
+    return built("windows", toolchain, *zig_target, "-DBITVIT_C=ON", "-DBITVIT_TESTS=ON", "-DBITVIT_WERROR=ON")
+
+
 SERVERS: dict[str, Callable[[], str]] = {
     "cortex-a53": lambda: f"{QEMU} cortex-a53 {aarch64() / 'engine_server'}",
     "cortex-a76": lambda: f"{QEMU} cortex-a76 {aarch64() / 'engine_server'}",
     "wasm": lambda: f"node --no-warnings {HERE / 'run_wasi.mjs'} {web() / 'cmake/engine_server.wasm'}",
+    "windows": lambda: f"{shlex.join(wine())} {windows() / 'engine_server.exe'}",
 }
 SETS = {
     "cortex-a53": "portable neon",
     "cortex-a76": "portable neon neon_dotprod",
     "wasm": "simd128",
+    "windows": " ".join(available_isas()),
 }
+MACHINES = [pytest.param(name, marks=[pytest.mark.long] if name == "windows" else []) for name in SERVERS]
 
 
-@pytest.mark.parametrize("machine", SERVERS)
+@pytest.mark.parametrize("machine", MACHINES)
 def test_instruction_sets_found(machine: str) -> None:
     done = subprocess.run(
         shlex.split(SERVERS[machine]()), input=b"\4\0\0\0\0\0\0\0isas", capture_output=True, timeout=60
@@ -74,14 +85,25 @@ def test_instruction_sets_found(machine: str) -> None:
     assert done.stdout[9:].decode().split() == SETS[machine].split(), done.stderr
 
 
-@pytest.mark.parametrize("machine", SERVERS)
-def test_all_parity_tests_of_the_engine(machine: str) -> None:
+def run_parity(machine: str, tests: list[str], least: int) -> None:
+    """Run tests of the engine here against the engine there; at least so many must pass."""
     environment = {**os.environ, "BITVIT_TEST_ENGINE": SERVERS[machine](), "OMP_NUM_THREADS": "1"}
     environment.pop("BITVIT_ISA", None)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.remote_engine", *PARITY]
-    output = run(command, timeout_s=3600, env=environment, cwd=ROOT)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.remote_engine", *tests]
+    output = run(command, timeout_s=7200, env=environment, cwd=ROOT)
     passed = re.search(r"(\d+) passed", output)
-    assert passed is not None and int(passed[1]) > 300, output[-2000:]
+    assert passed is not None and int(passed[1]) > least, output[-2000:]
+
+
+@pytest.mark.parametrize("machine", ["cortex-a76", "wasm"])
+def test_parity_of_the_operators(machine: str) -> None:
+    run_parity(machine, OPERATORS, 350)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("machine", SERVERS)
+def test_all_parity_tests_of_the_engine(machine: str) -> None:
+    run_parity(machine, PARITY, 500)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +168,30 @@ def test_the_c_example_on_aarch64(cpu: str, files: list[Path], pictures: list[Pa
     for file in files:
         output = run([*f"{QEMU} {cpu}".split(), program, "--digest", file, *pictures])
         assert [line.split()[0] for line in output.splitlines()] == digests_of_python(file, pictures, "portable")
+
+
+def c_example_for_windows(folder: Path) -> Path:
+    """`examples/c` for Windows, beside the library's DLL."""
+    prefix = installed(windows(), folder / "prefix")
+    (library,) = (prefix / "lib").glob("libbitvit.dll.a")
+    program = prefix / "bin/classify.exe"
+    run([zig(), "cc", "-target", "x86_64-windows-gnu", "-std=c99", "-O1", "-DBITVIT_SHARED", f"-I{prefix / 'include'}",
+         ROOT / "examples/c/classify.c", library, "-o", program])  # fmt: skip
+    return program
+
+
+@pytest.mark.long
+def test_the_c_example_on_windows(files: list[Path], pictures: list[Path], tmp_path: Path) -> None:
+    program = c_example_for_windows(tmp_path)
+    for file in files:
+        output = run([*wine(), program, "--digest", file, *pictures])
+        assert [line.split()[0] for line in output.splitlines()] == digests_of_python(file, pictures, "portable")
+    renamed = files[0].with_name("Blätter.bitvit")
+    shutil.copy(files[0], renamed)
+    assert run([*wine(), program, renamed, pictures[0]])
+    for name in ("missing.bitvit", "CON"):
+        with pytest.raises(AssertionError, match="is not a regular file"):
+            run([*wine(), program, name, pictures[0]])
 
 
 @pytest.fixture(scope="module")

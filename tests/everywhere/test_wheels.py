@@ -23,7 +23,7 @@ from tests.support.native_builds import ROOT, require, run
 from wheels.build import ABIS, TARGETS
 from wheels.headers import MissingHeaders, debian_packages, installed_pythons
 
-pytestmark = pytest.mark.everywhere
+pytestmark = [pytest.mark.everywhere, pytest.mark.long]
 
 MAX_BYTES = 3_000_000
 WHEELS = sorted((ROOT / "dist").glob("bitvit-*.whl"))
@@ -69,9 +69,7 @@ def test_content(target: str, abi: str) -> None:
         names = archive.namelist()
         (information,) = (archive.read(name).decode() for name in names if name.endswith(".dist-info/WHEEL"))
         files = {name: archive.read(name) for name in names if name.startswith("bitvit/")}
-    core = [name for name in files if re.fullmatch(r"bitvit/_core(\.abi3)?\.so", name)]
-    assert len(core) == 1
-    del files[core[0]]
+    del files[f"bitvit/{TARGETS[target].core(abi)}"]
     package = ROOT / "src"
     assert files == {
         path.relative_to(package).as_posix(): path.read_bytes() for path in SOURCES if path.is_relative_to(package)
@@ -96,6 +94,20 @@ def test_c_library_of_linux(target: str, abi: str) -> None:
     report = run([sys.executable, "-m", "auditwheel", "show", wheel])
     (found,) = re.findall(r'tag:\s+"(\w+)"', report)
     assert found in TARGETS[target].tag.split("."), report
+
+
+@pytest.mark.parametrize("abi", ABIS)
+def test_libraries_of_windows(abi: str, tmp_path: Path) -> None:
+    """Nothing but Python's, and what every Windows from 10 on has."""
+    pefile = pytest.importorskip("pefile", reason="needs pefile, which abi3audit brings")
+    wheel = wheel_of("windows_x86_64", abi)
+    with zipfile.ZipFile(wheel) as archive:
+        core = pefile.PE(data=archive.read(f"bitvit/{TARGETS['windows_x86_64'].core(abi)}"))
+    libraries = {entry.dll.decode().lower() for entry in core.DIRECTORY_ENTRY_IMPORT}
+    python = "python3.dll" if "abi3" in abi else f"python{abi[2:]}.dll"
+    others = {name for name in libraries if name != "kernel32.dll" and not name.startswith("api-ms-win-crt-")}
+    assert others == {python}
+    assert [symbol.name for symbol in core.DIRECTORY_ENTRY_EXPORT.symbols] == [b"PyInit__core"]
 
 
 # ---- Where they are installed ----------------------------------------------------------------------------------------

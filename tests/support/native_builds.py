@@ -6,6 +6,7 @@ A build folder below ``build/tests`` is kept, so that only what changed is compi
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -23,6 +24,22 @@ def require(*programs: str) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}, which this machine does not have")
+
+
+def zig() -> Path:
+    """The program of PyPI's ziglang, which compiles for other systems; skips the test without it."""
+    found = importlib.util.find_spec("ziglang")
+    if found is None or found.origin is None:
+        pytest.skip("needs ziglang: pip install --group wheels")
+    return Path(found.origin).with_name("zig")
+
+
+def wine() -> list[str]:
+    """The beginning of a command that runs a program for Windows; skips the test without Wine."""
+    found = shutil.which("wine64") or shutil.which("/usr/lib/wine/wine64")
+    if found is None:
+        pytest.skip("needs wine64, which this machine does not have")
+    return ["env", f"WINEPREFIX={ROOT / 'build/tests/wine'}", "WINEDEBUG=-all", found]
 
 
 def run(command: Sequence[object], timeout_s: float = 1200, **options: object) -> str:

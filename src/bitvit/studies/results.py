@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bitvit.errors import OutputError
-from bitvit.files import read_regular_file
+from bitvit.files import hold_lock, read_regular_file
 from bitvit.studies.errors import StudyError
 from bitvit.studies.plan import PlannedRun
 from bitvit.tasks import task_named, task_names
@@ -36,8 +35,8 @@ class ResultsFile:
         """
         line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         try:
-            with self.path.open("a+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            lock = self.path.parent / "locks" / self.path.name
+            with self.path.open("a+b") as file, hold_lock(lock, wait=True):
                 size = file.seek(0, os.SEEK_END)
                 if size:
                     file.seek(size - 1)
