@@ -11,6 +11,7 @@ import atexit
 import os
 import shlex
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,8 +33,13 @@ class _Server:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
 
     def ask(self, request: bytes) -> bytes:
+        with self._lock:  # one request after the other, whatever thread they come from
+            return self._ask(request)
+
+    def _ask(self, request: bytes) -> bytes:
         if self._process is None:
             command = shlex.split(os.environ["BITVIT_TEST_ENGINE"])
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -3,11 +3,10 @@
 // takes lanes.
 #include "kernels/nibble_avx2.inl"
 #include "kernels/value_product/combine_row.inl"
+#include "kernels/value_product/mask_pairs.inl"
 
 namespace bitvit::avx2 {
 namespace {
-
-constexpr size_t kMaxMasks = 8;
 
 size_t words(const ValueShape& shape) { return (shape.n_keys + 63) / 64; }
 
@@ -47,20 +46,6 @@ BITVIT_INLINE f32x16 to_floats(const __m256i& x) {
   r.v[0] = (native_f32)_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(x)));
   r.v[1] = (native_f32)_mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm256_extracti128_si256(x, 1)));
   return r;
-}
-
-// A row of a mask: of the first or second of two queries.
-struct MaskRow {
-  size_t query, mask;
-};
-
-// Row `member` of pair number `pair` of the rows of n_masks masks and two queries. Masks from the second on are as a
-// rule sparse, and those of one query have their bits in the same places: two of them share their steps. Other masks
-// are paired with themselves.
-BITVIT_INLINE MaskRow mask_row(size_t n_masks, size_t pair, size_t member) {
-  if (pair == 0) return {member, 0};
-  if (pair == n_masks - 1 && n_masks % 2 == 0) return {member, pair};
-  return {(pair - 1) % 2, (pair - 1) / 2 * 2 + 1 + member};
 }
 
 // Counts as bytes where no sum can exceed 255, else as 16-bit numbers.
