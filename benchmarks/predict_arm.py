@@ -4,7 +4,8 @@ python benchmarks/predict_arm.py
 python benchmarks/predict_arm.py --llvm-mca llvm-mca-19 --cpus neoverse-n1 apple-m1 --ghz 2.4
 
 Compiles bytes128.cc of cpp/kernels/binary_gemm for AArch64, takes from the assembly what four rows pass through (the
-loop that counts, widening of the sums to 16 bits, the epilogue), and lets llvm-mca count the cycles of each. The bound
+loop that counts, widening of the sums to 16 bits, the end: the last widening and the epilogue), and lets llvm-mca count
+the cycles of each. The bound
 is xor, count and add of bytes on registers: three instructions for 128 binary multiply-adds. It is a model of the
 cores, with all data in the first-level cache, and not a measurement. A Cortex-A76 is a Neoverse N1 with other caches:
 LLVM has a model of the N1 since version 17, and takes the A76 for a Cortex-A57, which is narrower.
@@ -50,14 +51,17 @@ class Cycles:
 
     peak: float
     step: float
+    first_widening: float
     widening: float
     threshold: float
     linear: float
 
-    def of_product(self, n_inputs: int, epilogue: str) -> float:
+    def of_product(self, n_inputs: int, end: str) -> float:
         """Cycles for `ROWS` rows and `OUTPUTS` outputs."""
         steps = n_inputs / STEP_BITS
-        return steps * self.step + -(-steps // STEPS_TO_WIDEN) * self.widening + float(getattr(self, epilogue))
+        segments = -(-steps // STEPS_TO_WIDEN)  # the last is widened in the end
+        widening = (segments > 1) * self.first_widening + max(segments - 2, 0) * self.widening
+        return steps * self.step + widening + float(getattr(self, end))
 
     def bound(self, n_inputs: int) -> float:
         """The same if nothing but xor, count and add took time."""
@@ -81,20 +85,28 @@ def straight_lines(assembly: str) -> list[list[str]]:
 
 
 def parts(assembly: str) -> dict[str, list[str]]:
-    """The shortest straight line of each part for four rows, known by the instructions that only it has."""
+    """The straight line of each part for four rows, known by the instructions that only it has.
+
+    The shortest, as others add the residual sum; of the widening, which is there for other products as well, the
+    longest.
+    """
     wanted = {
         "step": {"cnt": 16},
+        "first_widening": {"uxtl": 16, "uaddw2": 16},
         "widening": {"uaddw": 16, "uaddw2": 16},
         "threshold": {"addp": 16, "cmhs": 32},
-        "linear": {"scvtf": 4, "fmul": 4},
+        "linear": {"uaddw": 16, "zip1": 32, "fmul": 64},
     }
     found: dict[str, list[str]] = {}
     for lines in straight_lines(assembly):
         count = Counter(line.split()[0] for line in lines)
         for name, has in wanted.items():
-            is_shorter = name not in found or len(lines) < len(found[name])
-            if all(count[op] >= n for op, n in has.items()) and is_shorter:
-                found[name] = lines
+            if not all(count[op] >= n for op, n in has.items()):
+                continue
+            if "widening" in name and (count["fmul"] or count["cmhs"]):
+                continue
+            before = found.get(name, lines)
+            found[name] = max(before, lines, key=len) if "widening" in name else min(before, lines, key=len)
     if missing := wanted.keys() - found.keys():
         raise SystemExit(
             f"error: the compiler's output has no {', '.join(sorted(missing))}: this script knows GCC 12's"
@@ -117,10 +129,7 @@ def predict(assembly: str, llvm_mca: str, cpu: str) -> Cycles:
     found = {name: cycles(lines, llvm_mca, cpu) for name, lines in parts(assembly).items()}
     return Cycles(
         peak=cycles(BOUND, llvm_mca, cpu) / 8,
-        step=found["step"],
-        widening=found["widening"],
-        threshold=found["threshold"],
-        linear=found["linear"] * ROWS * OUTPUTS / 16,  # 16 outputs of a row at a time
+        **found,
     )
 
 

@@ -4,8 +4,9 @@ python tests/one_answer.py photos.bitvit photos/*.jpg
 python tests/one_answer.py digits --random 50
 
 Places: Python with every instruction set of this machine, the C example for AArch64 under qemu (Cortex-A53 and
-Cortex-A76), the npm package in Node, the page in Chromium. What this machine lacks is named. Pictures are decoded once
-and handed on without loss, because decoders of JPEG differ. Exit code 1 if the digests are not one value.
+Cortex-A76) and for Windows under Wine, the npm package in Node, the page in Chromium. What this machine lacks is named.
+Pictures are decoded once and handed on without loss, because decoders of JPEG differ. Exit code 1 if the digests are
+not one value.
 """
 
 from __future__ import annotations
@@ -81,6 +82,13 @@ def in_c(cpu: str, file: Path, pictures: list[Path], folder: Path) -> list[str]:
     return [line.split()[0] for line in output.splitlines()]
 
 
+def in_c_on_windows(file: Path, pictures: list[Path], folder: Path) -> list[str]:
+    """Digests that the C example prints, built for Windows."""
+    command = places.wine()
+    program = places.c_example_for_windows(folder / "windows")
+    return [line.split()[0] for line in run([*command, program, "--digest", file, *pictures]).splitlines()]
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,6 +107,7 @@ def main() -> int:
         }
         for cpu in ("cortex-a53", "cortex-a76"):
             ways[f"C, AArch64 ({cpu}, qemu)"] = lambda cpu=cpu: in_c(cpu, file, pictures, folder)  # type: ignore[misc]
+        ways["C, Windows (x86-64, Wine)"] = lambda: in_c_on_windows(file, pictures, folder)
         ways["npm package, Node"] = lambda: in_node(file, pictures, folder)
         ways["page, Chromium"] = lambda: in_chromium(file, pictures, folder)
         digests = set()

@@ -4,6 +4,8 @@
 //   lane_steps(n_bits)                    bytes of a lane
 //   pack_lanes(row_of, n_bits, n_lanes)   lanes as [block of 64][step][64 bytes]; those beyond the last are 0
 //   count_block<Op>(n_rows, rows, ...)    counts of up to kRowsAtOnce rows with the 64 lanes of a block, 16 bits each
+//   count_block_then<Op>(rows, ..., finish)   the same for kRowsAtOnce rows, handed to finish(row, vector, low, high);
+//                                         `sums` must be zero before the first call, and is for such calls only
 //
 // Each byte belongs to a lane: an output channel, a key, a channel of V.
 #include "kernels/popcount.h"
@@ -57,6 +59,11 @@ BITVIT_INLINE u16x8 load_words(const uint16_t* p) {
   return x;
 }
 
+BITVIT_INLINE void store_words(uint16_t* p, u16x8 low, u16x8 high) {
+  __builtin_memcpy(p, &low, sizeof(low));
+  __builtin_memcpy(p + 8, &high, sizeof(high));
+}
+
 // sum + the low or high half of the bytes.
 BITVIT_INLINE u16x8 add_low(u16x8 sum, u8x16 x) {
 #if defined(__aarch64__)
@@ -89,6 +96,20 @@ BITVIT_INLINE f32x16 to_floats(i16x8 first, i16x8 second) {
   r.v[2] = (native_f32)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(b));
   r.v[3] = (native_f32)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_high_i16x8(b));
 #endif
+  return r;
+}
+
+// The sixteen numbers x - kBias, converted: x becomes the end of a binary32 of 2^23 + x, which is exact. Two operations
+// of any of a processor's units each; conversions have one unit only.
+constexpr uint16_t kBias = 0x8000;
+BITVIT_INLINE f32x16 biased_to_floats(u16x8 first, u16x8 second) {
+  const u16x8 exponent = u16x8{} + 0x4b00;
+  const native_f32 bias = native_f32{} + (8388608.0f + kBias);
+  f32x16 r;
+  r.v[0] = (native_f32)__builtin_shufflevector(first, exponent, 0, 8, 1, 9, 2, 10, 3, 11) - bias;
+  r.v[1] = (native_f32)__builtin_shufflevector(first, exponent, 4, 12, 5, 13, 6, 14, 7, 15) - bias;
+  r.v[2] = (native_f32)__builtin_shufflevector(second, exponent, 0, 8, 1, 9, 2, 10, 3, 11) - bias;
+  r.v[3] = (native_f32)__builtin_shufflevector(second, exponent, 4, 12, 5, 13, 6, 14, 7, 15) - bias;
   return r;
 }
 

@@ -69,10 +69,8 @@ BITVIT_INLINE u8x16 look(u8x16 table, const uint8_t* lanes) {
 }
 
 BITVIT_INLINE void add_counts(u8x16 counts, bool is_first, uint16_t* sums) {
-  const u16x8 low = add_low(is_first ? u16x8{} : load_words(sums), counts);
-  const u16x8 high = add_high(is_first ? u16x8{} : load_words(sums + 8), counts);
-  __builtin_memcpy(sums, &low, sizeof(low));
-  __builtin_memcpy(sums + 8, &high, sizeof(high));
+  store_words(sums, add_low(is_first ? u16x8{} : load_words(sums), counts),
+              add_high(is_first ? u16x8{} : load_words(sums + 8), counts));
 }
 
 // Two rows with the 64 lanes of a block.
@@ -134,6 +132,20 @@ BITVIT_INLINE void count_block(size_t n_rows, const void* rows, size_t row_bytes
     const size_t other = r + 1 < n_rows ? r + 1 : r;
     count_pair<Op>(bytes + r * row_bytes, bytes + other * row_bytes, lanes, n_steps, sums + r * kBlockLanes,
                    sums + (r + 1) * kBlockLanes);
+  }
+}
+
+// The same for kRowsAtOnce rows, handed to finish(r, v, low, high): the counts of the lanes 16 v... of row r.
+template <typename Op, typename Finish>
+BITVIT_INLINE void count_block_then(const void* rows, size_t row_bytes, const uint8_t* lanes, size_t n_steps,
+                                    uint16_t* sums, Finish finish) {
+  count_block<Op>(kRowsAtOnce, rows, row_bytes, lanes, n_steps, sums);
+  for (size_t r = 0; r < kRowsAtOnce; ++r) {
+    BITVIT_UNROLL
+    for (size_t v = 0; v < kBlockVectors; ++v) {
+      const uint16_t* const place = sums + r * kBlockLanes + 16 * v;
+      finish(r, v, load_words(place), load_words(place + 8));
+    }
   }
 }
 

@@ -36,6 +36,7 @@ NOT_RUN = {
     r"torchrun ": "needs two machines; tests/training/test_distributed.py plays them",
     r"make ": "a target of the Makefile, minutes long; that it exists is asserted",
     r"cmake |cc ": "tests/c builds, installs and links the library",
+    r"zig=|\$zig ": "PyPI's ziglang for Windows: tests/everywhere/test_one_answer.py compiles and runs it",
     r"(scp|rpicam-still|python3 -m venv|\./classify|aarch64-linux-gnu-gcc) ": "on a Pi; tests/everywhere emulates one",
     r"yolo ": "another program, which benchmarks/newcomer.py runs",
     r"(BITVIT_ISA=avx2 )?python benchmarks/": "measures for minutes; tests/cli/test_benchmarks.py runs the scripts",
