@@ -101,6 +101,9 @@ BITVIT_INLINE uint64_t gather_bits(uint64_t word, const uint8_t* order) {
   return _mm512_bitshuffle_epi64_mask(_mm512_set1_epi64(static_cast<int64_t>(word)), _mm512_loadu_si512(order));
 }
 
+// The bits of the word where `mask` has a 1, one after the other.
+BITVIT_INLINE uint64_t extract_bits(uint64_t word, uint64_t mask) { return _pext_u64(word, mask); }
+
 // The following take 32 numbers of 16 bits.
 BITVIT_INLINE u32x16 popcount_u16(const u32x16& x) { return (u32x16)_mm512_popcnt_epi16((__m512i)x); }
 BITVIT_INLINE u32x16 add_u16(const u32x16& a, const u32x16& b) {
@@ -128,6 +131,12 @@ BITVIT_INLINE u32x16 widen_u16(const u32x16& x) {
 BITVIT_INLINE uint64_t gather_bits(uint64_t word, const uint8_t* order) {
   uint64_t r = 0;
   for (int i = 0; i < 64; ++i) r |= (word >> order[i] & 1) << i;
+  return r;
+}
+
+BITVIT_INLINE uint64_t extract_bits(uint64_t word, uint64_t mask) {
+  uint64_t r = 0;
+  for (int n = 0; mask != 0; mask &= mask - 1, ++n) r |= (word >> __builtin_ctzll(mask) & 1) << n;
   return r;
 }
 

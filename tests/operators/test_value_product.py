@@ -75,11 +75,38 @@ def product_case(rng: Rng, n_keys: int, width: int, n_planes: int, n_masks: int 
     return OperatorCase("value_product", [masks, planes], *values, {}, tensors)
 
 
+def sparse_case(rng: Rng, n_keys: int, width: int, used: int, n_ones: int) -> OperatorCase:
+    """Planes after the first that have zeros for all but `used` keys, and masks after the first with few ones."""
+    case = product_case(rng, n_keys, width, 3)
+    masks, planes = case.inputs
+    zeros = rng.permutation(n_keys)[used:]
+    planes[1:, ..., zeros] = 0
+    planes[0] = np.where(planes[0] == 0, 1, planes[0])
+    planes[2, 1] = 0
+    masks[1:] &= rng.integers(0, n_keys, masks[1:].shape) < n_ones
+    masks[1, :, 1] = masks[2, :, 2] = False
+    masks[2, :, 3] = True
+    return case
+
+
 LARGE: dict[str, Callable[[Rng], OperatorCase]] = {
     f"{n_keys} keys of width {width}, {n_planes} planes": partial(
         product_case, n_keys=n_keys, width=width, n_planes=n_planes
     )
     for n_keys, width, n_planes in ((198, 64, 3), (257, 64, 2), (785, 12, 5), (1030, 33, 1))
+} | {
+    f"{n_keys} keys of width {width}, {used} of them used": partial(
+        sparse_case, n_keys=n_keys, width=width, used=used, n_ones=4
+    )
+    for n_keys, width, used in (
+        *((198, 64, used) for used in (0, 1, 9, 64, 65, 130, 198)),
+        (53, 64, 5),
+        (64, 64, 64),
+        (192, 64, 128),
+        (198, 32, 9),
+        (248, 64, 200),
+        (300, 64, 9),
+    )
 }
 REFUSED: dict[str, tuple[str, OperatorCase]] = {
     "nine planes": ("OperandError", product_case(np.random.default_rng(0), 5, 3, 9)),

@@ -3,112 +3,21 @@
 // Rows of masks with many ones: VPOPCNTB of the bytes of eight keys, A ? P : Q; minus popcount(Q) this is T. Eight rows
 // share the loads of P and Q. Rows with few ones, or few zeros: the sum of the rows of those keys in the table t, which
 // holds -1, 0 or 1; subtracted from the total where zeros are listed. Not for few keys.
+//
+// Planes after one of signs are mostly zeros, often in all channels of most keys. Where their groups begin anew, these
+// keys are left out there, and a row that has ones for none of the others is not counted.
 #pragma once
 
-#include "kernels/bytes_avx512.h"
 #include "kernels/value_product/combine_row.inl"
+#include "kernels/value_product/packed_bytes_avx512.inl"
 
 namespace bitvit::avx512 {
 namespace {
 
-constexpr size_t kMaxByteKeys = 248;  // counts and numbers of keys, that of the row of zeros included, are bytes
-constexpr size_t kMaxByteLanes = 256;
-constexpr size_t kMaxListed = 16;      // keys of a row that are added one by one: sums stay within a signed byte
-constexpr size_t kMinListedKeys = 80;  // fewer are counted faster than a list is made
-constexpr size_t kQueryBlock = 16;     // queries whose terms wait in scratch
+constexpr size_t kMaxListed = 16;   // keys of a row that are added one by one: sums stay within a signed byte
+constexpr size_t kQueryBlock = 16;  // queries whose terms wait in scratch
 constexpr size_t kSharingRows = 8;
 constexpr size_t kMaxMasks = 8;
-
-bool has_byte_lanes(const ValueShape& shape) {
-  return shape.n_keys <= kMaxByteKeys && shape.n_planes * shape.head_dim <= kMaxByteLanes;
-}
-
-bool has_lists(const ValueShape& shape) { return shape.n_keys >= kMinListedKeys; }
-
-size_t lane_groups(const ValueShape& shape) { return (shape.n_planes * shape.head_dim + 63) / 64; }
-size_t key_bytes(const ValueShape& shape) { return (shape.n_keys + 7) / 8; }
-
-size_t plane_bytes(const ValueShape& shape) { return lane_groups(shape) * ((shape.n_keys + 63) / 64 * 8) * 64; }
-
-// Where a packed head has P and Q ([group][key byte, whole words][64]), t ([key][group][64], then a row of zeros), the
-// totals of t, and the counts of Q (both [group][64], 16 bits).
-struct ByteOffsets {
-  size_t p, q, t, totals, q_counts, end;
-};
-
-BITVIT_INLINE ByteOffsets byte_offsets(const ValueShape& shape) {
-  const size_t row = lane_groups(shape) * 64, planes = plane_bytes(shape);
-  const size_t totals = 2 * planes + (8 * key_bytes(shape) + 1) * row;
-  return {0, planes, 2 * planes, totals, totals + 2 * row, totals + 4 * row};
-}
-
-size_t byte_packed_bytes(const ValueShape& shape) { return byte_offsets(shape).end; }
-
-// A packed head.
-struct PackedBytes {
-  const uint8_t *p, *q, *t;
-  const int16_t *totals, *q_counts;
-};
-
-BITVIT_INLINE PackedBytes packed_bytes_of(const ValueShape& shape, const void* packed) {
-  const uint8_t* const start = static_cast<const uint8_t*>(packed);
-  const ByteOffsets at = byte_offsets(shape);
-  return {start + at.p, start + at.q, start + at.t, reinterpret_cast<const int16_t*>(start + at.totals),
-          reinterpret_cast<const int16_t*>(start + at.q_counts)};
-}
-
-BITVIT_INLINE void store_counts(int16_t* p, const u16x32& x) { __builtin_memcpy(p, &x, sizeof(x)); }
-BITVIT_INLINE u16x32 load_counts(const int16_t* p) {
-  u16x32 r;
-  __builtin_memcpy(&r, p, sizeof(r));
-  return r;
-}
-
-void pack_bytes(const uint64_t* planes, const ValueShape& shape, size_t head, void* packed) {
-  uint8_t* const out = static_cast<uint8_t*>(packed);
-  const ByteOffsets at = byte_offsets(shape);
-  int16_t* const totals = reinterpret_cast<int16_t*>(out + at.totals);
-  int16_t* const counts_of_q = reinterpret_cast<int16_t*>(out + at.q_counts);
-  const size_t n_words = (shape.n_keys + 63) / 64, n_groups = lane_groups(shape), width = shape.head_dim;
-  const size_t n_lanes = shape.n_planes * width, side = shape.n_planes * shape.n_heads * width * n_words;
-  for (size_t g = 0; g < n_groups; ++g) {
-    const uint64_t* rows[64];
-    for (size_t l = 0; l < 64; ++l) {
-      const size_t lane = g * 64 + l, row = (lane / width * shape.n_heads + head) * width + lane % width;
-      rows[l] = lane < n_lanes ? planes + row * n_words : nullptr;
-    }
-    u8x64 p_sum = {}, q_sum = {};
-    for (size_t w = 0; w < n_words; ++w) {
-      alignas(64) uint64_t p_words[64], q_words[64];
-      for (size_t l = 0; l < 64; ++l) {
-        p_words[l] = rows[l] != nullptr ? rows[l][w] : 0;
-        q_words[l] = rows[l] != nullptr ? rows[l][side + w] : 0;
-      }
-      uint8_t* const p = out + at.p + (g * n_words + w) * 512;
-      uint8_t* const q = out + at.q + (g * n_words + w) * 512;
-      transpose_words(p_words, p);
-      transpose_words(q_words, q);
-      for (size_t k = 0; k < 8 && 8 * w + k < key_bytes(shape); ++k) {
-        const u8x64 p_bytes = load_bytes(p + 64 * k), q_bytes = load_bytes(q + 64 * k);
-        p_sum += popcount_bytes(p_bytes);
-        q_sum += popcount_bytes(q_bytes);
-        if (!has_lists(shape)) continue;
-        uint8_t* const t = out + at.t + ((64 * w + 8 * k) * n_groups + g) * 64;
-        BITVIT_UNROLL
-        for (size_t bit = 0; bit < 8; ++bit) {
-          store_bytes(t + bit * n_groups * 64, ternary_bytes(p_bytes, q_bytes, static_cast<uint8_t>(1u << bit)));
-        }
-      }
-    }
-    store_bytes(out + at.t + (8 * key_bytes(shape) * n_groups + g) * 64, u8x64{});
-    const u16x32 p_counts[2] = {widen_unsigned<0>(p_sum), widen_unsigned<1>(p_sum)};
-    const u16x32 q_counts[2] = {widen_unsigned<0>(q_sum), widen_unsigned<1>(q_sum)};
-    for (size_t half = 0; half < 2; ++half) {
-      store_counts(counts_of_q + g * 64 + 32 * half, q_counts[half]);
-      store_counts(totals + g * 64 + 32 * half, p_counts[half] - q_counts[half]);
-    }
-  }
-}
 
 // [mask][query][group][64]; the last lanes of a row may be read beyond its end.
 size_t byte_scratch_bytes(const ValueShape& shape) {
@@ -144,9 +53,10 @@ BITVIT_INLINE void count_group(const uint8_t* const* rows, int16_t* const* terms
   }
 }
 
+// The rows as a whole, and what is kept of them for the groups after that of signs.
 template <size_t kGroups>
-BITVIT_INLINE void count_rows(const uint8_t* const* rows, int16_t* const* terms, const ValueShape& shape,
-                              const PackedBytes& packed) {
+BITVIT_INLINE void count_rows(const uint8_t* const* rows, const uint8_t* const* kept, int16_t* const* terms,
+                              const ValueShape& shape, const PackedBytes& packed) {
   const size_t stride = plane_bytes(shape) / kGroups, n_bytes = key_bytes(shape);
   int16_t* of_group[kSharingRows];
   for (size_t g = 0; g < kGroups; ++g) {
@@ -154,14 +64,17 @@ BITVIT_INLINE void count_rows(const uint8_t* const* rows, int16_t* const* terms,
     const uint8_t *const p = packed.p + g * stride, *const q = packed.q + g * stride;
     if (g == 0 && shape.first_plane_is_sign && shape.head_dim == 64) {
       count_group<true>(rows, of_group, n_bytes, p, q, packed.q_counts);
+    } else if (g == 0) {
+      count_group<false>(rows, of_group, n_bytes, p, q, packed.q_counts);
     } else {
-      count_group<false>(rows, of_group, n_bytes, p, q, packed.q_counts + g * 64);
+      count_group<false>(kept, of_group, packed.used.n_bytes, p, q, packed.q_counts + g * 64);
     }
   }
 }
 
-// The terms of a row from the list of its ones, or of its zeros, of which there are at most kMaxListed.
-template <size_t kGroups>
+// The terms of a row from the list of its ones, or of its zeros, of which there are at most kMaxListed: those of the
+// first kWanted of kGroups groups.
+template <size_t kGroups, size_t kWanted>
 BITVIT_INLINE void sum_listed(const uint64_t* row, bool lists_zeros, const ValueShape& shape, const PackedBytes& packed,
                               int16_t* terms) {
   alignas(64) uint8_t list[kMaxByteKeys + 64];
@@ -182,17 +95,17 @@ BITVIT_INLINE void sum_listed(const uint64_t* row, bool lists_zeros, const Value
   // Filled up to fours with the row of zeros.
   const uint32_t zeros = 0x01010101u * static_cast<uint32_t>(8 * key_bytes(shape));
   __builtin_memcpy(list + n, &zeros, sizeof(zeros));
-  u8x64 sums[kGroups] = {};
+  u8x64 sums[kWanted] = {};
   for (size_t i = 0; i < n; i += 4) {
     BITVIT_UNROLL
     for (size_t j = 0; j < 4; ++j) {
       const uint8_t* const t = packed.t + list[i + j] * kGroups * 64;
       BITVIT_UNROLL
-      for (size_t g = 0; g < kGroups; ++g) sums[g] += load_bytes(t + g * 64);
+      for (size_t g = 0; g < kWanted; ++g) sums[g] += load_bytes(t + g * 64);
     }
   }
   BITVIT_UNROLL
-  for (size_t g = 0; g < kGroups; ++g) {
+  for (size_t g = 0; g < kWanted; ++g) {
     u16x32 low = widen_signed<0>(sums[g]), high = widen_signed<1>(sums[g]);
     if (lists_zeros) {
       low = load_counts(packed.totals + g * 64) - low;
@@ -203,13 +116,42 @@ BITVIT_INLINE void sum_listed(const uint64_t* row, bool lists_zeros, const Value
   }
 }
 
+// The end of value_product.h for a row whose groups are planes. has_others: whether a mask has terms of planes after
+// the first.
+template <size_t kGroups>
+BITVIT_INLINE void combine_planes(const ValueShape& shape, const float* row_scale, const float* column_scale,
+                                  const int16_t* terms, const bool* has_others, float* y) {
+  f32x16 sum[4];
+  for (size_t i = 0; i < shape.n_masks; ++i, terms += kQueryBlock * kGroups * 64) {
+    f32x16 r[4];
+    BITVIT_UNROLL
+    for (size_t d = 0; d < 4; ++d) r[d] = broadcast(column_scale[0]) * load_converted(terms + 16 * d);
+    BITVIT_UNROLL
+    for (size_t j = 1; j < kGroups; ++j) {
+      const f32x16 scale = broadcast(column_scale[j]), none = scale * broadcast(0.0f);
+      BITVIT_UNROLL
+      for (size_t d = 0; d < 4; ++d) {
+        r[d] = r[d] + (has_others[i] ? scale * load_converted(terms + j * 64 + 16 * d) : none);
+      }
+    }
+    const f32x16 scale = broadcast(row_scale[i * shape.n_heads]);
+    BITVIT_UNROLL
+    for (size_t d = 0; d < 4; ++d) sum[d] = i == 0 ? scale * r[d] : sum[d] + scale * r[d];
+  }
+  BITVIT_UNROLL
+  for (size_t d = 0; d < 4; ++d) store(y + 16 * d, sum[d]);
+}
+
 template <size_t kGroups>
 void product_of(const uint64_t* masks, const PackedBytes& packed, const ValueShape& shape, const float* row_scale,
                 const float* column_scale, size_t head, size_t first, size_t n_rows, float* y, int16_t* terms) {
+  constexpr size_t kMostRows = kMaxMasks * kQueryBlock + kSharingRows;
   const size_t n_words = (shape.n_keys + 63) / 64;
-  const uint8_t* rows[kMaxMasks * kQueryBlock + kSharingRows];
-  int16_t* outs[kMaxMasks * kQueryBlock + kSharingRows];
-  const bool is_listed = has_lists(shape);
+  const uint8_t *rows[kMostRows], *kept[kMostRows];
+  int16_t* outs[kMostRows];
+  uint64_t kept_words[kMaxMasks * kQueryBlock][kMaxKeyWords];
+  bool has_others[kQueryBlock][kMaxMasks];
+  const bool is_listed = has_lists(shape), is_parted = parts_signs(shape), keeps_all = packed.used.are_all != 0;
   for (size_t q0 = first; q0 < first + n_rows; q0 += kQueryBlock) {
     const size_t left = first + n_rows - q0, n_queries = left < kQueryBlock ? left : kQueryBlock;
     size_t n_dense = 0;
@@ -218,24 +160,43 @@ void product_of(const uint64_t* masks, const PackedBytes& packed, const ValueSha
       for (size_t n = 0; n < n_queries; ++n, row += n_words) {
         int16_t* const out = terms + (i * kQueryBlock + n) * kGroups * 64;
         size_t ones = 0;
-        for (size_t w = 0; is_listed && w < n_words; ++w) ones += static_cast<size_t>(__builtin_popcountll(row[w]));
+        uint64_t used = 0;
+        for (size_t w = 0; w < n_words; ++w) {
+          ones += static_cast<size_t>(__builtin_popcountll(row[w]));
+          used |= row[w] & packed.used.words[w];
+        }
+        has_others[n][i] = keeps_all || used != 0;
         if (is_listed && ones <= kMaxListed) {
-          sum_listed<kGroups>(row, false, shape, packed, out);
+          if (has_others[n][i] || !is_parted) {
+            sum_listed<kGroups, kGroups>(row, false, shape, packed, out);
+          } else {
+            sum_listed<kGroups, 1>(row, false, shape, packed, out);
+          }
         } else if (is_listed && shape.n_keys - ones <= kMaxListed) {
-          sum_listed<kGroups>(row, true, shape, packed, out);
+          sum_listed<kGroups, kGroups>(row, true, shape, packed, out);
         } else {
-          rows[n_dense] = reinterpret_cast<const uint8_t*>(row);
+          rows[n_dense] = kept[n_dense] = reinterpret_cast<const uint8_t*>(row);
+          if (!keeps_all) {
+            keep_used(row, packed.used.words, n_words, kept_words[n_dense]);
+            kept[n_dense] = reinterpret_cast<const uint8_t*>(kept_words[n_dense]);
+          }
           outs[n_dense++] = out;
         }
       }
     }
     for (size_t r = n_dense; r % kSharingRows != 0; ++r) {  // the last ones once more
       rows[r] = rows[n_dense - 1];
+      kept[r] = kept[n_dense - 1];
       outs[r] = outs[n_dense - 1];
     }
-    for (size_t r = 0; r < n_dense; r += kSharingRows) count_rows<kGroups>(rows + r, outs + r, shape, packed);
+    for (size_t r = 0; r < n_dense; r += kSharingRows) count_rows<kGroups>(rows + r, kept + r, outs + r, shape, packed);
     for (size_t n = 0; n < n_queries; ++n) {
-      combine_row(shape, row_scale + head, column_scale, y + ((q0 + n) * shape.n_heads + head) * shape.head_dim,
+      float* const out = y + ((q0 + n) * shape.n_heads + head) * shape.head_dim;
+      if (is_parted) {
+        combine_planes<kGroups>(shape, row_scale + head, column_scale, terms + n * kGroups * 64, has_others[n], out);
+        continue;
+      }
+      combine_row(shape, row_scale + head, column_scale, out,
                   [=](size_t i, size_t j, size_t d) __attribute__((always_inline)) {
                     return load_converted(terms + (i * kQueryBlock + n) * kGroups * 64 + j * shape.head_dim + d);
                   });
