@@ -9,6 +9,7 @@
 #include "base/red_zones.h"
 #include "engine/memory_plan.h"
 #include "engine/planning_steps.h"
+#include "engine/step_order.h"
 
 namespace bitvit {
 namespace {
@@ -43,6 +44,9 @@ Engine::Engine(std::vector<Value> values, std::vector<Step> steps, std::vector<s
   n_lanes_ = std::min(n_threads, helpers.n_helpers + 1);
   std::vector<size_t> operand_offsets;
   bitvit::planning_steps = 0;
+  std::vector<size_t> kept = inputs_;
+  kept.insert(kept.end(), outputs_.begin(), outputs_.end());
+  OrderSteps(steps_, kept, values_.size());
   const WorkspaceSizes sizes = PlanWorkspace(&operand_offsets);
   planning_steps_ = bitvit::planning_steps;
   arena_bytes_ = sizes.arena_bytes;
@@ -96,63 +100,46 @@ WorkspaceSizes Engine::PlanWorkspace(std::vector<size_t>* operand_offsets) {
       for (const size_t i : step.inputs) operand_offsets->push_back(offsets_[i]);
       for (const size_t i : step.outputs) operand_offsets->push_back(offsets_[i]);
     }
-    if (stage.is_group()) sizes.n_tile_operands = std::max(sizes.n_tile_operands, CountOperands(stage));
+    if (stage.is_group()) sizes.n_tile_operands = std::max(sizes.n_tile_operands, stage.n_operands);
   }
   // More parts need less scratch, but nothing says so of an operator: the caller's is good for any.
   sizes.caller_scratch_bytes = std::max(sizes.caller_scratch_bytes, sizes.helper_scratch_bytes);
   return sizes;
 }
 
-size_t Engine::CountOperands(const Stage& stage) const {
-  size_t n = 0;
-  for (size_t s = stage.first; s < stage.end; ++s) n += steps_[s].inputs.size() + steps_[s].outputs.size();
-  return n;
-}
-
 void Engine::RunTile(const Stage& stage, size_t tile, std::byte* const* operands, Lane& lane, double* seconds) const {
   std::byte** const tile_operands = lane.tile_operands.data();
   std::byte* const scratch = lane.scratch.data();
   const RowRange range = {stage.tile_begins[tile], stage.tile_begins[tile + 1], stage.n_rows, stage.n_parts()};
-  size_t n_operands = 0;
-  const auto place = [&](size_t i) {
-    std::byte* operand = operands[n_operands];
-    if (groups_.local_offset[i] != kNotLocal) {  // where row 0 would be
-      operand = lane.tile.data() + groups_.local_offset[i] - range.begin * (values_[i].size_bytes() / stage.n_rows);
-    }
-    tile_operands[n_operands++] = operand;
-  };
-  for (size_t s = stage.first; s < stage.end; ++s) {
-    for (const size_t i : steps_[s].inputs) place(i);
-    for (const size_t i : steps_[s].outputs) place(i);
+  std::copy_n(operands, stage.n_operands, tile_operands);
+  for (const LocalOperand& local : stage.local_operands) {  // where row 0 would be
+    tile_operands[local.place] = lane.tile.data() + local.offset - range.begin * local.row_bytes;
   }
   if constexpr (kRedZones) PermitTile(stage, lane);
-  std::byte** operand = tile_operands;
-  for (size_t s = stage.first; s < stage.end; ++s) {
-    const Step& step = steps_[s];
-    const size_t plan = stage.plan[s - stage.first];
-    if (plan != kRunNothing) {
-      const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
-      size_t n_steps = 1;
-      if (plan == kRunStep) {
-        if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
-        step.op->Run(RunContext(operand, operand + step.inputs.size(), &scratch, range));
-      } else if (plan < stage.chains.size()) {
-        RunChain(stage.chains[plan], kernels_.pointwise, tile_operands, range.begin, range.end);
-        n_steps = stage.chains[plan].end - s;
-      } else {
-        const Fusion& fusion = stage.fusions[plan - stage.chains.size()];
-        std::byte *inputs[2], *outputs[2];
-        for (size_t i = 0; i < fusion.inputs.size(); ++i) inputs[i] = tile_operands[fusion.inputs[i]];
-        for (size_t i = 0; i < fusion.outputs.size(); ++i) outputs[i] = tile_operands[fusion.outputs[i]];
-        if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
-        step.op->Run(RunContext(inputs, outputs, &scratch, range));
-      }
-      if (seconds != nullptr) {  // the steps of a chain get equal shares
-        const double share = SecondsSince(start) / static_cast<double>(n_steps);
-        for (size_t i = s; i < s + n_steps; ++i) seconds[i] += share;
-      }
+  for (const TileStep& work : stage.work) {
+    const Step& step = steps_[work.step];
+    const Clock::time_point start = seconds == nullptr ? Clock::time_point() : Clock::now();
+    size_t n_steps = 1;
+    if (work.plan == kRunStep) {
+      if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
+      std::byte** const operand = tile_operands + work.first_operand;
+      step.op->Run(RunContext(operand, operand + step.inputs.size(), &scratch, range));
+    } else if (work.plan < stage.chains.size()) {
+      const Chain& chain = stage.chains[work.plan];
+      RunChain(chain, kernels_.pointwise, tile_operands, range.begin, range.end);
+      n_steps = chain.end - chain.first;
+    } else {
+      const Fusion& fusion = stage.fusions[work.plan - stage.chains.size()];
+      std::byte *inputs[2], *outputs[2];
+      for (size_t i = 0; i < fusion.inputs.size(); ++i) inputs[i] = tile_operands[fusion.inputs[i]];
+      for (size_t i = 0; i < fusion.outputs.size(); ++i) outputs[i] = tile_operands[fusion.outputs[i]];
+      if constexpr (kRedZones) PermitScratch(step, range.n_parts, lane);
+      step.op->Run(RunContext(inputs, outputs, &scratch, range));
     }
-    operand += step.inputs.size() + step.outputs.size();
+    if (seconds != nullptr) {  // the steps of a chain get equal shares
+      const double share = SecondsSince(start) / static_cast<double>(n_steps);
+      for (size_t i = work.step; i < work.step + n_steps; ++i) seconds[steps_[i].number] += share;
+    }
   }
 }
 
@@ -190,7 +177,7 @@ void Engine::RunStage(const Call& call, const Stage& stage, std::byte* const* op
   const Clock::time_point start = call.seconds == nullptr ? Clock::time_point() : Clock::now();
   step.op->Run(RunContext(operands, operands + step.inputs.size(), workspace.shared_scratch(),
                           workspace.thread_scratch(), team));
-  if (call.seconds != nullptr) call.seconds[stage.first] += SecondsSince(start);
+  if (call.seconds != nullptr) call.seconds[step.number] += SecondsSince(start);
 }
 
 bool Engine::RunImages(const Call& call, Workspace& workspace, size_t first, size_t end, Team* team,
@@ -211,7 +198,7 @@ bool Engine::RunImages(const Call& call, Workspace& workspace, size_t first, siz
       if constexpr (kRedZones) PermitOperands(stage, workspace.arena(image), workspace);
       RunStage(call, stage, workspace.operands(image) + n_operands, workspace, team, may_ask);
     }
-    n_operands += CountOperands(stage);
+    n_operands += stage.n_operands;
   }
   if (may_ask && call.interrupt.IsRequested()) return false;
   for (size_t image = 0; image < n_images; ++image) {

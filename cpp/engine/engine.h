@@ -24,6 +24,7 @@ struct Step {
   const OperatorDeclaration* declaration;
   std::unique_ptr<Operator> op;
   std::vector<size_t> inputs, outputs;
+  size_t number;  // in the Program
 };
 
 enum class RunOutcome { kDone, kInterrupted, kOutOfMemory };
@@ -54,7 +55,7 @@ class Engine {
   RunOutcome Run(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
                  Interrupt& interrupt) const;
 
-  // The same, image by image; the time of each step is added to seconds[step].
+  // The same, image by image; the time of each step is added to seconds[its number].
   RunOutcome Profile(const std::vector<const std::byte*>& inputs, const std::vector<std::byte*>& outputs, size_t batch,
                      Interrupt& interrupt, double* seconds) const;
 
@@ -86,7 +87,6 @@ class Engine {
                 bool may_ask) const;
   // All steps of the group for the rows of one tile.
   void RunTile(const Stage& stage, size_t tile, std::byte* const* operands, Lane& lane, double* seconds) const;
-  size_t CountOperands(const Stage& stage) const;
 
   std::vector<Value> values_;
   std::vector<Step> steps_;

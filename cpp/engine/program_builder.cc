@@ -119,7 +119,7 @@ Result<std::unique_ptr<Engine>> ProgramBuilder::Build(const std::vector<long lon
     spec.kernels = &KernelsFor(selected);
     spec.layouts = &layouts;
     BITVIT_ASSIGN(std::unique_ptr<Operator> op, MakeOperator(spec));
-    steps.push_back({FindOperator(node.kind), std::move(op), node.inputs, node.outputs});
+    steps.push_back({FindOperator(node.kind), std::move(op), node.inputs, node.outputs, s});
   }
   return std::make_unique<Engine>(values_, std::move(steps), std::move(input_ids), std::move(output_ids),
                                   static_cast<size_t>(n_threads), selected);

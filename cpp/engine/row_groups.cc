@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kTileBytes = 192 * 1024;  // that a tile may keep alive: a part of the second-level cache
 constexpr size_t kMinRows = 16;
+constexpr size_t kRunNothing = static_cast<size_t>(-2);  // because another step does
 constexpr size_t kMaxTileRows = 64;
 // Far more than a network's groups have; the time to lay a group out grows with the square of its steps.
 constexpr size_t kMaxGroupSteps = 256;
@@ -98,6 +99,10 @@ class Finder {
     for (Stage& stage : stages) {
       if (stage.end - stage.first == 1) stage.n_rows = 0;
       if (stage.is_group()) Lay(stage);
+      for (size_t s = stage.first; s < stage.end; ++s) {
+        for (const size_t i : steps_[s].inputs) PlaceOperand(i, stage);
+        for (const size_t i : steps_[s].outputs) PlaceOperand(i, stage);
+      }
     }
     FindOverwritten();
     return std::move(groups_);
@@ -124,6 +129,15 @@ class Finder {
     return last;
   }
 
+  // Whether the step makes bits of what the step before has written: they weigh little, and without the step the value
+  // would have to be read again.
+  bool EndsChain(size_t s) const {
+    PointwiseLink link, before;
+    if (s == 0 || !steps_[s].op->IsPointwise(&link) || !steps_[s - 1].op->IsPointwise(&before)) return false;
+    const bool makes_bits = link.kind == PointwiseKind::kSign || link.kind == PointwiseKind::kMask;
+    return makes_bits && steps_[s].inputs[0] == steps_[s - 1].outputs[0];
+  }
+
   // The step from first to last before which to cut a group, such that least has to go through the arena.
   size_t BestCut(size_t first, size_t last) const {
     // What a step writes crosses every cut after it, up to its last reader: changes of the crossing from cut to cut.
@@ -139,6 +153,7 @@ class Finder {
     int64_t crossing = 0, least = std::numeric_limits<int64_t>::max();
     for (size_t cut = first; cut <= last; ++cut) {
       crossing += changes[cut - first];
+      if (EndsChain(cut)) continue;
       if (crossing <= least) {  // of equal ones the last
         least = crossing;
         best = cut;
@@ -181,6 +196,12 @@ class Finder {
     return true;
   }
 
+  void PlaceOperand(size_t value, Stage& stage) const {
+    const size_t offset = groups_.local_offset[value];
+    if (offset != kNotLocal) stage.local_operands.push_back({stage.n_operands, offset, RowBytes(values_[value])});
+    ++stage.n_operands;
+  }
+
   // Finds the group's chains and fusions, cuts it into tiles and places its local values.
   void Lay(Stage& stage) {
     const size_t n_steps = stage.end - stage.first;
@@ -192,26 +213,26 @@ class Finder {
       for (const size_t value : fusion.unwritten) groups_.is_never_written[value] = true;
     }
     Chains found = FindChains(values_, steps_, stage.first, stage.end, uses_, is_taken);
-    stage.plan.assign(n_steps, kRunStep);
+    std::vector<size_t> step_plan(n_steps, kRunStep);
     // All steps of a chain are one moment, and what it reads in place of a step that is left out must still be there.
     std::vector<size_t> moments(n_steps), last_reads(n_steps);
     for (size_t i = 0; i < n_steps; ++i) moments[i] = last_reads[i] = i;
     for (size_t c = 0; c < found.chains.size(); ++c) {
       const Chain& chain = found.chains[c];
       for (size_t s = chain.first; s < chain.end; ++s) {
-        stage.plan[s - stage.first] = s == chain.first ? c : kRunNothing;
+        step_plan[s - stage.first] = s == chain.first ? c : kRunNothing;
         moments[s - stage.first] = last_reads[s - stage.first] = chain.first - stage.first;
       }
     }
     for (size_t i = 0; i < found.left_out.size(); ++i) {
-      stage.plan[found.left_out[i] - stage.first] = kRunNothing;
+      step_plan[found.left_out[i] - stage.first] = kRunNothing;
       last_reads[found.left_out[i] - stage.first] = found.chains[found.left_out_for[i]].first - stage.first;
     }
     for (size_t i = 0; i < stage.fusions.size(); ++i) {
       const Fusion& fusion = stage.fusions[i];
-      stage.plan[fusion.step - stage.first] = found.chains.size() + i;
+      step_plan[fusion.step - stage.first] = found.chains.size() + i;
       for (const size_t s : fusion.taken) {
-        stage.plan[s - stage.first] = kRunNothing;
+        step_plan[s - stage.first] = kRunNothing;
         moments[s - stage.first] = last_reads[s - stage.first] = fusion.step - stage.first;
       }
     }
@@ -251,6 +272,12 @@ class Finder {
     const MemoryPlan plan = PlanMemory(lifetimes);
     for (size_t i = 0; i < ids.size(); ++i) groups_.local_offset[ids[i]] = plan.offsets[i];
     groups_.tile_bytes = std::max(groups_.tile_bytes, plan.size_bytes);
+    size_t first_operand = 0;
+    for (size_t s = stage.first; s < stage.end; ++s) {
+      if (step_plan[s - stage.first] != kRunNothing)
+        stage.work.push_back({s, first_operand, step_plan[s - stage.first]});
+      first_operand += steps_[s].inputs.size() + steps_[s].outputs.size();
+    }
   }
 
   const std::vector<Value>& values_;

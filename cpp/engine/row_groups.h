@@ -15,6 +15,18 @@ namespace bitvit {
 
 struct Step;
 
+// What RunTile does at a step that others do not do for it: runs it, or a chain, or a fusion.
+struct TileStep {
+  size_t step, first_operand;  // of the group's operands: inputs and outputs of all its steps in order
+  size_t plan;                 // kRunStep, else the number of a chain; after them, a fusion's
+};
+
+// An operand that lies in the tile's buffer.
+struct LocalOperand {
+  size_t place;  // among the group's operands
+  size_t offset, row_bytes;
+};
+
 // The steps first..end-1.
 struct Stage {
   size_t first, end;
@@ -25,8 +37,9 @@ struct Stage {
   size_t max_tile_rows = 0;
   std::vector<Chain> chains = {};
   std::vector<Fusion> fusions = {};
-  // What RunTile does at each step: run it, run that chain, that fusion, or nothing, because others do it.
-  std::vector<size_t> plan = {};
+  std::vector<TileStep> work = {};
+  std::vector<LocalOperand> local_operands = {};
+  size_t n_operands = 0;
 
   bool is_group() const { return n_rows != 0; }
   size_t n_tiles() const { return tile_begins.size() - 1; }
@@ -35,8 +48,7 @@ struct Stage {
 };
 
 inline constexpr size_t kTileGrain = 8;
-inline constexpr size_t kRunStep = static_cast<size_t>(-1);  // else the number of a chain; after them, a fusion's
-inline constexpr size_t kRunNothing = static_cast<size_t>(-2);
+inline constexpr size_t kRunStep = static_cast<size_t>(-1);
 inline constexpr size_t kNotLocal = static_cast<size_t>(-1);
 
 struct RowGroups {

@@ -9,7 +9,7 @@ namespace bitvit::avx512 {
 namespace {
 
 constexpr size_t kLanes = 16;
-constexpr size_t kMaxWords = 12;  // words of a block held in registers at a time
+constexpr size_t kMaxWords = 16;  // words of a block held in registers at a time
 
 constexpr size_t half_words(size_t n_bits) { return (n_bits + 31) / 32; }
 
@@ -96,8 +96,16 @@ BITVIT_INLINE void with_word_count(size_t n_words, F f) {
       return f(WordCount<10>{});
     case 11:
       return f(WordCount<11>{});
-    default:
+    case 12:
       return f(WordCount<12>{});
+    case 13:
+      return f(WordCount<13>{});
+    case 14:
+      return f(WordCount<14>{});
+    case 15:
+      return f(WordCount<15>{});
+    default:
+      return f(WordCount<16>{});
   }
 }
 

@@ -62,28 +62,27 @@ BITVIT_INLINE void reorder_other(const float* other, size_t other_width, size_t 
   }
 }
 
-// Bits of a row of a set: those of the outputs 8 i, 8 i + 1, ... of lane i are one byte of 16 where a group has eight,
-// half of one of 8 where it has four.
+// Bits of a row of a set: rank r of lane i is output kGroup i + r.
 template <size_t kGroup>
 struct SetBits {
-  // Of each word of the result, the bits of its lanes (eight, sixteen) of each rank.
-  static constexpr size_t kWords = kGroup / 4, kWordLanes = kLanes / kWords, kRankBytes = kWordLanes / 8;
-  uint8_t bytes[kWords][8];
+  static constexpr size_t kWords = kGroup / 4, kWordLanes = kLanes / kWords;  // of each word of the result
+  uint16_t of_rank[kGroup];
 
   BITVIT_INLINE void set(SetBits& bits, size_t rank, uint32_t mask) {
-    BITVIT_UNROLL
-    for (size_t i = 0; i < 2; ++i) {
-      bits.bytes[i / kRankBytes][rank * kRankBytes + i % kRankBytes] = static_cast<uint8_t>(mask >> (8 * i));
-    }
+    bits.of_rank[rank] = static_cast<uint16_t>(mask);
   }
 
   BITVIT_INLINE void write(const SetBits& bits, const uint8_t* order, uint64_t* words) {
-    BITVIT_UNROLL
-    for (size_t w = 0; w < kWords; ++w) {
-      uint64_t word;
-      __builtin_memcpy(&word, bits.bytes[w], sizeof(word));
-      words[w] = gather_bits(word, order);
+    uint64_t ranks[kWords];  // four each
+    __builtin_memcpy(ranks, bits.of_rank, sizeof(ranks));
+    if constexpr (kWords == 2) {  // eight lanes of all ranks each
+      constexpr uint64_t kFirstLanes = 0x00ff00ff00ff00ff;
+      const uint64_t low = ranks[0], high = ranks[1];
+      ranks[0] = extract_bits(low, kFirstLanes) | extract_bits(high, kFirstLanes) << 32;
+      ranks[1] = extract_bits(low, ~kFirstLanes) | extract_bits(high, ~kFirstLanes) << 32;
     }
+    BITVIT_UNROLL
+    for (size_t w = 0; w < kWords; ++w) words[w] = gather_bits(ranks[w], order);
   }
 };
 
@@ -124,8 +123,8 @@ struct SetResults {
   size_t sum_stride;
 };
 
-// Two ranks at a time, whose sums are then read and written once.
-template <size_t kGroup, bool kIsOneStep, size_t kWords, bool kIsFirst>
+// Two ranks at a time, whose sums are then read and written once; the last ones make means of them.
+template <size_t kGroup, bool kIsOneStep, size_t kWords, bool kIsFirst, bool kIsLast>
 BITVIT_INLINE void expand_pair(const WordRows& rows, size_t n_rows, const uint32_t* lanes,
                                const BinaryExpansionParameters& p, size_t place, const float* others, size_t period,
                                SetResults<kGroup>& results, size_t rank) {
@@ -149,8 +148,10 @@ BITVIT_INLINE void expand_pair(const WordRows& rows, size_t n_rows, const uint32
       v[i] = End::apply(ends[i], differing, load(others + r * period + i * kLanes));
       SetBits<kGroup>::set(results.bits[r], rank + i, less_bits(v[i], ends[i].threshold));
     }
-    float* const sum = results.sums + r * results.sum_stride;
-    store(sum, kIsFirst ? v[0] + v[1] : load(sum) + v[0] + v[1]);
+    float* const place_of_sum = results.sums + r * results.sum_stride;
+    const f32x16 sum = kIsFirst ? v[0] + v[1] : load(place_of_sum) + v[0] + v[1];
+    // The same as a division by a power of two.
+    store(place_of_sum, kIsLast ? sum * broadcast(1.0f / kGroup) : sum);
   }
 }
 
@@ -166,7 +167,6 @@ void expand_groups(const uint64_t* x, const uint32_t* lanes, const BinaryExpansi
   }
   const WordRows rows = prepare_rows(x, shape, scratch);
   reorder_other<kGroup>(other, p.other_width, shape.n_rows, other_in_order);
-  const f32x16 reciprocal = broadcast(1.0f / kGroup);
   for (size_t o = 0; o < shape.n_outputs; o += set) {
     SetResults<kGroup> results;
     results.sums = mean + o / kGroup;
@@ -177,11 +177,14 @@ void expand_groups(const uint64_t* x, const uint32_t* lanes, const BinaryExpansi
         const size_t place = o + rank * kLanes;
         const float* const others = other_in_order + place % period;
         if (rank == 0) {
-          expand_pair<kGroup, kIsOneStep, kWords, true>(rows, shape.n_rows, lanes, p, place, others, period, results,
-                                                        rank);
+          expand_pair<kGroup, kIsOneStep, kWords, true, false>(rows, shape.n_rows, lanes, p, place, others, period,
+                                                               results, rank);
+        } else if (rank + 2 < kGroup) {
+          expand_pair<kGroup, kIsOneStep, kWords, false, false>(rows, shape.n_rows, lanes, p, place, others, period,
+                                                                results, rank);
         } else {
-          expand_pair<kGroup, kIsOneStep, kWords, false>(rows, shape.n_rows, lanes, p, place, others, period, results,
-                                                         rank);
+          expand_pair<kGroup, kIsOneStep, kWords, false, true>(rows, shape.n_rows, lanes, p, place, others, period,
+                                                               results, rank);
         }
       }
     };
@@ -199,15 +202,14 @@ void expand_groups(const uint64_t* x, const uint32_t* lanes, const BinaryExpansi
                        [&](size_t r, const u32x16& differing) __attribute__((always_inline)) {
                          const f32x16 v = End::apply(end, differing, load(others + r * period));
                          SetBits<kGroup>::set(results.bits[r], rank, less_bits(v, end.threshold));
-                         float* const sum = results.sums + r * n_means;
-                         store(sum, rank == 0 ? v : load(sum) + v);
+                         float* const place_of_sum = results.sums + r * n_means;
+                         const f32x16 sum = rank == 0 ? v : load(place_of_sum) + v;
+                         store(place_of_sum, rank + 1 == kGroup ? sum * broadcast(1.0f / kGroup) : sum);
                        });
       }
     }
     for (size_t r = 0; r < shape.n_rows; ++r) {
       SetBits<kGroup>::write(results.bits[r], order, bits + (r * shape.n_outputs + o) / 64);
-      float* const sum = results.sums + r * n_means;
-      store(sum, load(sum) * reciprocal);  // the same as a division by a power of two
     }
   }
 }

@@ -14,7 +14,7 @@
 namespace bitvit::avx512 {
 namespace {
 
-constexpr size_t kMinPrefixWords = 6, kMinPrefixOutputs = 96;
+constexpr size_t kMinPrefixWords = 6, kMinPrefixOutputs = 64;
 
 bool has_prefixes(size_t n_inputs, size_t n_outputs) {
   return half_words(n_inputs) >= kMinPrefixWords && n_outputs >= kMinPrefixOutputs;
