@@ -149,12 +149,17 @@ void pack_bytes(const uint64_t* planes, const ValueShape& shape, size_t head, vo
   int16_t* const totals = reinterpret_cast<int16_t*>(out + at.totals);
   int16_t* const counts_of_q = reinterpret_cast<int16_t*>(out + at.q_counts);
   const size_t n_words = (shape.n_keys + 63) / 64, n_groups = lane_groups(shape), width = shape.head_dim;
-  const size_t n_lanes = shape.n_planes * width, side = shape.n_planes * shape.n_heads * width * n_words;
+  const size_t side = shape.n_planes * shape.n_heads * width * n_words;
+  size_t plane = 0, channel = 0;  // of the next lane
   for (size_t g = 0; g < n_groups; ++g) {
     const uint64_t* rows[64];
     for (size_t l = 0; l < 64; ++l) {
-      const size_t lane = g * 64 + l, row = (lane / width * shape.n_heads + head) * width + lane % width;
-      rows[l] = lane < n_lanes ? planes + row * n_words : nullptr;
+      const size_t row = (plane * shape.n_heads + head) * width + channel;
+      rows[l] = plane < shape.n_planes ? planes + row * n_words : nullptr;
+      if (++channel == width) {
+        channel = 0;
+        ++plane;
+      }
     }
     uint8_t* const p = out + at.p + g * n_words * 512;
     uint8_t* const q = out + at.q + g * n_words * 512;
