@@ -27,8 +27,8 @@ install() {
   timeout "$1" apt-get -qq install -y --no-install-recommends "${@:2}" >/dev/null 2>&1
 }
 export DEBIAN_FRONTEND=noninteractive
-if command -v apt-get >/dev/null && timeout 300 apt-get -qq update >/dev/null 2>&1 && ! install 900 "${packages[@]}"; then
-  for package in "${packages[@]}"; do install 120 "$package"; done
+if command -v apt-get >/dev/null && timeout 120 apt-get -qq update >/dev/null 2>&1 && ! install 480 "${packages[@]}"; then
+  for package in "${packages[@]}"; do install 45 "$package"; done
 fi
 for program in "${missing[@]}"; do
   command -v "$program" >/dev/null || [ -e "$program" ] || echo "$program is not here and cannot be installed: its tests are skipped"
