@@ -3,9 +3,9 @@
 python benchmarks/predict_avx512.py --llvm-mca llvm-mca-16 --cpus znver4 sapphirerapids
 
 Compiles x86_avx512.cc of cpp/kernels/binary_gemm and of cpp/kernels/popcount_peak, takes the innermost loops with
-twelve or sixteen popcounts from the assembly, and lets llvm-mca count their cycles: those of the products of DeiT-S, epilogue
-included, and that of the peak, xor + popcount + add on registers. It is a model of the cores with all data in the
-first-level cache, not a measurement.
+twelve or sixteen popcounts from the assembly, and lets llvm-mca count their cycles: those of the products of DeiT-S,
+epilogue included, and that of the peak, xor + popcount + add on registers. It is a model of the cores with all data in
+the first-level cache, not a measurement.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNIT_WORDS = 12  # of 32 bits: 384 inputs
 MOST_WORDS = 16  # of weights that are held in registers at a time
 ROUNDS = 200
 
-# The products of a DeiT-S block in units of 384 x 384: (loops that a row passes through, words of each, how many units).
+# The products of a DeiT-S block in units of 384 x 384: (loops that a row passes through, words of each, units).
 SHAPES = {
     "q, k, fc1 (384 inputs, to thresholds)": (("threshold",), UNIT_WORDS, 6),
     "v, proj (384 inputs, to floats)": (("linear",), UNIT_WORDS, 2),
